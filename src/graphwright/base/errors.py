@@ -1,0 +1,60 @@
+"""The errors that users of graphwright can meet, and the one that is our own fault.
+
+In: what was met, where, why, and what to do instead, as fields.   Out: exceptions whose text is made from the fields.
+"""
+
+from __future__ import annotations
+
+
+class GraphwrightError(Exception):
+    """The base of every error that graphwright raises on purpose."""
+
+
+class Unsupported(GraphwrightError):  # noqa: N818  (the name is part of the public interface)
+    """Something in the program cannot be captured.
+
+    Args:
+        met: what was met, in the user's terms (`a call of print`).
+        why: why it is not captured.
+        remedy: what to do instead.
+        location: `file:line in function` of the user's line, or an empty string when it is not known yet.
+    """
+
+    def __init__(self, met: str, *, why: str, remedy: str, location: str = "") -> None:
+        super().__init__(met)
+        self.met = met
+        self.why = why
+        self.remedy = remedy
+        self.location = location
+
+    def __str__(self) -> str:
+        where = f"\n  where: {self.location}" if self.location else ""
+        return f"cannot capture {self.met}{where}\n  why: {self.why}\n  what to do: {self.remedy}"
+
+
+class RecompileError(GraphwrightError):
+    """The stance forbids a recompile; the text says which guard failed."""
+
+
+class RecompileLimitExceeded(GraphwrightError):  # noqa: N818  (the name is part of the public interface)
+    """A program was compiled for more variants than `recompile_limit` allows, with `fullgraph=True`."""
+
+
+class BackendError(GraphwrightError):
+    """A user's backend raised; the original is the cause."""
+
+
+class CacheArtifactError(GraphwrightError):
+    """A blob of cache artifacts is damaged, foreign, or not signed as it must be; nothing was changed."""
+
+
+class ConfigError(GraphwrightError):
+    """A setting, option, mode or backend does not exist or has a value of the wrong type."""
+
+
+class OverwrittenOutputError(GraphwrightError):
+    """The memory of an output was overwritten by a later replay."""
+
+
+class InternalError(GraphwrightError):
+    """A bug of graphwright's own; the text holds what is needed to report it."""

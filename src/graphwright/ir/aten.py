@@ -1,0 +1,183 @@
+"""The ATen graph: functional calls of ATen overloads on values with known metadata.
+
+In: what `record/` observed.   Out: `AtenGraph`, which `graph/` simplifies and `lower/` takes.
+
+Keeps:
+- functional: no node mutates or aliases a value that another node reads. Views are nodes like any other (their result
+  is a new value); an in-place op of the program has become its functional twin, and the last value of a mutated input is
+  listed in `mutations`.
+- values are numbered densely: the graph's inputs first, then its constants, then each node's results in order; a node reads only smaller
+  numbers (topological order).
+- nodes whose op draws random numbers or is otherwise effectful keep the program's order among themselves.
+- `loc` is the user's line; it is never lost.
+
+Text form (`render`), which `parse` reads back:
+
+    graph(%0: f32[8, 8] = [8, 1]):
+      %1: f32[8, 8] = [8, 1] = aten.mul.Tensor(%0, 2)   # model.py:3 in f
+      return (%1)
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from graphwright.ir.dtypes import DType
+from graphwright.ir.locations import Loc
+from graphwright.ir.symint import Dim, SymExpr
+
+
+class TensorMeta(msgspec.Struct, frozen=True, tag="tensor"):
+    """What is known of a tensor without its data. Strides and offset in elements."""
+
+    dtype: DType
+    shape: tuple[Dim, ...]
+    strides: tuple[Dim, ...]
+    device: str = "cpu"
+    offset: Dim = 0
+    requires_grad: bool = False
+
+
+class Ref(msgspec.Struct, frozen=True, tag="ref"):
+    """Value number `id` of the graph (an input or a node's result)."""
+
+    id: int
+
+
+class DTypeArg(msgspec.Struct, frozen=True, tag="dtype"):
+    """An element type passed as an argument."""
+
+    dtype: DType
+
+
+class DeviceArg(msgspec.Struct, frozen=True, tag="device"):
+    """A device passed as an argument, e.g. `cpu`."""
+
+    device: str
+
+
+class LayoutArg(msgspec.Struct, frozen=True, tag="layout"):
+    """A layout passed as an argument, by PyTorch's leaf name (`strided`)."""
+
+    layout: str
+
+
+class MemoryFormatArg(msgspec.Struct, frozen=True, tag="memory_format"):
+    """A memory format passed as an argument, by PyTorch's leaf name (`contiguous_format`)."""
+
+    memory_format: str
+
+
+class FloatArg(msgspec.Struct, frozen=True, tag="float"):
+    """A float with all its bits (`float.hex`), so that NaN, infinities and `2.0` versus `2` survive a round trip."""
+
+    hex: str
+
+    @property
+    def value(self) -> float:
+        """The number itself."""
+        return float.fromhex(self.hex)
+
+
+class ComplexArg(msgspec.Struct, frozen=True, tag="complex"):
+    """A complex number, both parts as `float.hex`."""
+
+    real: str
+    imag: str
+
+
+class ListArg(msgspec.Struct, frozen=True, tag="list"):
+    """A list or tuple argument."""
+
+    items: tuple[Arg, ...]
+
+
+class SymArg(msgspec.Struct, frozen=True, tag="sym"):
+    """A symbolic integer argument."""
+
+    expr: SymExpr
+
+
+class LiteralArg(msgspec.Struct, frozen=True, tag="literal"):
+    """None, a bool, an int or a string."""
+
+    value: None | bool | int | str
+
+
+Arg = (
+    Ref
+    | DTypeArg
+    | DeviceArg
+    | LayoutArg
+    | MemoryFormatArg
+    | FloatArg
+    | ComplexArg
+    | ListArg
+    | SymArg
+    | LiteralArg
+)
+
+
+class KwArg(msgspec.Struct, frozen=True):
+    """One keyword argument of a node."""
+
+    name: str
+    value: Arg
+
+
+class AtenNode(msgspec.Struct, frozen=True):
+    """One call of an ATen overload (or of a user's registered op)."""
+
+    op: str
+    """Qualified overload name with the namespace: `aten.add.Tensor`, `mylib.foo.default`."""
+    args: tuple[Arg, ...]
+    kwargs: tuple[KwArg, ...]
+    results: tuple[int, ...]
+    """Value numbers of the tensor results, in the schema's order; a result that is None or not a tensor is -1."""
+    metas: tuple[TensorMeta | None, ...]
+    """One for each entry of `results`."""
+    loc: Loc | None = None
+
+
+class ConstantTensor(msgspec.Struct, frozen=True):
+    """A tensor whose values are part of the graph (`torch.tensor([1, 2])` in the program), kept small by `record/`."""
+
+    meta: TensorMeta
+    """Contiguous, on the CPU."""
+    data: bytes
+    """The elements, native byte order."""
+
+
+class InputMutation(msgspec.Struct, frozen=True):
+    """After the call, input number `input_index` holds the value `value_id`."""
+
+    input_index: int
+    value_id: int
+
+
+class GraphOutput(msgspec.Struct, frozen=True):
+    """One output of the graph."""
+
+    value_id: int
+    """The functional value."""
+    meta: TensorMeta
+    """What eager returns: its strides are the ones that the caller must see."""
+    alias_of_input: int | None = None
+    """The input whose storage eager's result shares, if any: the caller must get a view of that input
+    (`meta.shape`, `meta.strides`, `meta.offset` describe it), made after the mutations."""
+    is_input_itself: bool = False
+    """Eager returned the very tensor object `alias_of_input`."""
+    alias_of_output: int | None = None
+    """An earlier output with the same storage, if any: the two must share memory."""
+
+
+class AtenGraph(msgspec.Struct, frozen=True):
+    """A functional program over tensors."""
+
+    inputs: tuple[TensorMeta, ...]
+    symbols: tuple[str, ...]
+    """Names of the size symbols that occur, in order of first appearance; empty for a static graph."""
+    nodes: tuple[AtenNode, ...]
+    outputs: tuple[GraphOutput, ...]
+    mutations: tuple[InputMutation, ...] = ()
+    constants: tuple[ConstantTensor, ...] = ()
