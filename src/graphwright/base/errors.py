@@ -49,7 +49,36 @@ class CacheArtifactError(GraphwrightError):
 
 
 class ConfigError(GraphwrightError):
-    """A setting, option, mode or backend does not exist or has a value of the wrong type."""
+    """A setting, option, mode or backend does not exist or has a value of the wrong type.
+
+    Args:
+        name: what the user wrote, or the whole message when nothing else is given.
+        problem: what is wrong with it, the rest of a sentence that begins with the name.
+        nearest: the existing name that was most likely meant, if one is near.
+    """
+
+    def __init__(self, name: str, *, problem: str = "", nearest: str | None = None) -> None:
+        super().__init__(name)
+        self.name = name
+        self.problem = problem
+        self.nearest = nearest
+
+    @classmethod
+    def for_name(cls, name: str, *, what: str, nearest: str | None) -> ConfigError:
+        """Make the error of a `what` (a setting, a mode, a backend) that does not exist."""
+        return cls(name, problem=f"is not a {what} of graphwright", nearest=nearest)
+
+    @classmethod
+    def for_value(cls, name: str, value: object, *, expects: str) -> ConfigError:
+        """Make the error of a value that `name` does not take."""
+        found = f"{value!r} of type {type(value).__name__}"
+        return cls(name, problem=f"takes {expects}, not {found}")
+
+    def __str__(self) -> str:
+        if not self.problem:
+            return self.name
+        hint = f"; did you mean {self.nearest!r}?" if self.nearest else ""
+        return f"{self.name!r} {self.problem}{hint}"
 
 
 class OverwrittenOutputError(GraphwrightError):
