@@ -1,0 +1,18 @@
+"""Record tensor programs: calls on abstract tensors → functional ATen graph (and the torch-level graph beside it).
+
+In:  Python code that calls torch, run natively under a `Recorder`, on stand-ins made by `Recorder.add_input`.
+Out: `AtenGraph` (`ir/aten.py`), the torch-level `torch.fx.Graph`, and the shape guards that were taken on the way.
+
+    with Recorder(location=current_line) as recorder:
+        x = recorder.add_input(real_x, name="l_x_", dynamic_dims={0: "s77"})   # an AbstractTensor
+        y = torch.relu(x @ weight)      # a real tensor that was not added goes to `on_real_tensor`
+        graph = recorder.finish([y])    # outputs may be inputs, views of inputs, or the same tensor twice
+    recorder.shape_guards               # what the symbolic sizes were compared with
+    recorder.torch_graph                # built on demand; ends with the outputs once `finish` was called
+
+Outside the `with` block an abstract tensor still knows its shape, dtype and strides, but computes nothing. Reading
+data (`.item()`, `bool(t)`, `.numpy()`, `.tolist()`, `data_ptr()`) raises `graphwright.base.errors.Unsupported`.
+`Recorder.paused()` suspends recording, so that real tensors can be worked with.
+
+Read first: `recorder.py` (the life of a recording), `functional.py` (storages, views and in-place ops).
+"""
