@@ -1,0 +1,11 @@
+"""ATen graph → ATen graph: passes that make it simpler, and the eager interpreter of it.
+
+In: an `AtenGraph` as `record/` gives it.   Out: an equal `AtenGraph` with fewer, simpler nodes; or, from `execute`, the
+tensors that it computes.
+
+Read first: `execute.py` (what a graph means).
+"""
+
+from graphwright.graph.execute import execute
+
+__all__ = ["execute"]

@@ -1,0 +1,266 @@
+"""Run an ATen graph node by node with eager kernels.
+
+In: an `AtenGraph`, real input tensors, values of the size symbols.   Out: what eager would have returned.
+Keeps: the graph's conventions on aliasing. Mutated inputs get their last values, outputs that alias an input or an
+earlier output are views of it, every other output has memory of its own, with eager's strides.
+Does not: record autograd history; gradients are the caller's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final, assert_never
+
+import torch
+
+from graphwright.ir.aten import (
+    Arg,
+    AtenGraph,
+    AtenNode,
+    ComplexArg,
+    ConstantTensor,
+    DeviceArg,
+    DTypeArg,
+    FloatArg,
+    GraphOutput,
+    LayoutArg,
+    ListArg,
+    LiteralArg,
+    MemoryFormatArg,
+    Ref,
+    SymArg,
+    TensorMeta,
+)
+from graphwright.ir.overloads import find_overload
+from graphwright.ir.symint import Atom, Dim, FloorDiv, Max, Min, Mod, Symbol
+
+NO_SYMBOLS: Final[Mapping[str, int]] = MappingProxyType({})
+
+
+def execute(
+    graph: AtenGraph, inputs: Sequence[torch.Tensor], symbols: Mapping[str, int] = NO_SYMBOLS
+) -> list[torch.Tensor]:
+    """Run `graph` on `inputs`.
+
+    Args:
+        graph: the program.
+        inputs: one tensor for each of `graph.inputs`; those that the graph mutates are written to.
+        symbols: the value of each size symbol.
+
+    Returns:
+        The graph's outputs. An output that aliases an input is a view of that very tensor, or the tensor itself.
+    """
+    with torch.no_grad():
+        values: list[torch.Tensor | None] = list(inputs)
+        values += [make_constant(constant) for constant in graph.constants]
+        for node in graph.nodes:
+            values.extend(_run_node(node, values, symbols))
+        fresh = _detach_outputs(graph, values, symbols)
+        pending = [
+            (inputs[mutation.input_index], values[mutation.value_id])
+            for mutation in graph.mutations
+        ]
+        _apply_mutations(pending)
+        return _alias_outputs(graph, inputs, fresh, symbols)
+
+
+def make_constant(constant: ConstantTensor) -> torch.Tensor:
+    """Give the tensor that `constant` describes, in memory of its own."""
+    shape = tuple(int(extent) for extent in constant.meta.shape if isinstance(extent, int))
+    if not constant.data:
+        return torch.empty(shape, dtype=constant.meta.dtype.torch_dtype)
+    data = bytearray(constant.data)
+    return torch.frombuffer(data, dtype=constant.meta.dtype.torch_dtype).view(shape)
+
+
+def evaluate(dim: Dim, symbols: Mapping[str, int]) -> int:
+    """Give the value of `dim` for these values of the size symbols."""
+    if isinstance(dim, int):
+        return dim
+    total = 0
+    for term in dim.terms:
+        product = term.coeff
+        for factor in term.factors:
+            product *= _evaluate_atom(factor.base, symbols) ** factor.exponent
+        total += product
+    return total
+
+
+def _evaluate_atom(atom: Atom, symbols: Mapping[str, int]) -> int:
+    match atom:
+        case Symbol():
+            return symbols[atom.name]
+        case FloorDiv():
+            return evaluate(atom.numerator, symbols) // evaluate(atom.denominator, symbols)
+        case Mod():
+            return evaluate(atom.value, symbols) % evaluate(atom.modulus, symbols)
+        case Min():
+            return min(evaluate(operand, symbols) for operand in atom.operands)
+        case Max():
+            return max(evaluate(operand, symbols) for operand in atom.operands)
+        case _:
+            assert_never(atom)
+
+
+def _run_node(
+    node: AtenNode, values: Sequence[torch.Tensor | None], symbols: Mapping[str, int]
+) -> list[torch.Tensor | None]:
+    args = [_make_argument(arg, values, symbols) for arg in node.args]
+    kwargs = {kwarg.name: _make_argument(kwarg.value, values, symbols) for kwarg in node.kwargs}
+    returned = list(_iter_results(find_overload(node.op)(*args, **kwargs)))
+    return [
+        result if isinstance(result, torch.Tensor) else None
+        for result, value_id in zip(returned, node.results, strict=True)
+        if value_id >= 0
+    ]
+
+
+def _iter_results(returned: object) -> Iterator[object]:
+    if isinstance(returned, (tuple, list)):
+        for item in returned:
+            yield from _iter_results(item)
+    else:
+        yield returned
+
+
+def _make_argument(
+    arg: Arg, values: Sequence[torch.Tensor | None], symbols: Mapping[str, int]
+) -> Any:  # noqa: ANN401  (whatever an ATen schema takes)
+    match arg:
+        case Ref():
+            return values[arg.id]
+        case ListArg():
+            return [_make_argument(item, values, symbols) for item in arg.items]
+        case LiteralArg() | FloatArg():
+            return arg.value
+        case SymArg():
+            return evaluate(arg.expr, symbols)
+        case DTypeArg():
+            return arg.dtype.torch_dtype
+        case DeviceArg():
+            return torch.device(arg.device)
+        case LayoutArg():
+            return getattr(torch, arg.layout)
+        case MemoryFormatArg():
+            return getattr(torch, arg.memory_format)
+        case ComplexArg():
+            return complex(float.fromhex(arg.real), float.fromhex(arg.imag))
+        case _:
+            assert_never(arg)
+
+
+def _storage(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _detach_outputs(
+    graph: AtenGraph, values: Sequence[torch.Tensor | None], symbols: Mapping[str, int]
+) -> list[torch.Tensor | None]:
+    """Give the outputs that alias no input, each group of aliases in memory of its own; None for the others."""
+    taken = {_storage(value) for value in values[: len(graph.inputs)] if value is not None}
+    taken |= {_storage(value) for value in _mutation_values(graph, values)}
+    fresh: list[torch.Tensor | None] = []
+    for output in graph.outputs:
+        value = values[output.value_id]
+        if output.alias_of_input is not None or value is None:
+            fresh.append(None)
+            continue
+        base = None if output.alias_of_output is None else fresh[output.alias_of_output]
+        if base is not None:
+            value = _view_of_output(graph, output, value, base, symbols)
+        elif _storage(value) in taken or not _has_layout(value, output.meta, symbols):
+            value = _copy_with_layout(value, output.meta, symbols)
+        taken.add(_storage(value))
+        fresh.append(value)
+    return fresh
+
+
+def _view_of_output(
+    graph: AtenGraph,
+    output: GraphOutput,
+    value: torch.Tensor,
+    base: torch.Tensor,
+    symbols: Mapping[str, int],
+) -> torch.Tensor:
+    if _storage(value) == _storage(base) and _has_layout(value, output.meta, symbols):
+        return value
+    assert output.alias_of_output is not None, "only outputs that alias another come here"
+    base_meta = graph.outputs[output.alias_of_output].meta
+    return _as_view(base, output.meta, base_meta.offset, symbols)
+
+
+def _mutation_values(
+    graph: AtenGraph, values: Sequence[torch.Tensor | None]
+) -> Iterator[torch.Tensor]:
+    for mutation in graph.mutations:
+        value = values[mutation.value_id]
+        if value is not None:
+            yield value
+
+
+def _apply_mutations(pending: Sequence[tuple[torch.Tensor, torch.Tensor | None]]) -> None:
+    targets = {_storage(target) for target, _ in pending}
+    sources = [
+        value.clone() if value is not None and _storage(value) in targets else value
+        for _, value in pending
+    ]
+    for (target, _), source in zip(pending, sources, strict=True):
+        if source is not None:
+            target.copy_(source)
+
+
+def _alias_outputs(
+    graph: AtenGraph,
+    inputs: Sequence[torch.Tensor],
+    fresh: Sequence[torch.Tensor | None],
+    symbols: Mapping[str, int],
+) -> list[torch.Tensor]:
+    outputs: list[torch.Tensor] = []
+    for output, tensor in zip(graph.outputs, fresh, strict=True):
+        if tensor is not None:
+            outputs.append(tensor)
+            continue
+        assert output.alias_of_input is not None, "an output without a value aliases an input"
+        target = inputs[output.alias_of_input]
+        if output.is_input_itself:
+            outputs.append(target)
+        else:
+            base_offset = graph.inputs[output.alias_of_input].offset
+            outputs.append(_as_view(target, output.meta, base_offset, symbols))
+    return outputs
+
+
+def _as_view(
+    base: torch.Tensor, meta: TensorMeta, base_offset: Dim, symbols: Mapping[str, int]
+) -> torch.Tensor:
+    shape = [evaluate(extent, symbols) for extent in meta.shape]
+    strides = [evaluate(stride, symbols) for stride in meta.strides]
+    shift = evaluate(meta.offset, symbols) - evaluate(base_offset, symbols)
+    if meta.dtype.torch_dtype != base.dtype:
+        base = _reinterpret(base, meta)
+    return base.as_strided(shape, strides, base.storage_offset() + shift)
+
+
+def _reinterpret(base: torch.Tensor, meta: TensorMeta) -> torch.Tensor:
+    """Give a tensor of `meta.dtype` on the storage of `base`, with the same position in it."""
+    flat = torch.empty(0, dtype=meta.dtype.torch_dtype)
+    offset = base.storage_offset() * base.element_size() // flat.element_size()
+    reinterpreted: torch.Tensor = flat.set_(base.untyped_storage(), offset, (0,), (1,))
+    return reinterpreted
+
+
+def _has_layout(value: torch.Tensor, meta: TensorMeta, symbols: Mapping[str, int]) -> bool:
+    return all(
+        extent == 1 or stride == evaluate(wanted, symbols)
+        for extent, stride, wanted in zip(value.shape, value.stride(), meta.strides, strict=True)
+    )
+
+
+def _copy_with_layout(
+    value: torch.Tensor, meta: TensorMeta, symbols: Mapping[str, int]
+) -> torch.Tensor:
+    shape = [evaluate(extent, symbols) for extent in meta.shape]
+    strides = [evaluate(stride, symbols) for stride in meta.strides]
+    copy = torch.empty_strided(shape, strides, dtype=value.dtype, device=value.device)
+    return copy.copy_(value)
