@@ -1,0 +1,86 @@
+"""Stores of typed values: what is kept for programs, graphs and kernels.
+
+In: values of the types below.   Out: the values saved under a key; bytes that do not decode to the type are a counted miss.
+Keeps: values travel as msgpack of the `ir/` types, so an entry can be read by any process and no code is run to read it.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+import msgspec
+
+from graphwright.cache.keys import Key
+from graphwright.cache.store import Store
+from graphwright.ir.plan import Plan
+from graphwright.ir.program import Program
+
+
+class ProgramEntry(msgspec.Struct, frozen=True):
+    """A captured program that is ready to run once its code is loaded."""
+
+    program: Program
+    plan: Plan
+    code_name: str
+    """`Key.name` of the kernels that the plan runs; empty when it runs none."""
+
+
+class GraphEntry(msgspec.Struct, frozen=True):
+    """What an ATen graph was lowered to."""
+
+    plan: Plan
+    code_name: str
+    """`Key.name` of the kernels that the plan runs; empty when it runs none."""
+
+
+class KernelEntry(msgspec.Struct, frozen=True):
+    """Compiled kernels."""
+
+    object_code: bytes
+    """A relocatable object (CPU) or a device image (CUDA)."""
+    symbols: tuple[str, ...]
+
+
+Value = TypeVar("Value", ProgramEntry, GraphEntry, KernelEntry)
+
+
+class TypedStore(Generic[Value]):
+    """A store whose values are of one type."""
+
+    def __init__(self, store: Store, value_type: type[Value]) -> None:
+        self.store = store
+        self._decoder: msgspec.msgpack.Decoder[Value] = msgspec.msgpack.Decoder(value_type)
+
+    def get(self, key: Key) -> Value | None:
+        """Give the one value of `key`, or None."""
+        return self.store.get(key, self._decoder.decode)
+
+    def get_all(self, key: Key) -> tuple[Value, ...]:
+        """Give all values that were added under `key`, the most recently used first."""
+        return self.store.get_all(key, self._decoder.decode)
+
+    def put(self, key: Key, value: Value) -> bool:
+        """Save the one value of `key`; False when that was not possible."""
+        return self.store.put(key, msgspec.msgpack.encode(value))
+
+    def add(self, key: Key, value: Value) -> bool:
+        """Save a value among those of `key`; False when that was not possible."""
+        return self.store.add(key, msgspec.msgpack.encode(value))
+
+
+ProgramStore = TypedStore[ProgramEntry]
+"""Key: what the function is. Several values: one a call pattern and a set of guards (`add`, `get_all`)."""
+GraphStore = TypedStore[GraphEntry]
+"""Key: the ATen graph. One value (`put`, `get`)."""
+KernelStore = TypedStore[KernelEntry]
+"""Key: the kernels' loop IR. One value (`put`, `get`)."""
+
+__all__ = [
+    "GraphEntry",
+    "GraphStore",
+    "KernelEntry",
+    "KernelStore",
+    "ProgramEntry",
+    "ProgramStore",
+    "TypedStore",
+]
