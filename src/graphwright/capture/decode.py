@@ -1,0 +1,223 @@
+"""Turn a code object of the running CPython into normalised instructions.
+
+In: a code object.   Out: `Decoded`. What `instructions.py` describes is what comes out, whatever the version.
+
+Keeps: the order of instructions; the line of each; stack depths, so that the exception table holds.
+"""
+
+from __future__ import annotations
+
+import dis
+import sys
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from types import CodeType
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from graphwright.base.errors import InternalError, Unsupported
+from graphwright.capture.instructions import JUMPS, CallShape, Decoded, Handler, Instruction, Op
+from graphwright.capture.tables import TABLES, VersionTable
+from graphwright.capture.tables.rules import UNIT_BYTES, Raw, Rule, Step
+
+FIRST_PSEUDO_OPCODE: Final = 256
+
+ABSENT: Final = -1
+"""Stands for an opcode that a version does not have."""
+
+
+class Decoder:
+    """Decodes code objects by one version's table. Has no state but its tables, so one may serve all threads.
+
+    Args:
+        table: the version's table.
+        opmap: opcode numbers by name, as `dis.opmap` gives them.
+
+    Raises:
+        InternalError: the table does not know an opcode of `opmap`.
+    """
+
+    def __init__(self, table: VersionTable, opmap: Mapping[str, int]) -> None:
+        unknown = unmapped_opcodes(table, opmap)
+        if unknown:
+            message = f"no row for the opcodes {unknown} in the table of this Python version"
+            raise InternalError(message)
+        self._rules: list[Rule | None] = [None] * FIRST_PSEUDO_OPCODE
+        self._opnames = [""] * FIRST_PSEUDO_OPCODE
+        for name, opcode in opmap.items():
+            if opcode < FIRST_PSEUDO_OPCODE:
+                self._rules[opcode] = table.rules.get(name)
+                self._opnames[opcode] = name
+        self._cache = opmap["CACHE"]
+        self._extended = opmap["EXTENDED_ARG"]
+        self._call = opmap["CALL"]
+        self._keyword_names = opmap.get(table.keyword_names, ABSENT)
+        self._keyword_call = opmap.get(table.keyword_call, ABSENT)
+
+    def decode(self, code: CodeType) -> Decoded:
+        """Decode `code`."""
+        names = _names(code)
+        lines = _Lines(code)
+        made: list[Instruction] = []
+        keywords: tuple[str, ...] = ()
+        for unit in self._iter_units(code.co_code):
+            if unit.opcode == self._keyword_names:
+                keywords = code.co_consts[unit.arg]
+                continue
+            steps: tuple[Step, ...]
+            if unit.opcode == self._keyword_call:
+                steps = ((Op.CALL, CallShape(unit.arg, made.pop().arg)),)
+            elif unit.opcode == self._call:
+                steps = ((Op.CALL, CallShape(unit.arg, keywords)),)
+                keywords = ()
+            else:
+                steps = self._steps(code, unit, names)
+            line = lines.at(unit.start)
+            made.extend(Instruction(op, arg, line, unit.start) for op, arg in steps)
+        offsets = [instruction.offset for instruction in made]
+        return Decoded(
+            code=code,
+            instructions=tuple(_with_index(instruction, offsets) for instruction in made),
+            handlers=tuple(_iter_handlers(code.co_exceptiontable, offsets)),
+        )
+
+    def _steps(self, code: CodeType, unit: _Unit, names: _Names) -> tuple[Step, ...]:
+        rule = self._rules[unit.opcode]
+        if rule is None:
+            opname = self._opnames[unit.opcode] or str(unit.opcode)
+            message = f"opcode {opname} in the bytecode of {code.co_qualname}, at byte {unit.start}"
+            raise InternalError(message)
+        return rule(Raw(unit.arg, unit.after, self._opnames[unit.next_opcode], *names))
+
+    def _iter_units(self, raw: bytes) -> Iterator[_Unit]:
+        """Give the raw instructions, without caches and with extended arguments joined."""
+        size_bytes = len(raw)
+        cache, extended = self._cache, self._extended
+        position = start = arg = 0
+        while position < size_bytes:
+            opcode = raw[position]
+            arg |= raw[position + 1]
+            position += UNIT_BYTES
+            if opcode == extended:
+                arg <<= 8
+                continue
+            while position < size_bytes and raw[position] == cache:
+                position += UNIT_BYTES
+            yield _Unit(
+                opcode, arg, start, position, raw[position] if position < size_bytes else cache
+            )
+            start = position
+            arg = 0
+
+
+class _Unit(NamedTuple):
+    """A raw instruction; `start` is where its first `EXTENDED_ARG` stands, `after` what follows its caches."""
+
+    opcode: int
+    arg: int
+    start: int
+    after: int
+    next_opcode: int
+
+
+class _Names(NamedTuple):
+    """The parts of a code object that opargs point into: the last fields of `Raw`."""
+
+    consts: tuple[Any, ...]
+    names: tuple[str, ...]
+    slots: tuple[str, ...]
+    cells: frozenset[str]
+    free: tuple[str, ...]
+
+
+class _Lines:
+    """The line of each raw instruction; offsets must be asked for in ascending order."""
+
+    def __init__(self, code: CodeType) -> None:
+        self._ranges = code.co_lines()
+        self._end = 0
+        self._line = 0
+
+    def at(self, offset: int) -> int:
+        """Give the line, or 0 when there is none."""
+        while offset >= self._end:
+            _, self._end, line = next(self._ranges)
+            self._line = line or 0
+        return self._line
+
+
+def unmapped_opcodes(table: VersionTable, opmap: Mapping[str, int]) -> list[str]:
+    """Give the names in `opmap` that `table` does not speak of: none, when the table fits the interpreter."""
+    return sorted(
+        name
+        for name, opcode in opmap.items()
+        if opcode < FIRST_PSEUDO_OPCODE
+        and not name.startswith("INSTRUMENTED_")
+        and name not in table.rules
+        and name not in table.internal
+        and name not in {table.keyword_names, table.keyword_call}
+    )
+
+
+def running_decoder() -> Decoder:
+    """Make the decoder for the interpreter that runs this.
+
+    Raises:
+        Unsupported: there is no table for this version of CPython, or it is another implementation of Python.
+    """
+    version = (sys.version_info.major, sys.version_info.minor)
+    table = TABLES.get(version)
+    if table is None or sys.implementation.name != "cpython":
+        running = f"{sys.implementation.name} {version[0]}.{version[1]}"
+        known = ", ".join(f"{major}.{minor}" for major, minor in TABLES)
+        raise Unsupported(
+            f"a program under {running}",
+            why=f"its bytecode is not known; there are tables for CPython {known}",
+            remedy="run under one of these versions, or upgrade graphwright",
+        )
+    return Decoder(table, dis.opmap)
+
+
+def _names(code: CodeType) -> _Names:
+    own_cells = tuple(name for name in code.co_cellvars if name not in code.co_varnames)
+    return _Names(
+        consts=code.co_consts,
+        names=code.co_names,
+        slots=code.co_varnames + own_cells + code.co_freevars,
+        cells=frozenset(code.co_cellvars + code.co_freevars),
+        free=code.co_freevars,
+    )
+
+
+def _with_index(instruction: Instruction, offsets: list[int]) -> Instruction:
+    """Turn a jump's byte offset into the index of the instruction there."""
+    if instruction.op not in JUMPS:
+        return instruction
+    return msgspec.structs.replace(instruction, arg=bisect_left(offsets, instruction.arg))
+
+
+def _iter_handlers(table: bytes, offsets: list[int]) -> Iterator[Handler]:
+    """Read the exception table: numbers of six bits a byte, the first byte of an entry marked by its top bit."""
+    numbers = _iter_numbers(table)
+    for start in numbers:
+        length, target, depth_and_flag = next(numbers), next(numbers), next(numbers)
+        first = bisect_left(offsets, start * UNIT_BYTES)
+        end = bisect_left(offsets, (start + length) * UNIT_BYTES)
+        if first < end:
+            yield Handler(
+                start=first,
+                end=end,
+                target=bisect_left(offsets, target * UNIT_BYTES),
+                depth=depth_and_flag >> 1,
+                pushes_position=bool(depth_and_flag & 1),
+            )
+
+
+def _iter_numbers(table: bytes) -> Iterator[int]:
+    number = 0
+    for byte in table:
+        number = (number << 6) | (byte & 0x3F)
+        if not byte & 0x40:
+            yield number
+            number = 0
