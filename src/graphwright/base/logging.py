@@ -1,0 +1,96 @@
+"""The named logs: what graphwright tells about itself, each under a name that can be switched on.
+
+In: texts from the rooms, the names a user asks for (`set_logs`, `GRAPHWRIGHT_LOGS`).   Out: records of the Python loggers
+`graphwright.<name>`, which any handler of the user's can take; without one they are printed on standard error.
+Keeps: a log that is off costs one look at its level.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import sys
+from collections.abc import Iterable
+from typing import TextIO, final
+
+from graphwright.base.config import config
+from graphwright.base.errors import ConfigError
+from graphwright.base.settings import nearest
+
+__all__ = ["LogName", "apply_logs", "log", "set_logs"]
+
+
+class LogName(enum.StrEnum):
+    """The logs there are."""
+
+    GRAPH_BREAKS = "graph_breaks"
+    """Where a program could not be captured, and why."""
+    RECOMPILES = "recompiles"
+    """Which guard made a function be compiled again."""
+    GUARDS = "guards"
+    """What is checked before a compiled program is run."""
+    GRAPH = "graph"
+    """The torch-level graph of a program, as captured."""
+    ATEN = "aten"
+    """The graph of ATen ops, as recorded and as simplified."""
+    SCHEDULE = "schedule"
+    """The loop nests and how they were fused."""
+    OUTPUT_CODE = "output_code"
+    """The readable source of what runs."""
+    CACHE = "cache"
+    """What was found in the caches, and what was not."""
+    REPLAY = "replay"
+    """Recordings of graph trees, and their replays."""
+
+
+def log(name: LogName) -> logging.Logger:
+    """Give the Python logger of the log `name`."""
+    return logging.getLogger(f"graphwright.{name}")
+
+
+def set_logs(**is_on: bool) -> None:
+    """Switch on the logs that are named, and all others off: `set_logs(graph_breaks=True, guards=True)`.
+
+    Raises:
+        ConfigError: a log of that name does not exist.
+    """
+    names = {_log_name(name): chosen for name, chosen in is_on.items()}
+    config.logs = ",".join(name for name, chosen in names.items() if chosen)
+    apply_logs(config.logs)
+
+
+def apply_logs(names: str) -> None:
+    """Switch on the logs in `names`, a text with commas, and all others off.
+
+    Raises:
+        ConfigError: a log of that name does not exist.
+    """
+    chosen = {_log_name(name.strip()) for name in names.split(",") if name.strip()}
+    for name in LogName:
+        log(name).setLevel(logging.INFO if name in chosen else logging.NOTSET)
+    parent = logging.getLogger("graphwright")
+    has_fallback = any(isinstance(handler, _FallbackHandler) for handler in parent.handlers)
+    if chosen and not has_fallback:
+        parent.addHandler(_FallbackHandler())
+
+
+def _log_name(name: str) -> LogName:
+    known: Iterable[str] = list(LogName)
+    if name not in known:
+        raise ConfigError.for_name(name, what="log", nearest=nearest(name, known))
+    return LogName(name)
+
+
+@final
+class _FallbackHandler(logging.StreamHandler[TextIO]):
+    """Prints on standard error, unless the program has set up logging of its own."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+        self.setFormatter(logging.Formatter("[%(name)s] %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not logging.getLogger().handlers:
+            # Standard error may have been replaced since the handler was made.
+            self.setStream(sys.stderr)
+            super().emit(record)
