@@ -1,0 +1,56 @@
+# Everything a developer does has a target here; CI calls the same ones.
+#   make demo    the main job: a sentence encoder, compiled, and a search with it
+#   make test    all tests
+#   make check   lint, format, types, import layers
+#   make bench   eager, torch.compile and graphwright side by side
+#   make sizes   what is longer than the house style aims at
+#   make docs    write the generated pages again
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt
+JOBS ?= 2
+# Two test processes and their kernels' threads share the cores: waiting threads must sleep, not spin.
+TEST_ENV = OMP_WAIT_POLICY=passive HF_HUB_OFFLINE=1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench sizes docs clean
+
+help:
+	@sed -n 's/^#   make/  make/p' Makefile
+
+$(VENV)/.demo: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) --editable '.[dev]'
+	@touch $@ $(VENV)/.demo
+
+demo: $(VENV)/.demo
+	$(BIN)/graphwright demo
+
+test: $(VENV)/.dev
+	$(TEST_ENV) $(BIN)/python -m pytest --numprocesses $(JOBS)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell src tests docs scripts *.md
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.demo
+	$(BIN)/graphwright bench
+
+sizes: $(VENV)/.dev
+	$(BIN)/python scripts/sizes.py
+
+docs: $(VENV)/.dev
+	$(BIN)/python scripts/write_docs.py
+
+clean:
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
