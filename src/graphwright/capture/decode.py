@@ -171,10 +171,10 @@ def running_decoder() -> Decoder:
     if table is None or sys.implementation.name != "cpython":
         running = f"{sys.implementation.name} {version[0]}.{version[1]}"
         known = ", ".join(f"{major}.{minor}" for major, minor in TABLES)
+        met = f"a program under {running}"
+        why = f"its bytecode is not known; there are tables for CPython {known}"
         raise Unsupported(
-            f"a program under {running}",
-            why=f"its bytecode is not known; there are tables for CPython {known}",
-            remedy="run under one of these versions, or upgrade graphwright",
+            met, why=why, remedy="run under one of these versions, or upgrade graphwright"
         )
     return Decoder(table, dis.opmap)
 

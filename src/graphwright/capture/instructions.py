@@ -31,11 +31,8 @@ import msgspec
 class Op(enum.IntEnum):
     """What an instruction does. Values count from 0, so that a list can be the dispatch table."""
 
-    def _generate_next_value_(name, start, count, last_values):  # type: ignore[no-untyped-def,override]  # noqa: ANN202, N805
-        return count
-
-    # stack
-    POP = enum.auto()
+    # the stack
+    POP = 0
     """`x →`"""
     PUSH_NULL = enum.auto()
     """`→ NULL`"""
@@ -100,9 +97,10 @@ class Op(enum.IntEnum):
     """`super class self → attribute`, arg: `SuperAttr`: `super(class, self).name` for the builtin `super`; when
     `super` is another object: `super(class, self).name` or `super().name`, by `has_arguments`."""
     LOAD_SPECIAL = enum.auto()
-    """`x → method`, arg: name (`__enter__`, `__exit__`, …). Looked up on the type, bound to `x`. Missing: TypeError `'T' object does
-    not support the context manager protocol`, with ` (missed __exit__ method)` added when only `__exit__` is missing
-    (`__exit__` is asked for first). Every `with` statement is `COPY 1; LOAD_SPECIAL __exit__; …; LOAD_SPECIAL __enter__; …; CALL`."""
+    """`x → method`, arg: name (`__enter__`, `__exit__`, …). Looked up on the type, bound to `x`. Missing:
+    TypeError `'T' object does not support the context manager protocol`, with ` (missed __exit__ method)`
+    added when only `__exit__` is missing. A `with` statement starts with a load of `__exit__`, then of
+    `__enter__`, then calls the latter."""
 
     # operators
     UNARY_OP = enum.auto()
@@ -189,8 +187,8 @@ class Op(enum.IntEnum):
 
     # calls and functions
     CALL = enum.auto()
-    """`a b x1 … xn → result`, arg: `CallShape`, n is `num_args`, keyword values last. Of `a` and `b`, when one is NULL the other is the callable; when neither is,
-    `a` is the callable and `b` its first argument."""
+    """`a b x1 … xn → result`, arg: `CallShape`, n is `num_args`, keyword values last. Of `a` and `b`, when one
+    is NULL the other is the callable; when neither is, `a` is the callable and `b` its first argument."""
     CALL_EX = enum.auto()
     """`a b args → result`, or when arg is True `a b args kwargs → result`; `a` and `b` as in `CALL`. `args` is any iterable;
     `kwargs` is a mapping, or NULL for none."""
@@ -213,9 +211,10 @@ class Op(enum.IntEnum):
 
     # exceptions
     RAISE = enum.auto()
-    """arg 0: raises the current exception again; 1: `exception →`; 2: `exception cause →`."""
+    """Raises: with arg 0 the current exception again; 1: `exception →`; 2: `exception cause →`."""
     RERAISE = enum.auto()
-    """`exception →`, raised as it is. arg n > 0: the position to restore is the n-th item from the top after the pop (and stays)."""
+    """`exception →`, raised as it is. arg n > 0: the position to restore is the n-th item from the top after the
+    pop (and stays)."""
     PUSH_EXC_INFO = enum.auto()
     """`exception → previous exception`: the exception becomes the current one; previous: what was current before, or None."""
     POP_EXCEPT = enum.auto()
@@ -230,7 +229,8 @@ class Op(enum.IntEnum):
 
     # generators
     RETURN_GENERATOR = enum.auto()
-    """`→ sent`: makes the generator (or coroutine) of this frame and leaves with it; goes on here at the first resume, with what was sent (None)."""
+    """`→ sent`: makes the generator (or coroutine) of this frame and leaves with it; goes on here at the first
+    resume, with what was sent (None)."""
     YIELD_VALUE = enum.auto()
     """`value → sent`"""
     GET_YIELD_FROM_ITER = enum.auto()

@@ -145,7 +145,12 @@ TRUTH_TESTERS: Final = frozenset({"POP_JUMP_IF_TRUE", "POP_JUMP_IF_FALSE", "UNAR
 
 def fixed(*steps: Step) -> Rule:
     """Always these steps."""
-    return lambda raw: steps
+
+    def rule(raw: Raw) -> tuple[Step, ...]:
+        del raw
+        return steps
+
+    return rule
 
 
 def plain(op: Op) -> Rule:
