@@ -1,0 +1,35 @@
+"""Elementary functions from the C library, one call a lane: correct, slow, for what has no vector version.
+
+In: values of kind F32 or F64.   Out: calls, declared as externs of the module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from graphwright.codegen.llvm.builder import Builder
+from graphwright.codegen.llvm.types import Kind, Value
+from graphwright.ir.ops import ScalarOp
+
+MathFunction = Callable[..., Value]
+"""Builder, operands → result; operands and result have one kind."""
+
+_NAMES: Final = (
+    "exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan atan2 sinh cosh tanh erf erfc pow"
+).split()
+
+
+def _call(name: str) -> MathFunction:
+    def emit(builder: Builder, *args: Value) -> Value:
+        kind = args[0].kind
+        return builder.call_extern(name + ("f" if kind is Kind.F32 else ""), kind, args)
+
+    return emit
+
+
+LIBM: Final[dict[tuple[ScalarOp, Kind], MathFunction]] = {
+    (ScalarOp(name), kind): _call(name) for name in _NAMES for kind in (Kind.F32, Kind.F64)
+}
+EXTERN_NAMES: Final = (*_NAMES, *(name + "f" for name in _NAMES), "fmod")
+"""All C functions that generated code may call."""

@@ -1,0 +1,146 @@
+"""Loads and stores: scalar, contiguous, reversed, gathered; under a mask or not.
+
+In: a buffer, a place, the frame's lanes and mask.   Out: instructions.
+Keeps: no byte is touched that the loop IR does not name: lanes outside the mask read and write nothing.
+"""
+
+from __future__ import annotations
+
+from graphwright.codegen.llvm.builder import Builder
+from graphwright.codegen.llvm.frame import Frame, Memory, Place
+from graphwright.codegen.llvm.types import MEMORY_KIND, Kind, Value, mangled, type_text
+from graphwright.ir.dtypes import DType
+
+
+def emit_load(frame: Frame, memory: Memory, place: Place) -> Value:
+    """Load the element (or the vector of elements) at `place`, as a register value."""
+    kind = MEMORY_KIND[memory.dtype]
+    if place.is_uniform:
+        loaded = _load_scalar(frame.builder, memory, place)
+    elif place.vector is None and place.stride == 1:
+        loaded = _load_contiguous(frame, memory, place, kind)
+    elif place.vector is None and place.stride == -1 and frame.mask is None:
+        loaded = _load_reversed(frame, memory, place, kind)
+    else:
+        loaded = _gather(frame, memory, place, kind)
+    if memory.dtype is DType.BOOL:
+        return frame.builder.compare("icmp ne", loaded, frame.builder.const(0, Kind.I8))
+    return loaded
+
+
+def emit_store(
+    frame: Frame, memory: Memory, place: Place, value: Value, *, is_streaming: bool
+) -> None:
+    """Store a register value at `place`."""
+    builder = frame.builder
+    if memory.dtype is DType.BOOL:
+        value = builder.convert("zext", value, Kind.I8)
+    if place.is_uniform:
+        pointer = element_pointer(builder, memory, place)
+        builder.lines.append(f"store {value!r}, ptr {pointer}, align {memory.dtype.size_bytes}")
+        return
+    value = builder.splat(value, frame.lanes)
+    if place.vector is None and place.stride == 1:
+        _store_contiguous(frame, memory, place, value, is_streaming=is_streaming)
+    else:
+        _scatter(frame, memory, place, value)
+
+
+def element_pointer(builder: Builder, memory: Memory, place: Place) -> str:
+    """Give the address of the first lane's element."""
+    if place.base == 0:
+        return memory.pointer
+    name = builder.fresh()
+    element = MEMORY_KIND[memory.dtype].value
+    builder.lines.append(
+        f"{name} = getelementptr inbounds {element}, ptr {memory.pointer}, i64 {place.base}"
+    )
+    return name
+
+
+def _load_scalar(builder: Builder, memory: Memory, place: Place) -> Value:
+    kind = MEMORY_KIND[memory.dtype]
+    pointer = element_pointer(builder, memory, place)
+    return builder.emit(
+        f"load {kind.value}, ptr {pointer}, align {memory.dtype.size_bytes}", kind, 1
+    )
+
+
+def _load_contiguous(frame: Frame, memory: Memory, place: Place, kind: Kind) -> Value:
+    builder, lanes = frame.builder, frame.lanes
+    pointer = element_pointer(builder, memory, place)
+    align = memory.dtype.size_bytes
+    wide = type_text(kind, lanes)
+    if frame.mask is None:
+        return builder.emit(f"load {wide}, ptr {pointer}, align {align}", kind, lanes)
+    mask = f"<{lanes} x i1> {frame.mask.text}"
+    name = f"llvm.masked.load.{mangled(kind, lanes)}.p0"
+    builder.declare(name, wide, ["ptr", f"<{lanes} x i1>", wide])
+    zero = f"{wide} zeroinitializer"
+    return builder.emit(
+        f"call {wide} @{name}(ptr align {align} {pointer}, {mask}, {zero})", kind, lanes
+    )
+
+
+def _load_reversed(frame: Frame, memory: Memory, place: Place, kind: Kind) -> Value:
+    builder, lanes = frame.builder, frame.lanes
+    lowest = Place(builder.index_subtract(place.base, lanes - 1))
+    pointer = element_pointer(builder, memory, lowest)
+    text = f"load {type_text(kind, lanes)}, ptr {pointer}, align {memory.dtype.size_bytes}"
+    return builder.shuffle(builder.emit(text, kind, lanes), None, list(reversed(range(lanes))))
+
+
+def _pointers(frame: Frame, memory: Memory, place: Place) -> str:
+    """Give the typed vector of the lanes' addresses."""
+    builder, lanes = frame.builder, frame.lanes
+    pointer = element_pointer(builder, memory, place)
+    offsets = builder.splat(frame.offsets(place), lanes)
+    name = builder.fresh()
+    element = MEMORY_KIND[memory.dtype].value
+    builder.lines.append(
+        f"{name} = getelementptr inbounds {element}, ptr {pointer}, <{lanes} x i64> {offsets.text}"
+    )
+    return f"<{lanes} x ptr> align {memory.dtype.size_bytes} {name}"
+
+
+def _full_mask(frame: Frame) -> str:
+    lanes = frame.lanes
+    return f"<{lanes} x i1> {'splat (i1 true)' if frame.mask is None else frame.mask.text}"
+
+
+def _gather(frame: Frame, memory: Memory, place: Place, kind: Kind) -> Value:
+    builder, lanes = frame.builder, frame.lanes
+    wide = type_text(kind, lanes)
+    pointers = _pointers(frame, memory, place)
+    name = f"llvm.masked.gather.{mangled(kind, lanes)}.v{lanes}p0"
+    builder.declare(name, wide, [f"<{lanes} x ptr>", f"<{lanes} x i1>", wide])
+    zero = f"{wide} zeroinitializer"
+    return builder.emit(
+        f"call {wide} @{name}({pointers}, {_full_mask(frame)}, {zero})", kind, lanes
+    )
+
+
+def _store_contiguous(
+    frame: Frame, memory: Memory, place: Place, value: Value, *, is_streaming: bool
+) -> None:
+    del is_streaming
+    builder, lanes = frame.builder, frame.lanes
+    pointer = element_pointer(builder, memory, place)
+    align = memory.dtype.size_bytes
+    if frame.mask is None:
+        builder.lines.append(f"store {value!r}, ptr {pointer}, align {align}")
+        return
+    wide = type_text(value.kind, lanes)
+    name = f"llvm.masked.store.{mangled(value.kind, lanes)}.p0"
+    builder.declare(name, "void", [wide, "ptr", f"<{lanes} x i1>"])
+    mask = f"<{lanes} x i1> {frame.mask.text}"
+    builder.lines.append(f"call void @{name}({value!r}, ptr align {align} {pointer}, {mask})")
+
+
+def _scatter(frame: Frame, memory: Memory, place: Place, value: Value) -> None:
+    builder, lanes = frame.builder, frame.lanes
+    wide = type_text(value.kind, lanes)
+    pointers = _pointers(frame, memory, place)
+    name = f"llvm.masked.scatter.{mangled(value.kind, lanes)}.v{lanes}p0"
+    builder.declare(name, "void", [wide, f"<{lanes} x ptr>", f"<{lanes} x i1>"])
+    builder.lines.append(f"call void @{name}({value!r}, {pointers}, {_full_mask(frame)})")

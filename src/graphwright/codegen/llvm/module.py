@@ -1,0 +1,68 @@
+"""A module of kernels: text in, machine code out.
+
+In: kernels.   Out: LLVM IR text; optimised; object code, or assembly for people and tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import llvmlite.binding as llvm
+
+from graphwright.codegen.llvm.builder import Declarations
+from graphwright.codegen.llvm.functions import KernelEmitter
+from graphwright.codegen.llvm.target import Target, initialize_llvm
+from graphwright.ir.loops import Kernel
+
+
+def render_module(kernels: Sequence[Kernel], target: Target, *, num_threads: int) -> str:
+    """Give the LLVM IR of a module; each kernel's symbol is its name."""
+    declarations = Declarations()
+    functions = [
+        KernelEmitter(kernel, kernel.name, target, declarations, num_threads).render()
+        for kernel in kernels
+    ]
+    attributes = (
+        f'attributes #0 = {{ nounwind "target-cpu"="{target.cpu}" "target-features"="{target.features}" '
+        f'"prefer-vector-width"="{target.vector_bits}" "no-trapping-math"="true" }}'
+    )
+    return "\n".join(
+        [f'target triple = "{target.triple}"', *functions, declarations.render(), attributes, ""]
+    )
+
+
+def make_target_machine(target: Target) -> llvm.TargetMachine:
+    """Make LLVM's code generator for a processor."""
+    initialize_llvm()
+    return llvm.Target.from_triple(target.triple).create_target_machine(
+        cpu=target.cpu, features=target.features, opt=3, reloc="pic", codemodel="default", jit=True
+    )
+
+
+@contextmanager
+def optimised(text: str, machine: llvm.TargetMachine) -> Iterator[llvm.ModuleRef]:
+    """Give the optimised module of an IR text, in a context of its own."""
+    context = llvm.create_context()
+    module = llvm.parse_assembly(text, context)
+    module.data_layout = str(machine.target_data)
+    options = llvm.create_pipeline_tuning_options(speed_level=2)
+    options.loop_vectorization = False
+    options.slp_vectorization = False
+    builder = llvm.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
+    yield module
+
+
+def emit_object(text: str, machine: llvm.TargetMachine) -> bytes:
+    """Compile an IR text to object code."""
+    with optimised(text, machine) as module:
+        code: bytes = machine.emit_object(module)
+    return code
+
+
+def emit_assembly(text: str, machine: llvm.TargetMachine) -> str:
+    """Compile an IR text to assembly, to be read."""
+    with optimised(text, machine) as module:
+        assembly: str = machine.emit_assembly(module)
+    return assembly

@@ -1,0 +1,78 @@
+"""Which names a list of statements uses and defines.
+
+In: statements.   Out: sets of names. Used to find what a parallel body needs from around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import assert_never
+
+from graphwright.ir.loops import (
+    Compute,
+    Const,
+    If,
+    Index,
+    IndexValue,
+    Load,
+    Loop,
+    Stmt,
+    Store,
+    TransposeTile,
+)
+
+
+def _of_index(index: Index) -> Iterator[str]:
+    return (term.name for term in index.terms)
+
+
+def iter_used_values(body: tuple[Stmt, ...]) -> Iterator[str]:
+    """Give the values and loop variables that the statements read, those of nested statements too."""
+    for stmt in body:
+        yield from _iter_used_by(stmt)
+
+
+def _iter_used_by(stmt: Stmt) -> Iterator[str]:
+    match stmt:
+        case Const():
+            return
+        case IndexValue() | Load():
+            yield from _of_index(stmt.index)
+        case Compute():
+            yield from stmt.args
+        case Store():
+            yield stmt.value
+            yield from _of_index(stmt.index)
+        case Loop():
+            for bound in (stmt.start, *stmt.stops):
+                yield from _of_index(bound)
+            yield from iter_used_values(stmt.body)
+            for carry in stmt.carries:
+                yield carry.update
+                if carry.index is not None:
+                    yield carry.index
+        case If():
+            yield stmt.condition
+            yield from iter_used_values(stmt.body)
+        case TransposeTile():
+            yield from _of_index(stmt.target_index)
+            yield from _of_index(stmt.source_index)
+        case _:
+            assert_never(stmt)
+
+
+def iter_used_buffers(body: tuple[Stmt, ...]) -> Iterator[str]:
+    """Give the buffers that the statements touch."""
+    for stmt in body:
+        match stmt:
+            case Load() | Store():
+                yield stmt.buffer
+            case Loop() | If():
+                yield from iter_used_buffers(stmt.body)
+            case TransposeTile():
+                yield stmt.target
+                yield stmt.source
+            case Const() | IndexValue() | Compute():
+                pass
+            case _:
+                assert_never(stmt)

@@ -1,0 +1,138 @@
+"""Compiled code as data, and loaded into the process.
+
+In: kernels.   Out: `ObjectCode` (bytes that can be kept on disk), and from it `LoadedCode` (addresses).
+Keeps: object code names its externs (`gw_run_parallel`, `expf`) by symbol, so that it is valid in every process on the same
+processor. `LoadedCode` owns the memory: addresses are valid for as long as it lives.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import glob
+import itertools
+import os
+from collections.abc import Sequence
+from typing import Final
+
+import llvmlite.binding as llvm
+import msgspec
+import torch
+
+from graphwright.base.errors import InternalError
+from graphwright.codegen.llvm import functions
+from graphwright.codegen.llvm.math import EXTERN_NAMES
+from graphwright.codegen.llvm.module import emit_object, make_target_machine, render_module
+from graphwright.codegen.llvm.target import Target, host_target, initialize_llvm
+from graphwright.ir.loops import Kernel
+
+_RUNTIME_FUNCTIONS: Final = {
+    functions.RUN_PARALLEL: "GOMP_parallel",
+    functions.THREAD_NUMBER: "omp_get_thread_num",
+    functions.NUM_THREADS: "omp_get_num_threads",
+    functions.MAX_THREADS: "omp_get_max_threads",
+    functions.IS_IN_PARALLEL: "omp_in_parallel",
+}
+
+
+class ObjectCode(msgspec.Struct, frozen=True):
+    """Machine code of some kernels."""
+
+    objects: tuple[bytes, ...]
+    """Relocatable object files."""
+    symbols: tuple[str, ...]
+    """The kernels' names, which are their symbols."""
+    target: Target
+    """The processor it was made for."""
+
+
+class LoadedCode:
+    """Machine code in this process, ready to be called; freed when the object goes."""
+
+    def __init__(
+        self, tracker: llvm.ResourceTracker, engine: llvm.LLJIT, symbols: tuple[str, ...]
+    ) -> None:
+        self._engine = engine
+        self._tracker = tracker
+        self.symbols = symbols
+
+    def address(self, symbol: str) -> int:
+        """Give the address of a kernel's function.
+
+        Raises:
+            KeyError: No kernel of this name is in the code.
+        """
+        address: int = self._tracker[symbol]
+        return address
+
+
+def compile_kernels(kernels: Sequence[Kernel], *, num_threads: int) -> ObjectCode:
+    """Compile kernels for the host.
+
+    Args:
+        kernels: with distinct names.
+        num_threads: 1 leaves the parallel dispatch out; any other number leaves the choice to the run time.
+
+    Returns:
+        The object code; it holds no address of this process.
+    """
+    target = host_target()
+    symbols = tuple(kernel.name for kernel in kernels)
+    if len(set(symbols)) != len(symbols):
+        raise InternalError(f"two kernels have one name: {', '.join(sorted(symbols))}")
+    text = render_module(kernels, target, num_threads=num_threads)
+    return ObjectCode((emit_object(text, make_target_machine(target)),), symbols, target)
+
+
+_library_numbers: Final = itertools.count()
+
+
+@functools.cache
+def _process_externs() -> dict[str, int]:
+    """Find the addresses of everything that generated code may call."""
+    openmp = _openmp_runtime()
+    libm = ctypes.CDLL("libm.so.6")
+    externs = {name: _address(openmp, function) for name, function in _RUNTIME_FUNCTIONS.items()}
+    externs.update({name: _address(libm, name) for name in EXTERN_NAMES})
+    return externs
+
+
+def _openmp_runtime() -> ctypes.CDLL:
+    """Open the OpenMP runtime that torch itself uses, so that its threads are shared."""
+    folder = os.path.join(os.path.dirname(torch.__file__), "lib")
+    found = sorted(glob.glob(os.path.join(folder, "libgomp*.so*")))
+    return ctypes.CDLL(found[0]) if found else ctypes.CDLL(None)
+
+
+def _address(library: ctypes.CDLL, name: str) -> int:
+    address = ctypes.cast(getattr(library, name), ctypes.c_void_p).value
+    if address is None:
+        raise InternalError(f"no address for {name}")
+    return address
+
+
+def load_object(code: ObjectCode) -> LoadedCode:
+    """Load object code into this process.
+
+    Args:
+        code: made for this host's processor.
+
+    Returns:
+        The loaded code.
+
+    Raises:
+        InternalError: The code was made for another processor.
+    """
+    initialize_llvm()
+    if code.target != host_target():
+        raise InternalError(f"code for {code.target.cpu} cannot run on {host_target().cpu}")
+    engine = llvm.create_lljit_compiler()
+    builder = llvm.JITLibraryBuilder()
+    for data in code.objects:
+        builder.add_object_img(data)
+    for name, address in _process_externs().items():
+        builder.import_symbol(name, address)
+    for symbol in code.symbols:
+        builder.export_symbol(symbol)
+    tracker = builder.link(engine, f"kernels{next(_library_numbers)}")
+    return LoadedCode(tracker, engine, code.symbols)

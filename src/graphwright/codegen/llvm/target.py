@@ -1,0 +1,56 @@
+"""The processor that code is made for.
+
+In: what LLVM says of the host.   Out: `Target`, plain data that is part of the identity of the code made for it.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import llvmlite
+import llvmlite.binding as llvm
+import msgspec
+
+
+class Target(msgspec.Struct, frozen=True):
+    """A processor: LLVM's name and feature string for it, and what the code generator decides by."""
+
+    triple: str
+    cpu: str
+    features: str
+    vector_bits: int
+    """Width of the vectors that are quickest on it."""
+    has_masks: bool
+    """Loads, stores and arithmetic under a mask cost no more than plain ones (AVX-512)."""
+    llvm_version: str
+
+
+@functools.cache
+def initialize_llvm() -> None:
+    """Make LLVM know the host's instruction set; doing so again does nothing."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+
+
+@functools.cache
+def host_target() -> Target:
+    """Give the processor that this process runs on."""
+    initialize_llvm()
+    features = llvm.get_host_cpu_features()
+    has_avx512 = all(
+        features.get(name, False) for name in ("avx512f", "avx512bw", "avx512dq", "avx512vl")
+    )
+    if has_avx512:
+        vector_bits = 512
+    elif features.get("avx2", False):
+        vector_bits = 256
+    else:
+        vector_bits = 128
+    return Target(
+        triple=llvm.get_process_triple(),
+        cpu=llvm.get_host_cpu_name(),
+        features=features.flatten(),
+        vector_bits=vector_bits,
+        has_masks=has_avx512,
+        llvm_version=f"{'.'.join(map(str, llvm.llvm_version_info))} (llvmlite {llvmlite.__version__})",
+    )
