@@ -8,11 +8,12 @@ Keeps: the order of instructions; the line of each; stack depths, so that the ex
 from __future__ import annotations
 
 import dis
+import functools
 import sys
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from types import CodeType
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -57,78 +58,67 @@ class Decoder:
 
     def decode(self, code: CodeType) -> Decoded:
         """Decode `code`."""
-        names = _names(code)
+        raw = Raw(code)
         lines = _Lines(code)
         made: list[Instruction] = []
         keywords: tuple[str, ...] = ()
-        for unit in self._iter_units(code.co_code):
-            if unit.opcode == self._keyword_names:
-                keywords = code.co_consts[unit.arg]
+        for opcode, start in self._iter_raw(code.co_code, raw):
+            if opcode == self._keyword_names:
+                keywords = raw.consts[raw.arg]
                 continue
             steps: tuple[Step, ...]
-            if unit.opcode == self._keyword_call:
-                steps = ((Op.CALL, CallShape(unit.arg, made.pop().arg)),)
-            elif unit.opcode == self._call:
-                steps = ((Op.CALL, CallShape(unit.arg, keywords)),)
+            if opcode == self._keyword_call:
+                steps = ((Op.CALL, CallShape(raw.arg, made.pop().arg)),)
+            elif opcode == self._call:
+                steps = ((Op.CALL, CallShape(raw.arg, keywords)),)
                 keywords = ()
             else:
-                steps = self._steps(code, unit, names)
-            line = lines.at(unit.start)
-            made.extend(Instruction(op, arg, line, unit.start) for op, arg in steps)
+                rule = self._rules[opcode]
+                if rule is None:
+                    raise self._error_of(code, opcode, start)
+                steps = rule(raw)
+            line = lines.at(start)
+            for op, arg in steps:
+                made.append(Instruction(op, arg, line, start))
         offsets = [instruction.offset for instruction in made]
         return Decoded(
             code=code,
-            instructions=tuple(_with_index(instruction, offsets) for instruction in made),
+            instructions=tuple(
+                _with_index(instruction, offsets) if instruction.op in JUMPS else instruction
+                for instruction in made
+            ),
             handlers=tuple(_iter_handlers(code.co_exceptiontable, offsets)),
         )
 
-    def _steps(self, code: CodeType, unit: _Unit, names: _Names) -> tuple[Step, ...]:
-        rule = self._rules[unit.opcode]
-        if rule is None:
-            opname = self._opnames[unit.opcode] or str(unit.opcode)
-            message = f"opcode {opname} in the bytecode of {code.co_qualname}, at byte {unit.start}"
-            raise InternalError(message)
-        return rule(Raw(unit.arg, unit.after, self._opnames[unit.next_opcode], *names))
+    def _iter_raw(self, content: bytes, raw: Raw) -> Iterator[tuple[int, int]]:
+        """Give opcode and offset of each raw instruction, with `raw` set for it; caches and extended arguments are not given.
 
-    def _iter_units(self, raw: bytes) -> Iterator[_Unit]:
-        """Give the raw instructions, without caches and with extended arguments joined."""
-        size_bytes = len(raw)
-        cache, extended = self._cache, self._extended
+        The offset is that of its first `EXTENDED_ARG`.
+        """
+        size_bytes = len(content)
+        cache, extended, opnames = self._cache, self._extended, self._opnames
         position = start = arg = 0
         while position < size_bytes:
-            opcode = raw[position]
-            arg |= raw[position + 1]
+            opcode = content[position]
+            arg |= content[position + 1]
             position += UNIT_BYTES
             if opcode == extended:
                 arg <<= 8
                 continue
-            while position < size_bytes and raw[position] == cache:
+            while position < size_bytes and content[position] == cache:
                 position += UNIT_BYTES
-            yield _Unit(
-                opcode, arg, start, position, raw[position] if position < size_bytes else cache
-            )
+            raw.arg = arg
+            raw.after = position
+            raw.next_name = opnames[content[position]] if position < size_bytes else ""
+            yield opcode, start
             start = position
             arg = 0
 
-
-class _Unit(NamedTuple):
-    """A raw instruction; `start` is where its first `EXTENDED_ARG` stands, `after` what follows its caches."""
-
-    opcode: int
-    arg: int
-    start: int
-    after: int
-    next_opcode: int
-
-
-class _Names(NamedTuple):
-    """The parts of a code object that opargs point into: the last fields of `Raw`."""
-
-    consts: tuple[Any, ...]
-    names: tuple[str, ...]
-    slots: tuple[str, ...]
-    cells: frozenset[str]
-    free: tuple[str, ...]
+    def _error_of(self, code: CodeType, opcode: int, start: int) -> InternalError:
+        opname = self._opnames[opcode] or str(opcode)
+        return InternalError(
+            f"opcode {opname} in the bytecode of {code.co_qualname}, at byte {start}"
+        )
 
 
 class _Lines:
@@ -147,6 +137,15 @@ class _Lines:
         return self._line
 
 
+def decode(code: CodeType) -> Decoded:
+    """Decode a code object of the interpreter that runs this.
+
+    Raises:
+        Unsupported: see `running_decoder`.
+    """
+    return running_decoder().decode(code)
+
+
 def unmapped_opcodes(table: VersionTable, opmap: Mapping[str, int]) -> list[str]:
     """Give the names in `opmap` that `table` does not speak of: none, when the table fits the interpreter."""
     return sorted(
@@ -160,6 +159,7 @@ def unmapped_opcodes(table: VersionTable, opmap: Mapping[str, int]) -> list[str]
     )
 
 
+@functools.cache
 def running_decoder() -> Decoder:
     """Make the decoder for the interpreter that runs this.
 
@@ -179,21 +179,8 @@ def running_decoder() -> Decoder:
     return Decoder(table, dis.opmap)
 
 
-def _names(code: CodeType) -> _Names:
-    own_cells = tuple(name for name in code.co_cellvars if name not in code.co_varnames)
-    return _Names(
-        consts=code.co_consts,
-        names=code.co_names,
-        slots=code.co_varnames + own_cells + code.co_freevars,
-        cells=frozenset(code.co_cellvars + code.co_freevars),
-        free=code.co_freevars,
-    )
-
-
 def _with_index(instruction: Instruction, offsets: list[int]) -> Instruction:
     """Turn a jump's byte offset into the index of the instruction there."""
-    if instruction.op not in JUMPS:
-        return instruction
     return msgspec.structs.replace(instruction, arg=bisect_left(offsets, instruction.arg))
 
 

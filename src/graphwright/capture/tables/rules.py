@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
+from types import CodeType
 from typing import Any, Final, NamedTuple
 
 from graphwright.capture.instructions import (
@@ -26,23 +27,27 @@ UNIT_BYTES: Final = 2
 """Size of a code unit: opcode and oparg."""
 
 
-class Raw(NamedTuple):
-    """A raw instruction with what its rule may need."""
+class Raw:
+    """The raw instruction that is being decoded, with what its rule may need. One object serves a whole code object."""
 
-    arg: int
-    """With the bits of `EXTENDED_ARG`."""
-    after: int
-    """Byte offset after it and its caches: what jumps count from."""
-    next_name: str
-    """Name of the raw opcode that follows."""
-    consts: tuple[Any, ...]
-    names: tuple[str, ...]
-    slots: tuple[str, ...]
-    """Names of parameters, locals, cell and free variables, by raw index."""
-    cells: frozenset[str]
-    """Which of them are cell or free variables."""
-    free: tuple[str, ...]
-    """Names of the free variables, in order."""
+    __slots__ = ("after", "arg", "cells", "consts", "free", "names", "next_name", "slots")
+
+    def __init__(self, code: CodeType) -> None:
+        self.arg = 0
+        """With the bits of `EXTENDED_ARG`."""
+        self.after = 0
+        """Byte offset after the instruction and its caches: what jumps count from."""
+        self.next_name = ""
+        """Name of the raw opcode that follows."""
+        self.consts = code.co_consts
+        self.names = code.co_names
+        own_cells = tuple(name for name in code.co_cellvars if name not in code.co_varnames)
+        self.slots = code.co_varnames + own_cells + code.co_freevars
+        """Names of parameters, locals, cell and free variables, by raw index."""
+        self.cells = frozenset(code.co_cellvars + code.co_freevars)
+        """Which of them are cell or free variables."""
+        self.free = code.co_freevars
+        """Names of the free variables, in order."""
 
 
 Step = tuple[Op, Any]
