@@ -66,7 +66,7 @@ class ConfigError(GraphwrightError):
     @classmethod
     def for_name(cls, name: str, *, what: str, nearest: str | None) -> ConfigError:
         """Make the error of a `what` (a setting, a mode, a backend) that does not exist."""
-        return cls(name, problem=f"is not a {what} of graphwright", nearest=nearest)
+        return cls(name, problem=f"is not a {what} that graphwright knows", nearest=nearest)
 
     @classmethod
     def for_value(cls, name: str, value: object, *, expects: str) -> ConfigError:

@@ -1,0 +1,131 @@
+"""The commands there are, their options and their help.
+
+In: the arguments of the command line.   Out: a call of the command's own module, which is imported only then: a command needs
+torch (a second or two), `--help` does not.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Final, Protocol
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from graphwright.base.config import config
+from graphwright.base.errors import ConfigError
+
+_PACKAGES: Final = (
+    "graphwright",
+    "torch",
+    "llvmlite",
+    "bytecode",
+    "msgspec",
+    "numpy",
+    "transformers",
+    "triton",
+)
+
+app: Final = typer.Typer(
+    name="graphwright",
+    help="A compiler for ordinary PyTorch programs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class BenchRunner(Protocol):
+    """Runs the benchmark; gives the exit status."""
+
+    def __call__(
+        self, names: list[str], systems: list[str], *, is_quick: bool, json_path: Path | None
+    ) -> int:
+        """Run the workloads `names` on the `systems`; all of them where none is named."""
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+@app.command()
+def demo(
+    *,
+    compare: Annotated[
+        bool,
+        typer.Option(
+            "--compare",
+            help="Also measure torch.compile, cold and warm, in processes of their own.",
+        ),
+    ] = False,
+) -> None:
+    """Compile a sentence encoder, compare it with eager, and search this project's documentation with it."""
+    raise typer.Exit(_load_demo()(compare=compare))
+
+
+@app.command()
+def bench(
+    *,
+    workload: Annotated[
+        list[str] | None,
+        typer.Option(help="A workload to run; may be given again. All by default."),
+    ] = None,
+    systems: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A system to run: eager, torch.compile or graphwright; may be given again."
+        ),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Fewer rounds: a first impression, not a measurement.")
+    ] = False,
+    json: Annotated[Path | None, typer.Option(help="The file for the results.")] = None,
+) -> None:
+    """Run workloads in fresh processes on eager, torch.compile and graphwright, side by side."""
+    run_bench = _load_bench()
+    try:
+        status = run_bench(workload or [], systems or [], is_quick=quick, json_path=json)
+    except ConfigError as error:
+        raise typer.BadParameter(str(error)) from error
+    raise typer.Exit(status)
+
+
+@app.command()
+def env() -> None:
+    """Print the versions and settings that a report of a bug needs."""
+    table = Table(show_header=False, box=None)
+    table.add_row("python", f"{platform.python_implementation()} {platform.python_version()}")
+    table.add_row("machine", f"{platform.system()} {platform.machine()}")
+    for package in _PACKAGES:
+        table.add_row(package, _version(package))
+    for name, setting in config.settings().items():
+        value = config.read(name)
+        is_changed = value != setting.default
+        table.add_row(f"config.{name}", f"{value!s}{'  (changed)' if is_changed else ''}")
+    Console().print(table)
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _load_demo() -> Callable[..., int]:
+    """Import the demo: torch and transformers."""
+    from graphwright.cli.demo.run import run_demo  # noqa: PLC0415
+
+    return run_demo
+
+
+def _load_bench() -> BenchRunner:
+    """Import the benchmark."""
+    from graphwright.cli.bench.run import run_bench  # noqa: PLC0415
+
+    return run_bench

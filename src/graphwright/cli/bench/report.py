@@ -1,0 +1,77 @@
+"""The benchmark's table.
+
+In: the figures of a run.   Out: one table for the terminal, a row for each workload and system.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rich.table import Table
+
+from graphwright.cli.bench.figures import BenchFigures, SystemFigures, WorkloadFigures
+from graphwright.cli.systems import System
+
+_HEADINGS: Final = (
+    "cold",
+    "torch.compile ÷",
+    "warm",
+    "per call",
+    "eager ÷",
+    "torch.compile ÷",
+    "memory",
+    "difference",
+)
+_ABSENT: Final = "–"
+
+
+def render_figures(figures: BenchFigures) -> Table:
+    """Show a run; in the columns `÷` a number above 1 says how many times faster the row's system is."""
+    imports = figures.imports
+    table = Table(
+        title=f"{figures.num_threads} threads, torch {figures.versions['torch']}",
+        caption=f"import torch {_time(imports.torch)}, graphwright on top {_time(imports.graphwright)}\n"
+        "cold, warm: the first call, compiling included, with empty caches and with those it left; ÷: how many "
+        "times as long the other takes; difference: the largest to eager's output",
+    )
+    table.add_column("workload")
+    table.add_column("system")
+    for heading in _HEADINGS:
+        table.add_column(heading, justify="right")
+    for workload in figures.workloads:
+        for position, (system, measured) in enumerate(workload.systems.items()):
+            name = workload.workload if position == 0 else ""
+            cells = _cells(workload, measured)
+            table.add_row(name, system, *cells, end_section=position == len(workload.systems) - 1)
+    return table
+
+
+def _cells(workload: WorkloadFigures, measured: SystemFigures) -> list[str]:
+    if measured.cold is None:
+        return [f"failed: {measured.failure.splitlines()[-1]}"]
+    steady, warm = measured.steady, measured.warm
+    rival = workload.systems.get(System.TORCH_COMPILE, SystemFigures()).cold
+    return [
+        _time(measured.cold.first_call),
+        _ratio(rival.first_call / measured.cold.first_call if rival else None),
+        _time(warm.first_call) if warm else _ABSENT,
+        _time(steady.per_call) if steady else _ABSENT,
+        _inverse(steady.ratio_to.get(System.EAGER) if steady else None),
+        _inverse(steady.ratio_to.get(System.TORCH_COMPILE) if steady else None),
+        f"{measured.cold.peak_bytes / 2**20:,.0f} MiB",
+        f"{steady.difference_to_eager:.1e}" if steady else _ABSENT,
+    ]
+
+
+def _inverse(ratio: float | None) -> str:
+    return _ratio(None if ratio is None else 1 / ratio)
+
+
+def _ratio(ratio: float | None) -> str:
+    return _ABSENT if ratio is None else f"{ratio:.2f}×"
+
+
+def _time(seconds: float) -> str:
+    if seconds >= 1:
+        return f"{seconds:.2f} s"
+    return f"{seconds * 1e3:.1f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.1f} µs"

@@ -1,0 +1,38 @@
+"""The systems that are measured against each other.
+
+In: a function or module, and which system.   Out: what that system makes of it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import Any, assert_never
+
+import torch
+
+import graphwright as gw
+
+
+class System(enum.StrEnum):
+    """What can run a program."""
+
+    EAGER = "eager"
+    TORCH_COMPILE = "torch.compile"
+    GRAPHWRIGHT = "graphwright"
+
+
+def compile_with(system: System, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile `function`; for the compilers this is where their own modules are imported.
+
+    graphwright must take all of it (`fullgraph`), so that a part which it left to eager is not measured as its own.
+    """
+    match system:
+        case System.EAGER:
+            return function
+        case System.TORCH_COMPILE:
+            return torch.compile(function)
+        case System.GRAPHWRIGHT:
+            return gw.compile(function, fullgraph=True)
+        case _:
+            assert_never(system)
