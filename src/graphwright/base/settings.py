@@ -168,7 +168,7 @@ def choice(default: E, *, role: Role, doc: str) -> Setting[E]:
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
     """Give the one of `names` that `name` was most likely meant to be, or `None` when none is near."""
-    by_folded = {known.lower(): known for known in names}
+    by_folded = {str(known).lower(): str(known) for known in names}
     found = difflib.get_close_matches(name.lower(), by_folded, n=1, cutoff=0.5)
     return by_folded[found[0]] if found else None
 

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from graphwright.cli.bench.figures import BenchFigures, SystemFigures, WorkloadFigures
 from graphwright.cli.systems import System
+from graphwright.cli.terminal import render_time
 
 _HEADINGS: Final = (
     "cold",
@@ -30,7 +31,7 @@ def render_figures(figures: BenchFigures) -> Table:
     imports = figures.imports
     table = Table(
         title=f"{figures.num_threads} threads, torch {figures.versions['torch']}",
-        caption=f"import torch {_time(imports.torch)}, graphwright on top {_time(imports.graphwright)}\n"
+        caption=f"import torch {render_time(imports.torch)}, graphwright on top {render_time(imports.graphwright)}\n"
         "cold, warm: the first call, compiling included, with empty caches and with those it left; ÷: how many "
         "times as long the other takes; difference: the largest to eager's output",
     )
@@ -52,10 +53,10 @@ def _cells(workload: WorkloadFigures, measured: SystemFigures) -> list[str]:
     steady, warm = measured.steady, measured.warm
     rival = workload.systems.get(System.TORCH_COMPILE, SystemFigures()).cold
     return [
-        _time(measured.cold.first_call),
+        render_time(measured.cold.first_call),
         _ratio(rival.first_call / measured.cold.first_call if rival else None),
-        _time(warm.first_call) if warm else _ABSENT,
-        _time(steady.per_call) if steady else _ABSENT,
+        render_time(warm.first_call) if warm else _ABSENT,
+        render_time(steady.per_call) if steady else _ABSENT,
         _inverse(steady.ratio_to.get(System.EAGER) if steady else None),
         _inverse(steady.ratio_to.get(System.TORCH_COMPILE) if steady else None),
         f"{measured.cold.peak_bytes / 2**20:,.0f} MiB",
@@ -69,9 +70,3 @@ def _inverse(ratio: float | None) -> str:
 
 def _ratio(ratio: float | None) -> str:
     return _ABSENT if ratio is None else f"{ratio:.2f}×"
-
-
-def _time(seconds: float) -> str:
-    if seconds >= 1:
-        return f"{seconds:.2f} s"
-    return f"{seconds * 1e3:.1f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.1f} µs"

@@ -35,13 +35,13 @@ from graphwright.cli.bench.report import render_figures
 from graphwright.cli.bench.workloads import WORKLOADS, Workload
 from graphwright.cli.processes import JobFailedError, run_job
 from graphwright.cli.systems import System
+from graphwright.cli.terminal import wide_console
 
 _WORKER: Final = "graphwright.cli.bench.worker"
 _RESULTS: Final = Path("benchmarks/results")
 _TIMEOUT_S: Final = 600.0
 _NUM_ROUNDS: Final = 21
 _NUM_ROUNDS_QUICK: Final = 5
-_MIN_WIDTH: Final = 130
 _PACKAGES: Final = ("graphwright", "torch", "llvmlite", "numpy", "transformers")
 _TIME_IMPORTS: Final = """
 import time
@@ -73,7 +73,7 @@ def run_bench(
     _check_names(systems, list(System), "system")
     chosen = [System(name) for name in System if name in {System.EAGER, *(systems or System)}]
     num_rounds = _NUM_ROUNDS_QUICK if is_quick else _NUM_ROUNDS
-    console = _wide_console()
+    console = wide_console()
     measured = []
     with console.status("imports") as status:
         imports = _measure_imports()
@@ -138,12 +138,6 @@ def _measure_imports() -> ImportFigures:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     torch_s, graphwright_s = map(float, done.stdout.split())
     return ImportFigures(torch=torch_s, graphwright=graphwright_s)
-
-
-def _wide_console() -> Console:
-    """Make a console that a row of the table fits into, though it were printed to a file."""
-    console = Console()
-    return console if console.width >= _MIN_WIDTH else Console(width=_MIN_WIDTH)
 
 
 def _check_names(names: Sequence[str], known: Sequence[str], what: str) -> None:

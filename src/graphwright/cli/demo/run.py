@@ -23,6 +23,7 @@ from graphwright.cli.demo.search import QUESTIONS, Answer, is_same_ranking, rank
 from graphwright.cli.demo.worker import Job, Result
 from graphwright.cli.processes import run_job
 from graphwright.cli.systems import System
+from graphwright.cli.terminal import render_time, wide_console
 
 MAX_DIFFERENCE: Final = 1e-5
 """What an embedding's component may differ by between eager and compiled; both are of length 1."""
@@ -39,7 +40,7 @@ def run_demo(*, compare: bool) -> int:
     Args:
         compare: whether torch.compile and graphwright are also measured in fresh processes, cold and warm.
     """
-    console = Console()
+    console = wide_console()
     corpus = read_corpus(documentation_folder())
     texts = [sentence.text for sentence in corpus]
     console.print(
@@ -48,7 +49,7 @@ def run_demo(*, compare: bool) -> int:
     )
     encoder = load_encoder()
     compiled = gw.compile(encoder)
-    with torch.inference_mode():
+    with torch.no_grad():
         tokens = tokenize(texts)
         rows = [measure_batch(encoder, compiled, tokens, size) for size in BATCH_SIZES]
         console.print(render_rows(rows))
@@ -70,10 +71,10 @@ def render_rows(rows: Sequence[BatchRow]) -> Table:
     for row in rows:
         table.add_row(
             str(row.batch_size),
-            _milliseconds(row.eager_first),
-            _milliseconds(row.compiled_first),
-            _milliseconds(row.eager),
-            _milliseconds(row.compiled),
+            render_time(row.eager_first),
+            render_time(row.compiled_first),
+            render_time(row.eager),
+            render_time(row.compiled),
             f"{row.speedup:.2f}×",
             f"{row.difference:.1e}",
         )
@@ -116,8 +117,8 @@ def _compare_starts(sentences: Sequence[str]) -> Table:
         job = Job(system, tuple(sentences))
         with tempfile.TemporaryDirectory() as folder:
             cold, warm = (_start(job, Path(folder)) for _ in range(2))
-        per_call = _milliseconds(warm.per_call)
-        table.add_row(system, _milliseconds(cold.first), _milliseconds(warm.first), per_call)
+        per_call = render_time(warm.per_call)
+        table.add_row(system, render_time(cold.first), render_time(warm.first), per_call)
     return table
 
 
@@ -125,7 +126,3 @@ def _start(job: Job, caches: Path) -> Result:
     return run_job(
         "graphwright.cli.demo.worker", job, caches=caches, result_type=Result, timeout_s=_TIMEOUT_S
     )
-
-
-def _milliseconds(seconds: float) -> str:
-    return f"{seconds * 1e3:,.1f} ms"

@@ -33,7 +33,7 @@ class Result(msgspec.Struct, frozen=True):
 def measure_start(job: Job) -> Result:
     """Do the job."""
     batch = tokenize(job.sentences).batch(len(job.sentences))
-    with torch.inference_mode():
+    with torch.no_grad():
         call = partial(compile_with(job.system, load_encoder()), *batch)
         first = time_once(call)
         per_call = time_in_turns({"call": call}, num_rounds=9)["call"].median
