@@ -1,0 +1,29 @@
+"""From data to the callable: guards, the call, the results.
+
+In:  a `Program`, its `Plan` and machine code (or a function that runs the graph).
+Out: `Entry` (one compiled variant) and `Dispatcher` (all variants of one target, called in its place).
+
+Read first: `entry.py`, then `guard_steps.py`.
+"""
+
+from graphwright.runtime.checks import may_overlap
+from graphwright.runtime.dispatcher import Dispatcher, OnMiss
+from graphwright.runtime.entry import Entry, Run, make_backend_entry, make_entry
+from graphwright.runtime.failures import GuardFailure
+from graphwright.runtime.global_state import read_global_state
+from graphwright.runtime.plan_code import Code
+from graphwright.runtime.reading import MISSING
+
+__all__ = [
+    "MISSING",
+    "Code",
+    "Dispatcher",
+    "Entry",
+    "GuardFailure",
+    "OnMiss",
+    "Run",
+    "make_backend_entry",
+    "make_entry",
+    "may_overlap",
+    "read_global_state",
+]

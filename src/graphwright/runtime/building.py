@@ -1,0 +1,171 @@
+"""Make and change Python objects the way a program says, with no user code run.
+
+In: classes, parts, contents.   Out: the objects; changed attributes, items, cells and globals.
+"""
+
+from __future__ import annotations
+
+import collections
+import types
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import torch
+
+from graphwright.base.errors import InternalError
+
+_HEAP_TYPE: Final = 1 << 9
+_IMMUTABLE_TYPE: Final = 1 << 8
+_MODULE_TABLES: Final = ("_parameters", "_buffers", "_modules")
+
+
+def builtin_base(cls: type) -> Any:  # noqa: ANN401  (a class whose methods are called unbound)
+    """Give the nearest base of `cls` that is written in C."""
+    for base in cls.__mro__:
+        if not base.__flags__ & _HEAP_TYPE or base.__flags__ & _IMMUTABLE_TYPE:
+            return base
+    return object
+
+
+def make_instance(cls: Any, items: Iterable[object] = ()) -> Any:  # noqa: ANN401  (any class, any instance)
+    """Make an empty instance of `cls`; a tuple (or frozenset) gets its `items` at once."""
+    base = builtin_base(cls)
+    if base is tuple or base is frozenset:
+        return base.__new__(cls, items)
+    return base.__new__(cls)
+
+
+def fill_instance(
+    made: Any,  # noqa: ANN401
+    attrs: Mapping[str, object],
+    items: Iterable[object] = (),
+    entries: Iterable[tuple[object, object]] = (),
+) -> Any:  # noqa: ANN401
+    """Give `made` its contents, then its attributes; `made` comes back."""
+    base = builtin_base(type(made))
+    if base is list:
+        list.extend(made, items)
+    elif base is set:
+        set.update(made, items)
+    elif base is collections.deque:
+        collections.deque.extend(made, items)
+    for key, value in entries:
+        base.__setitem__(made, key, value)
+    for name, value in attrs.items():
+        _set_own_attr(made, name, value)
+    return made
+
+
+def _set_own_attr(made: object, name: str, value: object) -> None:
+    slot = next((vars(cls)[name] for cls in type(made).__mro__ if name in vars(cls)), None)
+    is_slot = isinstance(slot, types.MemberDescriptorType | types.GetSetDescriptorType)
+    if is_slot or not hasattr(type(made), "__dict__"):
+        object.__setattr__(made, name, value)
+        return
+    object.__getattribute__(made, "__dict__")[name] = value
+
+
+def make_dict(
+    cls: Any,  # noqa: ANN401  (a subclass of dict)
+    entries: Iterable[tuple[object, object]],
+    factory: object = None,
+) -> Any:  # noqa: ANN401
+    """Make an instance of `OrderedDict`, `defaultdict` or another builtin dict."""
+    made = cls(factory) if issubclass(cls, collections.defaultdict) else cls()
+    for key, value in entries:
+        made[key] = value
+    return made
+
+
+def make_function(
+    code: Any,  # noqa: ANN401  (a pinned code object)
+    namespace: Any,  # noqa: ANN401  (a dict of globals)
+    name: str,
+    qualname: str,
+    cells: Iterable[object],
+) -> types.FunctionType:
+    """Make a Python function with fresh cells that hold `cells`."""
+    closure = tuple(types.CellType(content) for content in cells)
+    function = types.FunctionType(code, namespace, name, None, closure)
+    function.__qualname__ = qualname
+    return function
+
+
+def finish_function(
+    function: Any,  # noqa: ANN401
+    defaults: Any,  # noqa: ANN401
+    kw_defaults: Any,  # noqa: ANN401
+    attrs: Mapping[str, object],
+) -> Any:  # noqa: ANN401
+    """Give a function its defaults and attributes."""
+    function.__defaults__ = defaults
+    function.__kwdefaults__ = kw_defaults
+    function.__dict__.update(attrs)
+    return function
+
+
+def set_attr(target: Any, name: str, value: object) -> None:  # noqa: ANN401
+    """Set an attribute without running user code; a module's parameters, buffers and children stay in their tables."""
+    if isinstance(target, type):
+        type.__setattr__(target, name, value)
+        return
+    if isinstance(target, torch.nn.Module):
+        own = object.__getattribute__(target, "__dict__")
+        for table in _MODULE_TABLES:
+            if name in own.get(table, ()):
+                own[table][name] = value
+                return
+    object.__setattr__(target, name, value)
+
+
+def delete_attr(target: Any, name: str) -> None:  # noqa: ANN401
+    """Delete an attribute without running user code."""
+    if isinstance(target, type):
+        type.__delattr__(target, name)
+        return
+    if isinstance(target, torch.nn.Module):
+        own = object.__getattribute__(target, "__dict__")
+        for table in _MODULE_TABLES:
+            if name in own.get(table, ()):
+                del own[table][name]
+                return
+    object.__delattr__(target, name)
+
+
+def set_item(target: Any, key: object, value: object) -> None:  # noqa: ANN401
+    """Do `target[key] = value` by the builtin base's method."""
+    builtin_base(type(target)).__setitem__(target, key, value)
+
+
+def delete_item(target: Any, key: object) -> None:  # noqa: ANN401
+    """Do `del target[key]` by the builtin base's method."""
+    builtin_base(type(target)).__delitem__(target, key)
+
+
+def replace_contents(target: Any, contents: Any) -> None:  # noqa: ANN401
+    """Give `target` the contents of `contents`; its identity stays."""
+    match target:
+        case list():
+            list.__setitem__(target, slice(None), contents)
+        case collections.OrderedDict():
+            collections.OrderedDict.clear(target)
+            collections.OrderedDict.update(target, contents)
+        case dict():
+            dict.clear(target)
+            dict.update(target, contents)
+        case set():
+            set.clear(target)
+            set.update(target, contents)
+        case collections.deque():
+            collections.deque.clear(target)
+            collections.deque.extend(target, contents)
+        case bytearray():
+            bytearray.__setitem__(target, slice(None), contents)
+        case _:
+            message = f"the contents of a {type(target).__name__} cannot be replaced"
+            raise InternalError(message)
+
+
+def set_cell(function: Any, index: int, value: object) -> None:  # noqa: ANN401
+    """Set the contents of cell `index` of `function`."""
+    function.__closure__[index].cell_contents = value

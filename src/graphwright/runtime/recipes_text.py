@@ -1,0 +1,270 @@
+"""Results and effects as readable Python.
+
+In: a `Program`.   Out: the source of `build(outputs, symbols, sources)`, which makes the result from the graph's outputs and
+replays the effects.
+Keeps: what existed before the call (`sources`) is what it was before the call; objects used more than once are made once; an
+object is made before its contents are filled in, so that cycles close.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable, Iterable
+from typing import Any, Final, assert_never, final
+
+from graphwright.ir.constants import make_object
+from graphwright.ir.dims import render_dim
+from graphwright.ir.locations import Loc
+from graphwright.ir.program import (
+    AttrEntry,
+    BuildDict,
+    BuildFunction,
+    BuildList,
+    BuildMethod,
+    BuildObject,
+    BuildPartial,
+    BuildSet,
+    BuildSlice,
+    BuildTuple,
+    Constant,
+    DeleteAttrEffect,
+    DeleteItemEffect,
+    DictEntry,
+    Effect,
+    FromBuilt,
+    FromConstant,
+    FromOutput,
+    FromPin,
+    FromSource,
+    FromSymbol,
+    PlainConst,
+    Program,
+    Recipe,
+    ReplaceContentsEffect,
+    SetAttrEffect,
+    SetCellEffect,
+    SetGlobalEffect,
+    SetItemEffect,
+)
+from graphwright.runtime import building
+from graphwright.runtime.guard_steps import GuardSteps
+from graphwright.runtime.pins import PinTable
+
+_BUILDERS: Final = (
+    "make_instance",
+    "fill_instance",
+    "make_dict",
+    "make_function",
+    "finish_function",
+    "set_attr",
+    "delete_attr",
+    "set_item",
+    "delete_item",
+    "replace_contents",
+    "set_cell",
+)
+
+
+@final
+class RecipesText:
+    """Writes `build(outputs, symbols, sources)` and collects the objects that its text names.
+
+    Args:
+        program: the program.
+        steps: its guards, lowered, which say what `sources` holds.
+        pins: its live pins.
+    """
+
+    def __init__(self, program: Program, steps: GuardSteps, pins: PinTable) -> None:
+        self._program = program
+        self._symbols = steps.symbols
+        self._pins = pins
+        self._number_of: Final = {source: i for i, source in enumerate(steps.recipe_sources)}
+        self._constants: list[Callable[[], Any]] = []
+        self.namespace: dict[str, object] = {
+            "pin": pins.get,
+            "recipe_constants": self._constants,
+            "partial": functools.partial,
+            "MethodType": types.MethodType,
+            **{name: getattr(building, name) for name in _BUILDERS},
+        }
+
+    def render(self) -> str:
+        """Give the source text."""
+        lines = ["def build(outputs, symbols, sources):"]
+        if self._symbols:
+            lines.append(f"    {_tuple(self._symbols)} = symbols")
+        for number, recipe in enumerate(self._program.built):
+            lines.append(f"    built{number} = {self._render_shell(recipe)}")
+        for number, recipe in enumerate(self._program.built):
+            lines += [f"    {line}" for line in self._render_filling(f"built{number}", recipe)]
+        lines.append(f"    result = {self.render_recipe(self._program.result)}")
+        lines += [f"    {self._render_effect(effect)}" for effect in self._program.effects]
+        lines.append("    return result")
+        return "\n".join(lines) + "\n"
+
+    def render_recipe(self, recipe: Recipe) -> str:
+        """Give the expression that makes a value."""
+        match recipe:
+            case FromOutput(index):
+                return f"outputs[{index}]"
+            case FromSource(source):
+                return f"sources[{self._number_of[source]}]"
+            case FromConstant(value):
+                return self._render_constant(value)
+            case FromPin(pin):
+                return f"pin({pin})"
+            case FromSymbol(expr):
+                return render_dim(expr)
+            case FromBuilt(index):
+                return f"built{index}"
+            case BuildTuple() | BuildList() | BuildDict() | BuildSet() | BuildSlice():
+                return self._render_container(recipe)
+            case BuildObject() | BuildFunction() | BuildMethod() | BuildPartial():
+                return self._render_made(recipe)
+            case _:
+                assert_never(recipe)
+
+    def _render_container(
+        self, recipe: BuildTuple | BuildList | BuildDict | BuildSet | BuildSlice
+    ) -> str:
+        match recipe:
+            case BuildTuple(items, None):
+                return _tuple(map(self.render_recipe, items))
+            case BuildTuple(items, type_pin):
+                return f"make_instance(pin({type_pin}), {self._render_items(items)})"
+            case BuildList(items):
+                return f"[{', '.join(map(self.render_recipe, items))}]"
+            case BuildDict(entries, None):
+                pairs = (
+                    f"{self.render_recipe(e.key)}: {self.render_recipe(e.value)}" for e in entries
+                )
+                return f"{{{', '.join(pairs)}}}"
+            case BuildDict(entries, type_pin, factory):
+                made = "None" if factory is None else self.render_recipe(factory)
+                return f"make_dict(pin({type_pin}), {self._render_entries(entries)}, {made})"
+            case BuildSet(items, is_frozen):
+                return f"{'frozenset' if is_frozen else 'set'}({self._render_items(items)})"
+            case BuildSlice(start, stop, step):
+                return f"slice({', '.join(map(self.render_recipe, (start, stop, step)))})"
+            case _:
+                assert_never(recipe)
+
+    def _render_made(self, recipe: BuildObject | BuildFunction | BuildMethod | BuildPartial) -> str:
+        match recipe:
+            case BuildObject() | BuildFunction():
+                return self._render_fill(self._render_shell(recipe), recipe)
+            case BuildMethod(function, receiver):
+                parts = f"{self.render_recipe(function)}, {self.render_recipe(receiver)}"
+                return f"MethodType({parts})"
+            case BuildPartial(function, args, kwargs):
+                parts_list = [self.render_recipe(part) for part in (function, *args)]
+                parts_list.append(f"**{self._render_attrs(kwargs)}")
+                return f"partial({', '.join(parts_list)})"
+            case _:
+                assert_never(recipe)
+
+    def _render_shell(self, recipe: Recipe) -> str:
+        """Give the expression that makes an object that is used more than once, without the contents that may refer back."""
+        match recipe:
+            case BuildList():
+                return "[]"
+            case BuildDict(_, None):
+                return "{}"
+            case BuildDict(_, type_pin, factory):
+                made = "None" if factory is None else self.render_recipe(factory)
+                return f"make_dict(pin({type_pin}), (), {made})"
+            case BuildSet(_, False):
+                return "set()"
+            case BuildObject():
+                return f"make_instance(pin({recipe.type_pin}), {self._render_items(recipe.items)})"
+            case BuildFunction():
+                names = f"{recipe.name!r}, {recipe.qualname!r}"
+                namespace = f"sources[{self._number_of[recipe.globals_source]}]"
+                cells = self._render_items(recipe.cells)
+                return f"make_function(pin({recipe.code_pin}), {namespace}, {names}, {cells})"
+            case _:
+                return self.render_recipe(recipe)
+
+    def _render_filling(self, name: str, recipe: Recipe) -> list[str]:
+        match recipe:
+            case BuildList(items) if items:
+                return [f"{name}.extend({self._render_items(items)})"]
+            case BuildSet(items, False) if items:
+                return [f"{name}.update({self._render_items(items)})"]
+            case BuildDict(entries) if entries:
+                return [f"{name}.update({self._render_entries(entries)})"]
+            case BuildObject() | BuildFunction():
+                return [self._render_fill(name, recipe)]
+            case _:
+                return []
+
+    def _render_fill(self, made: str, recipe: BuildObject | BuildFunction) -> str:
+        attrs = self._render_attrs(recipe.attrs)
+        match recipe:
+            case BuildObject():
+                items, entries = (
+                    self._render_items(recipe.items),
+                    self._render_entries(recipe.entries),
+                )
+                return f"fill_instance({made}, {attrs}, {items}, {entries})"
+            case BuildFunction(defaults=defaults, kw_defaults=kw_defaults):
+                parts = (
+                    "None" if part is None else self.render_recipe(part)
+                    for part in (defaults, kw_defaults)
+                )
+                return f"finish_function({made}, {', '.join(parts)}, {attrs})"
+            case _:
+                assert_never(recipe)
+
+    def _render_items(self, items: Iterable[Recipe]) -> str:
+        return _tuple(map(self.render_recipe, items))
+
+    def _render_entries(self, entries: Iterable[DictEntry]) -> str:
+        return _tuple(
+            f"({self.render_recipe(e.key)}, {self.render_recipe(e.value)})" for e in entries
+        )
+
+    def _render_attrs(self, attrs: Iterable[AttrEntry]) -> str:
+        pairs = (f"{attr.name!r}: {self.render_recipe(attr.value)}" for attr in attrs)
+        return f"{{{', '.join(pairs)}}}"
+
+    def _render_constant(self, constant: Constant) -> str:
+        if isinstance(constant, PlainConst):
+            return repr(constant.value)
+        self._constants.append(lambda: make_object(constant, self._pins.objects))
+        return f"recipe_constants[{len(self._constants) - 1}]()"
+
+    def _render_effect(self, effect: Effect) -> str:
+        text = self._render_change(effect)
+        return f"{text}{_at(effect.loc)}"
+
+    def _render_change(self, effect: Effect) -> str:
+        make = self.render_recipe
+        match effect:
+            case SetAttrEffect(target, name, value):
+                return f"set_attr({make(target)}, {name!r}, {make(value)})"
+            case DeleteAttrEffect(target, name):
+                return f"delete_attr({make(target)}, {name!r})"
+            case SetItemEffect(target, key, value):
+                return f"set_item({make(target)}, {make(key)}, {make(value)})"
+            case DeleteItemEffect(target, key):
+                return f"delete_item({make(target)}, {make(key)})"
+            case ReplaceContentsEffect(target, contents):
+                return f"replace_contents({make(target)}, {make(contents)})"
+            case SetCellEffect(function, index, value):
+                return f"set_cell(sources[{self._number_of[function]}], {index}, {make(value)})"
+            case SetGlobalEffect(globals_source, name, value):
+                return f"sources[{self._number_of[globals_source]}][{name!r}] = {make(value)}"
+            case _:
+                assert_never(effect)
+
+
+def _tuple(parts: Iterable[str]) -> str:
+    listed = list(parts)
+    return f"({listed[0]},)" if len(listed) == 1 else f"({', '.join(listed)})"
+
+
+def _at(loc: Loc | None) -> str:
+    return f"  # {loc.render()}" if loc else ""

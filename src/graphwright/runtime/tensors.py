@@ -1,0 +1,107 @@
+"""Tensors over memory that a plan placed.
+
+In: a tensor that owns (or borrows) the memory, and a layout.   Out: a tensor with this layout over the same memory.
+Keeps: offsets are in elements of the layout's dtype, from the first element of the tensor given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from graphwright.base.errors import InternalError
+from graphwright.ir.aten import ConstantTensor
+
+ALIGNMENT_BYTES = 64
+
+
+def view(
+    base: torch.Tensor,
+    dtype: torch.dtype,
+    shape: Sequence[int],
+    strides: Sequence[int],
+    offset: int = 0,
+) -> torch.Tensor:
+    """Give a tensor over the memory of `base`; autograd knows it as a view when the dtypes are one."""
+    if dtype == base.dtype:
+        return base.as_strided(shape, strides, base.storage_offset() + offset)
+    start_bytes = base.storage_offset() * base.element_size()
+    if start_bytes % dtype.itemsize:
+        message = f"memory at byte {start_bytes} of its storage cannot be read as {dtype}"
+        raise InternalError(message)
+    whole = torch.empty(0, dtype=dtype, device=base.device)
+    return whole.set_(
+        base.untyped_storage(), start_bytes // dtype.itemsize + offset, shape, strides
+    )
+
+
+def make_arena(size_bytes: int, device: str = "cpu") -> torch.Tensor:
+    """Give aligned memory for intermediate values."""
+    memory = torch.empty(size_bytes + ALIGNMENT_BYTES, dtype=torch.uint8, device=device)
+    skipped = -memory.data_ptr() % ALIGNMENT_BYTES
+    return memory[skipped : skipped + size_bytes]
+
+
+def arena_view(
+    arena: torch.Tensor,
+    offset_bytes: int,
+    dtype: torch.dtype,
+    shape: Sequence[int],
+    strides: Sequence[int],
+) -> torch.Tensor:
+    """Give a tensor over the arena's memory from byte `offset_bytes`."""
+    return view(arena[offset_bytes:], dtype, shape, strides)
+
+
+def iter_tensors(returned: object) -> Iterator[torch.Tensor]:
+    """Give the tensors in what an op returned, in order."""
+    if isinstance(returned, torch.Tensor):
+        yield returned
+    elif isinstance(returned, tuple | list):
+        for item in returned:
+            yield from iter_tensors(item)
+
+
+def adopt(
+    result: torch.Tensor,
+    arguments: Sequence[torch.Tensor],
+    shape: Sequence[int],
+    strides: Sequence[int],
+) -> torch.Tensor:
+    """Give the result of a functional call the promised strides, and memory that no argument of the call has."""
+    if tuple(result.shape) != tuple(shape):
+        message = f"an op returned a tensor of shape {tuple(result.shape)}, not {tuple(shape)}"
+        raise InternalError(message)
+    is_placed = all(
+        extent <= 1 or found == wanted
+        for extent, found, wanted in zip(shape, result.stride(), strides, strict=True)
+    )
+    memory = result.untyped_storage().data_ptr()
+    is_shared = memory != 0 and any(
+        memory == argument.untyped_storage().data_ptr() for argument in arguments
+    )
+    if is_placed and not is_shared:
+        return result
+    return torch.empty_strided(shape, strides, dtype=result.dtype, device=result.device).copy_(
+        result
+    )
+
+
+def make_constant_tensor(constant: ConstantTensor, device: str = "cpu") -> torch.Tensor:
+    """Give the tensor that `constant` describes, in memory of its own."""
+    shape = [int(extent) for extent in constant.meta.shape if isinstance(extent, int)]
+    dtype = constant.meta.dtype.torch_dtype
+    if not constant.data:
+        return torch.empty(shape, dtype=dtype, device=device)
+    held = torch.frombuffer(bytearray(constant.data), dtype=torch.uint8)
+    made = torch.empty(shape, dtype=dtype)
+    view(made, torch.uint8, (held.numel(),), (1,)).copy_(held)
+    return made.to(device)
+
+
+def increment_versions(tensors: Sequence[torch.Tensor]) -> None:
+    """Tell autograd that tensors were written to, as an in-place op does."""
+    torch._C._increment_version(  # noqa: SLF001  (the public name does no more)
+        [tensor for tensor in tensors if not tensor.is_inference()]
+    )
