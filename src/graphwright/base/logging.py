@@ -11,7 +11,7 @@ import enum
 import logging
 import sys
 from collections.abc import Iterable
-from typing import TextIO, final
+from typing import final
 
 from graphwright.base.config import config
 from graphwright.base.errors import ConfigError
@@ -82,15 +82,14 @@ def _log_name(name: str) -> LogName:
 
 
 @final
-class _FallbackHandler(logging.StreamHandler[TextIO]):
+class _FallbackHandler(logging.Handler):
     """Prints on standard error, unless the program has set up logging of its own."""
 
     def __init__(self) -> None:
-        super().__init__(sys.stderr)
+        super().__init__()
         self.setFormatter(logging.Formatter("[%(name)s] %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
         if not logging.getLogger().handlers:
-            # Standard error may have been replaced since the handler was made.
-            self.setStream(sys.stderr)
-            super().emit(record)
+            # Looked up each time: the program may have replaced it meanwhile.
+            sys.stderr.write(self.format(record) + "\n")
