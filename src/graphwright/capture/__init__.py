@@ -1,0 +1,22 @@
+"""Capture: from one call of a Python function to the captured program.
+
+In:  the object that was compiled, and the arguments of a call.
+Out: `Captured`: a `Program` (guards, inputs, graph, result, effects, all data), the torch-level graph, the live pins.
+
+    captured = capture_call(model, (input_ids,), {"attention_mask": mask})
+
+The interpreter works on plain Python objects, with abstract tensors in place of real ones; objects that existed before the
+call are reached through `World`, which guards what is read of them and keeps aside what is written to them.
+
+Read first: `session.py` (the life of a capture), `world.py` (objects that existed before), then `interpreter.py`.
+"""
+
+from graphwright.capture.frames import CodeTable
+from graphwright.capture.session import (
+    Captured,
+    CaptureOptions,
+    ProgramRaised,
+    capture_call,
+)
+
+__all__ = ["CaptureOptions", "Captured", "CodeTable", "ProgramRaised", "capture_call"]

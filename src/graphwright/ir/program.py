@@ -360,7 +360,7 @@ class DictKeysGuard(msgspec.Struct, frozen=True, tag="dict_keys"):
 
 
 class DictContainsGuard(msgspec.Struct, frozen=True, tag="dict_contains"):
-    """`(key in source) == is_present`, for a dict."""
+    """`(key in source) == is_present`, for a dict or a set."""
 
     source: Source
     key: Constant

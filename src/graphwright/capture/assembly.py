@@ -1,0 +1,99 @@
+"""Puts the machine together.
+
+In: nothing.   Out: a `Machine` with all its operations and rules in place, and the opcode table.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, Final
+
+import torch
+
+from graphwright.capture import attributes, calls, interpreter, natives, operators
+from graphwright.capture.frames import CodeTable, make_opcode_table
+from graphwright.capture.guards import Guards
+from graphwright.capture.machine import Machine, Rule
+from graphwright.capture.opcodes import calls as call_opcodes
+from graphwright.capture.opcodes import (
+    containers,
+    control,
+    exceptions,
+    generators,
+    names,
+    stack,
+)
+from graphwright.capture.rules import collections, objects, torch_functions
+from graphwright.capture.rules import library
+from graphwright.capture.world import World
+from graphwright.ir.program import Source
+
+OPCODES: Final = make_opcode_table(
+    stack.OPCODES,
+    names.OPCODES,
+    control.OPCODES,
+    containers.OPCODES,
+    call_opcodes.OPCODES,
+    exceptions.OPCODES,
+    generators.OPCODES,
+)
+
+_OPERATIONS: Final[dict[str, Callable[..., Any]]] = {
+    "call": calls.call,
+    "inline": calls.inline,
+    "construct": calls.construct,
+    "call_native": natives.call_native,
+    "materialise": natives.materialise,
+    "run_frame": interpreter.run_frame,
+    "load_attr": attributes.load_attr,
+    "load_raw_attr": attributes.load_raw_attr,
+    "store_attr": attributes.store_attr,
+    "store_raw_attr": attributes.store_raw_attr,
+    "delete_attr": attributes.delete_attr,
+    "find": attributes.find,
+    "special": attributes.special,
+    "load_global": names.load_global,
+    "getitem": operators.getitem,
+    "setitem": operators.setitem,
+    "delitem": operators.delitem,
+    "truth": operators.truth,
+    "iterate": operators.iterate,
+    "native_iterable": operators.native_iterable,
+    "next_item": operators.next_item,
+    "contains": operators.contains,
+    "length": operators.length,
+    "binary": operators.binary,
+    "compare": operators.compare,
+    "text": operators.text,
+    "is_same": operators.is_same,
+}
+
+
+def make_rules() -> dict[int, tuple[Any, Rule]]:
+    """Join the rules of all families, by the `id` of the function (which is kept alive beside its rule)."""
+    families = (objects.RULES, collections.RULES, library.make_rules(), torch_functions.make_rules())
+    joined: dict[int, tuple[Any, Rule]] = {}
+    for family in families:
+        for function, rule in family.items():
+            joined[id(function)] = (function, rule)
+    return joined
+
+
+def make_machine(
+    codes: CodeTable,
+    rules: dict[int, tuple[Any, Rule]],
+    tensor_type: type[torch.Tensor],
+    add_tensor: Callable[[torch.Tensor, Source], torch.Tensor],
+) -> Machine:
+    """Make the machine of one capture."""
+    machine = Machine()
+    machine.codes = codes
+    machine.rules = {key: rule for key, (_, rule) in rules.items()}
+    machine.tensor_type = tensor_type
+    machine.plain_types = natives.make_plain_types(tensor_type)
+    machine.guards = Guards(machine.loc)
+    machine.world = World(machine.guards, add_tensor)
+    for name, operation in _OPERATIONS.items():
+        setattr(machine, name, functools.partial(operation, machine))
+    return machine

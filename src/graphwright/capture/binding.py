@@ -1,0 +1,106 @@
+"""Binding of arguments to the parameters of a Python function.
+
+In: a function, its arguments as the interpreter holds them.   Out: the slots of a new frame.
+Keeps: Python's rules and its error messages.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from graphwright.capture.frames import CodeInfo
+from graphwright.capture.world import ABSENT, World
+from graphwright.ir.program import DefaultSource, KwDefaultSource
+
+
+def _default(world: World, function: types.FunctionType, index: int) -> Any:
+    value = (function.__defaults__ or ())[index]
+    source = world.source_of(function)
+    if source is None:
+        return value
+    return world.read(function, ("default", index), value, lambda: DefaultSource(source, index))
+
+
+def _kw_default(world: World, function: types.FunctionType, name: str) -> Any:
+    value = (function.__kwdefaults__ or {}).get(name, ABSENT)
+    source = world.source_of(function)
+    if value is ABSENT or source is None:
+        return value
+    return world.read(function, ("kw default", name), value, lambda: KwDefaultSource(source, name))
+
+
+def _raise_native_error(
+    function: types.FunctionType, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> None:
+    """Let CPython word the error: a function of the same signature that does nothing is called with stand-ins."""
+    code = function.__code__
+    has_closure = function.__closure__ is not None
+    source = compile("def f(): return None", "<signature>", "exec").co_consts[0]
+    empty = source.replace(
+        co_argcount=code.co_argcount,
+        co_posonlyargcount=code.co_posonlyargcount,
+        co_kwonlyargcount=code.co_kwonlyargcount,
+        co_varnames=code.co_varnames,
+        co_nlocals=len(code.co_varnames),
+        co_flags=(source.co_flags & ~0x0C) | (code.co_flags & 0x0C),
+        co_name=code.co_name,
+        co_qualname=code.co_qualname,
+    )
+    twin = types.FunctionType(empty, {}, function.__name__, function.__defaults__)
+    twin.__kwdefaults__ = function.__kwdefaults__
+    twin.__qualname__ = function.__qualname__
+    twin(*(None for _ in args), **dict.fromkeys(kwargs))
+    raise TypeError(f"{function.__qualname__}() was called with wrong arguments ({has_closure=})")
+
+
+def bind(
+    world: World,
+    function: types.FunctionType,
+    info: CodeInfo,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Give the slots of a call.
+
+    Raises:
+        TypeError: the arguments do not fit; the text is CPython's.
+    """
+    if not kwargs and len(args) == info.plain_arity:
+        return dict(zip(info.params, args, strict=True))
+    params = info.params
+    num_params = len(params)
+    slots = dict(zip(params, args, strict=False))
+    extra = args[num_params:]
+    if extra and not info.has_varargs:
+        _raise_native_error(function, args, kwargs)
+    rest: dict[str, Any] = {}
+    for name, value in kwargs.items():
+        if name in params[info.num_posonly :]:
+            if name in slots:
+                _raise_native_error(function, args, kwargs)
+            slots[name] = value
+        elif name in info.kwonly:
+            slots[name] = value
+        elif info.has_varkw:
+            rest[name] = value
+        else:
+            _raise_native_error(function, args, kwargs)
+    first_default = num_params - len(function.__defaults__ or ())
+    for i in range(min(len(args), num_params), num_params):
+        if params[i] not in slots:
+            if i < first_default:
+                _raise_native_error(function, args, kwargs)
+            slots[params[i]] = _default(world, function, i - first_default)
+    for name in info.kwonly:
+        if name not in slots:
+            value = _kw_default(world, function, name)
+            if value is ABSENT:
+                _raise_native_error(function, args, kwargs)
+            slots[name] = value
+    if info.has_varargs:
+        slots[info.varargs_name] = tuple(extra)
+    if info.has_varkw:
+        slots[info.varkw_name] = rest
+    return slots

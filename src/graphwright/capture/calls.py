@@ -1,0 +1,305 @@
+"""Calls: which way each callable goes.
+
+In: a callable and its arguments.   Out: its result: by a rule of its own, interpreted, constructed, or run natively.
+"""
+
+from __future__ import annotations
+
+import collections
+import enum
+import functools
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import torch
+
+from graphwright.capture.attributes import (
+    find,
+    is_fixed_class,
+    load_raw_attr,
+    peek,
+    store_raw_attr,
+)
+from graphwright.capture.binding import bind
+from graphwright.capture.frames import Frame
+from graphwright.capture.machine import Machine
+from graphwright.capture.natives import call_native, may_run_natively, needs_interpretation
+from graphwright.capture.operators import CONTAINERS, is_read_container, native_iterable
+from graphwright.capture.policy import is_native_function, is_torch_class
+from graphwright.capture.world import ABSENT
+
+_CHANGING: Final = frozenset(
+    "append extend insert remove pop clear sort reverse __setitem__ __delitem__ __iadd__ __imul__ "
+    "update setdefault popitem add discard appendleft popleft extendleft rotate move_to_end __ior__ "
+    "__iand__ __ixor__ __isub__ difference_update intersection_update "
+    "symmetric_difference_update".split()
+)
+"""Methods of builtin containers that change them."""
+
+_TAKES_ITERABLE: Final = frozenset(
+    "extend update join union intersection difference issubset issuperset isdisjoint extendleft "
+    "symmetric_difference __iadd__ __add__ __or__ __ior__ __and__ __sub__ __xor__ "
+    "difference_update intersection_update symmetric_difference_update fromkeys __eq__ __ne__ "
+    "__init__ __new__".split()
+)
+"""Methods of builtin containers whose arguments are read as containers or iterated over."""
+
+
+def call(machine: Machine, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Call anything.
+
+    Raises:
+        Unsupported: it cannot be captured.
+    """
+    kind = type(function)
+    if kind is types.MethodType:
+        return call(machine, function.__func__, [function.__self__, *args], kwargs)
+    rule = machine.rules.get(id(function))
+    if rule is not None:
+        return rule(machine, args, kwargs)
+    if kind is types.FunctionType:
+        return _call_function(machine, function, args, kwargs)
+    if kind is types.BuiltinFunctionType or kind is types.MethodWrapperType:
+        return _call_bound_builtin(machine, function, args, kwargs)
+    if kind is types.MethodDescriptorType or kind is types.WrapperDescriptorType:
+        return _call_descriptor(machine, function, args, kwargs)
+    if isinstance(function, type):
+        return machine.construct(function, args, kwargs)
+    if kind is functools.partial:
+        merged = {**function.keywords, **kwargs} if function.keywords or kwargs else kwargs
+        return call(machine, function.func, [*function.args, *args], merged)
+    return _call_object(machine, function, args, kwargs)
+
+
+def _call_function(
+    machine: Machine,
+    function: types.FunctionType,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+) -> Any:
+    known = machine.natively.get(id(function))
+    if known is None:
+        known = machine.natively[id(function)] = (function, is_native_function(function))
+    if known[1] and not needs_interpretation(machine, args, kwargs):
+        if not may_run_natively(machine, function) or function.__name__ in ("compile",):
+            return inline(machine, function, args, kwargs)
+        return call_native(machine, function, args, kwargs)
+    return inline(machine, function, args, kwargs)
+
+
+def inline(
+    machine: Machine,
+    function: types.FunctionType,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+) -> Any:
+    """Interpret the body of a Python function."""
+    info = machine.codes.info(function.__code__)
+    if info.is_coroutine:
+        raise machine.unsupported(
+            f"a call of {function.__qualname__}, an asynchronous function",
+            why="coroutines run outside the call that makes them",
+            remedy="compile the synchronous parts",
+        )
+    slots = bind(machine.world, function, info, args, kwargs)
+    return machine.run_frame(Frame(info, slots, function.__globals__, function))
+
+
+def _call_bound_builtin(
+    machine: Machine, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Any:
+    holder = function.__self__
+    if holder is None or isinstance(holder, types.ModuleType) or type(holder) is machine.tensor_type:
+        return call_native(machine, function, args, kwargs)
+    name = function.__name__
+    if type(function) is types.MethodWrapperType or isinstance(holder, type):
+        special = _call_object_slot(machine, name, holder, args, kwargs)
+        if special is not ABSENT:
+            return special
+    if isinstance(holder, CONTAINERS):
+        return _call_container_method(machine, function, name, holder, args, kwargs)
+    if isinstance(holder, tuple | str):
+        if name in _TAKES_ITERABLE:
+            args = [native_iterable(machine, value) for value in args]
+        elif isinstance(holder, str):
+            args = [machine.materialise(value) for value in args]
+            kwargs = {key: machine.materialise(value) for key, value in kwargs.items()}
+            return function(*args, **kwargs)
+        return function(*args, **kwargs)
+    if isinstance(holder, types.GeneratorType):
+        return function(*args, **kwargs)
+    if type(holder) not in machine.plain_types and machine.world.source_of(holder) is not None:
+        raise machine.unsupported(
+            f"the method {name} of an object of type {type(holder).__qualname__}",
+            why="it is written in C, and the object existed before the call",
+            remedy="turn the object into tensors, numbers or builtin containers before the call",
+        )
+    return call_native(machine, function, args, kwargs)
+
+
+def _call_container_method(
+    machine: Machine,
+    function: Any,
+    name: str,
+    holder: Any,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+) -> Any:
+    if is_read_container(machine, holder):
+        quick = _read_dict_quickly(machine, name, holder, args)
+        if quick is not ABSENT:
+            return quick
+        own = machine.world.change(holder) if name in _CHANGING else machine.world.contents(holder)
+        function = getattr(super(type(holder), holder), name) if False else getattr(own, name)
+        if name == "copy" and type(own) is not type(holder):
+            raise machine.unsupported(
+                f"a copy of an object of type {type(holder).__qualname__}",
+                why="it is a user's container class",
+                remedy="copy it before the call",
+            )
+    if name in _TAKES_ITERABLE:
+        args = [native_iterable(machine, value) for value in args]
+    if name == "sort" and kwargs.get("key") is not None:
+        kwargs = {**kwargs, "key": machine.materialise(kwargs["key"])}
+    result = function(*args, **kwargs)
+    return holder if name in ("__iadd__", "__ior__", "__imul__") and result is not None else result
+
+
+def _read_dict_quickly(machine: Machine, name: str, holder: Any, args: Sequence[Any]) -> Any:
+    if not isinstance(holder, dict):
+        return ABSENT
+    if name == "get" and args:
+        if machine.truth(machine.contains(holder, args[0])):
+            return machine.getitem(holder, args[0])
+        return args[1] if len(args) > 1 else None
+    if name == "__contains__":
+        return machine.contains(holder, args[0])
+    if name == "__getitem__" and machine.contains(holder, args[0]):
+        return machine.getitem(holder, args[0])
+    if name == "__len__":
+        return machine.length(holder)
+    return ABSENT
+
+
+def _call_object_slot(
+    machine: Machine, name: str, holder: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Any:
+    """The slots of `object` and `type` that read or write attributes, and constructors of builtin types reached through `super()`."""
+    if isinstance(holder, type) and name != "__new__":
+        return ABSENT
+    match name:
+        case "__setattr__":
+            store_raw_attr(machine, holder, *args)
+            return None
+        case "__getattribute__":
+            return load_raw_attr(machine, holder, *args)
+        case "__new__":
+            return _make_empty(machine, args[0], args[1:], kwargs)
+        case "__init__" if isinstance(holder, CONTAINERS):
+            own = [native_iterable(machine, value) for value in args]
+            for base in (dict, list, set, collections.deque):
+                if isinstance(holder, base):
+                    base.__init__(holder, *own, **kwargs)
+            return None
+    return ABSENT
+
+
+def _make_empty(
+    machine: Machine, kind: type, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Any:
+    """`base.__new__(kind, ...)` for the builtin base of `kind`."""
+    maker = next(
+        base.__dict__["__new__"]
+        for base in kind.__mro__
+        if isinstance(base.__dict__.get("__new__"), types.BuiltinFunctionType)
+    )
+    if maker is object.__new__:
+        return object.__new__(kind)
+    if issubclass(kind, tuple | frozenset):
+        args = [native_iterable(machine, value) for value in args]
+    return maker(kind, *args, **kwargs)
+
+
+def _call_descriptor(
+    machine: Machine, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Any:
+    """`list.append(x, 1)`, `object.__setattr__(x, name, value)`, `torch.Tensor.add(x, y)`."""
+    if not args:
+        return call_native(machine, function, args, kwargs)
+    holder, name = args[0], function.__name__
+    special = _call_object_slot(machine, name, holder, args[1:], kwargs)
+    if special is not ABSENT:
+        return special
+    if name == "__init__" and function is object.__init__:
+        return None
+    if isinstance(holder, CONTAINERS) and issubclass(type(holder), function.__objclass__):
+        bound = function.__get__(holder, type(holder))
+        return _call_container_method(machine, bound, name, holder, args[1:], kwargs)
+    return call_native(machine, function, args, kwargs)
+
+
+def _call_object(
+    machine: Machine, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Any:
+    kind = type(function)
+    if not is_fixed_class(kind):
+        raw = peek(kind, "__call__")
+        if raw is not ABSENT and (not is_torch_class(kind) or isinstance(function, torch.nn.Module)):
+            raw = find(machine, kind, "__call__")
+            if type(raw) is types.FunctionType:
+                return call(machine, raw, [function, *args], kwargs)
+    wrapped = getattr(function, "__wrapped__", None)
+    if wrapped is not None and hasattr(function, "cache_info"):
+        return call(machine, wrapped, args, kwargs)
+    if not callable(function):
+        raise TypeError(f"'{kind.__name__}' object is not callable")
+    return call_native(machine, function, args, kwargs)
+
+
+def construct(
+    machine: Machine, kind: type, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Any:
+    """Make an instance of a class, interpreting what of its making is Python code."""
+    if isinstance(kind, enum.EnumMeta):
+        return kind(*map(machine.materialise, args), **kwargs)
+    if is_fixed_class(kind):
+        return call_native(machine, kind, args, kwargs)
+    meta_call = peek(type(kind), "__call__")
+    if type(meta_call) is types.FunctionType and not is_torch_class(kind):
+        return call(machine, find(machine, type(kind), "__call__"), [kind, *args], kwargs)
+    is_module = issubclass(kind, torch.nn.Module)
+    if is_torch_class(kind) and not (is_module or needs_interpretation(machine, args, kwargs)):
+        return call_native(machine, kind, args, kwargs)
+    made = _call_new(machine, kind, args, kwargs)
+    if isinstance(made, kind):
+        _call_init(machine, kind, made, args, kwargs)
+    return made
+
+
+def _call_new(
+    machine: Machine, kind: type, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Any:
+    maker = find(machine, kind, "__new__")
+    if isinstance(maker, staticmethod):
+        maker = machine.load_attr(maker, "__func__")
+    if isinstance(maker, types.FunctionType):
+        return call(machine, maker, [kind, *args], kwargs)
+    if maker is object.__new__:
+        if (args or kwargs) and peek(kind, "__init__") is object.__init__:
+            raise TypeError(f"{kind.__name__}() takes no arguments")
+        return object.__new__(kind)
+    if issubclass(kind, BaseException):
+        return maker(kind, *args, **kwargs)
+    return _make_empty(machine, kind, args, kwargs)
+
+
+def _call_init(
+    machine: Machine, kind: type, made: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> None:
+    init = find(machine, kind, "__init__")
+    if type(init) is types.FunctionType:
+        if call(machine, init, [made, *args], kwargs) is not None:
+            raise TypeError("__init__() should return None")
+    elif init is not object.__init__ and not isinstance(made, tuple | str | int | float):
+        call(machine, init, [made, *args], kwargs)

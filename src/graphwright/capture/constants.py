@@ -1,0 +1,131 @@
+"""Python values that a program can hold as data, and back.
+
+In: a Python object.   Out: a `Constant` of `ir/program.py`, when the object's value says all there is about it.
+Keeps: a constant has no identity that a program may observe and nothing in it can change.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Callable
+from typing import Final
+
+import torch
+
+from graphwright.ir.program import (
+    BigIntConst,
+    BytesConst,
+    ComplexConst,
+    Constant,
+    EllipsisConst,
+    EnumConst,
+    FloatConst,
+    FrozensetConst,
+    NotImplementedConst,
+    PlainConst,
+    RangeConst,
+    SliceConst,
+    TorchConst,
+    TorchConstKind,
+    TupleConst,
+)
+
+ATOMIC_TYPES: Final = frozenset(
+    {
+        type(None),
+        bool,
+        int,
+        float,
+        complex,
+        str,
+        bytes,
+        range,
+        type(...),
+        type(NotImplemented),
+        torch.dtype,
+        torch.device,
+        torch.layout,
+        torch.memory_format,
+        torch.Size,
+    }
+)
+"""Exact types whose objects are constants whatever they hold."""
+
+_INT64: Final = range(-(2**63), 2**63)
+
+
+def is_constant(value: object) -> bool:
+    """Tell whether `value` is a constant through and through."""
+    kind = type(value)
+    if kind in ATOMIC_TYPES:
+        return kind is not torch.Size or all(type(extent) is int for extent in value)  # type: ignore[attr-defined]
+    if kind is tuple or kind is frozenset:
+        return all(map(is_constant, value))  # type: ignore[call-overload]
+    if kind is slice:
+        return is_constant(value.start) and is_constant(value.stop) and is_constant(value.step)  # type: ignore[attr-defined]
+    return isinstance(value, enum.Enum)
+
+
+def _hex(value: float) -> str:
+    if math.isnan(value):
+        return "-nan" if math.copysign(1.0, value) < 0 else "nan"
+    return value.hex()
+
+
+def _leaf(value: object) -> str:
+    return str(value).rpartition(".")[2]
+
+
+def make_constant(value: object, pin: Callable[[type], int]) -> Constant:
+    """Turn a constant into data; `pin` numbers the class of an enum member.
+
+    Raises:
+        TypeError: `value` is no constant (see `is_constant`).
+    """
+    match value:
+        case enum.Enum():
+            return EnumConst(pin=pin(type(value)), name=value.name)
+        case None | bool() | str():
+            return PlainConst(value)
+        case int():
+            return PlainConst(value) if value in _INT64 else BigIntConst(str(value))
+        case float():
+            return FloatConst(_hex(value))
+        case complex():
+            return ComplexConst(_hex(value.real), _hex(value.imag))
+        case bytes():
+            return BytesConst(value)
+        case torch.Size():
+            return TorchConst(TorchConstKind.SIZE, ",".join(map(str, value)))
+        case tuple():
+            return TupleConst(tuple(make_constant(item, pin) for item in value))
+        case frozenset():
+            items = [make_constant(item, pin) for item in value]
+            return FrozensetConst(tuple(sorted(items, key=repr)))
+        case slice():
+            return SliceConst(
+                make_constant(value.start, pin),
+                make_constant(value.stop, pin),
+                make_constant(value.step, pin),
+            )
+        case range():
+            return RangeConst(value.start, value.stop, value.step)
+    return _make_singleton(value)
+
+
+def _make_singleton(value: object) -> Constant:
+    match value:
+        case torch.dtype():
+            return TorchConst(TorchConstKind.DTYPE, _leaf(value))
+        case torch.device():
+            return TorchConst(TorchConstKind.DEVICE, str(value))
+        case torch.layout():
+            return TorchConst(TorchConstKind.LAYOUT, _leaf(value))
+        case torch.memory_format():
+            return TorchConst(TorchConstKind.MEMORY_FORMAT, _leaf(value))
+    if value is ...:
+        return EllipsisConst()
+    if value is NotImplemented:
+        return NotImplementedConst()
+    raise TypeError(f"{type(value).__name__} is no constant")

@@ -1,0 +1,105 @@
+"""Effects: what the program changed in objects that existed before, as data.
+
+In: the world's tables of changes, at the end of a capture.   Out: `Effect`s, in the order of the first change of each object.
+"""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Iterator
+from typing import Any
+
+from graphwright.capture.machine import Machine
+from graphwright.capture.recipes import Recipes
+from graphwright.capture.world import DELETED
+from graphwright.ir.program import (
+    BuildList,
+    BuildSet,
+    DeleteAttrEffect,
+    DeleteItemEffect,
+    Effect,
+    FromConstant,
+    FromSource,
+    Recipe,
+    ReplaceContentsEffect,
+    SetAttrEffect,
+    SetCellEffect,
+    SetGlobalEffect,
+    SetItemEffect,
+    Source,
+)
+
+
+def iter_changed_values(machine: Machine) -> Iterator[Any]:
+    """Give every value that some effect stores, for `Recipes.note`."""
+    world = machine.world
+    for key, holder in world.changed.items():
+        yield from (v for v in world.attrs.get(key, {}).values() if v is not DELETED)
+        if key in world.replaced:
+            contents = world.contents(holder)
+            yield from contents.values() if isinstance(contents, dict) else contents
+        else:
+            yield from (v for v in world.items.get(key, {}).values() if v is not DELETED)
+    yield from (value for value in world.cell_values.values() if value is not DELETED)
+    for _, _, names in machine.globals_written.values():
+        yield from names.values()
+
+
+def make_effects(machine: Machine, recipes: Recipes) -> list[Effect]:
+    """Give the effects of the program."""
+    world = machine.world
+    effects: list[Effect] = []
+    for key, holder in world.changed.items():
+        source = world.source_of(holder)
+        assert source is not None, "a changed object without a source"
+        if key in world.replaced:
+            effects.append(_replace(machine, recipes, holder, source))
+        else:
+            effects.extend(_set_items(machine, recipes, world.items.get(key, {}), source))
+        effects.extend(_set_attrs(recipes, world.attrs.get(key, {}), source))
+    for key, value in world.cell_values.items():
+        _, function, index, name = world.cells[key]
+        if value is DELETED:
+            raise machine.unsupported(
+                f"the deletion of the closure variable {name!r}",
+                why="a deletion of a closure variable is not replayed",
+                remedy="set it to None",
+            )
+        effects.append(SetCellEffect(function, index, recipes.make(value)))
+    for _, globals_source, names in machine.globals_written.values():
+        for name, value in names.items():
+            effects.append(SetGlobalEffect(globals_source, name, recipes.make(value)))
+    return effects
+
+
+def _set_attrs(recipes: Recipes, table: dict[str, Any], source: Source) -> Iterator[Effect]:
+    for name, value in table.items():
+        if value is DELETED:
+            yield DeleteAttrEffect(FromSource(source), name)
+        else:
+            yield SetAttrEffect(FromSource(source), name, recipes.make(value))
+
+
+def _set_items(
+    machine: Machine, recipes: Recipes, table: dict[Any, Any], source: Source
+) -> Iterator[Effect]:
+    for key, value in table.items():
+        own_key = FromConstant(machine.guards.constant(key))
+        if value is DELETED:
+            yield DeleteItemEffect(FromSource(source), own_key)
+        else:
+            yield SetItemEffect(FromSource(source), own_key, recipes.make(value))
+
+
+def _replace(machine: Machine, recipes: Recipes, holder: Any, source: Source) -> Effect:
+    contents = machine.world.contents(holder)
+    made: Recipe
+    if isinstance(contents, dict):
+        made = recipes.make_dict(contents)
+    elif isinstance(contents, set):
+        made = BuildSet(tuple(map(recipes.make, contents)))
+    elif isinstance(contents, list | collections.deque):
+        made = BuildList(tuple(map(recipes.make, contents)))
+    else:
+        raise AssertionError(f"a container of type {type(contents).__name__} was changed")
+    return ReplaceContentsEffect(FromSource(source), made)

@@ -1,0 +1,163 @@
+"""Frames of the interpreter: one call of a Python function that is being captured.
+
+In: a code object in normalised form, and a function's arguments.   Out: `Frame`, on which the opcodes work; `CodeInfo`, what is
+known of a code object once and for all; `CodeTable`, which keeps it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from graphwright.capture.decode import Decoder, running_decoder
+from graphwright.capture.instructions import Decoded, Op
+from graphwright.ir.locations import Loc
+
+LEAVE: Final = -1
+"""What an opcode gives when the frame returns: its value is in `Frame.value`."""
+SUSPEND: Final = -2
+"""What an opcode gives when the frame yields: the value is in `Frame.value`."""
+
+Opcode = Callable[..., "int | None"]
+"""`opcode(machine, frame, arg)`: works on the frame; gives None to go on, the index to jump to, `LEAVE` or `SUSPEND`."""
+
+
+class CodeInfo:
+    """What is known of one code object; made once and shared by all its frames."""
+
+    __slots__ = (
+        "args",
+        "code",
+        "decoded",
+        "has_varargs",
+        "has_varkw",
+        "is_coroutine",
+        "kwonly",
+        "num_posonly",
+        "opcodes",
+        "params",
+        "plain_arity",
+        "user_locs",
+        "varargs_name",
+        "varkw_name",
+    )
+
+    def __init__(
+        self, code: types.CodeType, decoder: Decoder, table: Sequence[Opcode]
+    ) -> None:
+        self.code = code
+        self.decoded: Decoded = decoder.decode(code)
+        self.opcodes: list[Opcode] = [table[step.op] for step in self.decoded.instructions]
+        self.args: list[Any] = [step.arg for step in self.decoded.instructions]
+        names = code.co_varnames
+        count, num_kwonly = code.co_argcount, code.co_kwonlyargcount
+        self.params = names[:count]
+        self.kwonly = names[count : count + num_kwonly]
+        self.num_posonly = code.co_posonlyargcount
+        self.has_varargs = bool(code.co_flags & inspect.CO_VARARGS)
+        self.has_varkw = bool(code.co_flags & inspect.CO_VARKEYWORDS)
+        rest = count + num_kwonly
+        self.varargs_name = names[rest] if self.has_varargs else ""
+        self.varkw_name = names[rest + self.has_varargs] if self.has_varkw else ""
+        is_plain = not (self.has_varargs or self.has_varkw or num_kwonly)
+        self.plain_arity = count if is_plain else -1
+        self.is_coroutine = bool(
+            code.co_flags & (inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR)
+        )
+        self.user_locs: dict[int, Loc] = {}
+
+    def loc_at(self, index: int) -> Loc:
+        """Give the user's line of instruction `index`; one the compiler made up has that of the one before."""
+        known = self.user_locs.get(index)
+        if known is None:
+            steps = self.decoded.instructions
+            line = next((steps[i].line for i in range(index, -1, -1) if steps[i].line), 0)
+            line = line or self.code.co_firstlineno
+            known = Loc(self.code.co_filename, line, self.code.co_name)
+            self.user_locs[index] = known
+        return known
+
+
+class CodeTable:
+    """The `CodeInfo` of each code object seen; may outlive a capture, and is then shared by the next ones.
+
+    Args:
+        opcodes: the function of each opcode, by number.
+    """
+
+    def __init__(self, opcodes: Sequence[Opcode]) -> None:
+        self._opcodes = opcodes
+        self._decoder = running_decoder()
+        self._infos: dict[int, CodeInfo] = {}
+
+    def info(self, code: types.CodeType) -> CodeInfo:
+        """Give what is known of `code`."""
+        known = self._infos.get(id(code))
+        if known is None:
+            known = self._infos[id(code)] = CodeInfo(code, self._decoder, self._opcodes)
+        return known
+
+
+class Frame:
+    """One call in progress. `slots` holds what each local name holds now (a cell for a cell variable); a name without entry is unbound."""
+
+    __slots__ = (
+        "closure",
+        "function",
+        "globals",
+        "handled",
+        "index",
+        "info",
+        "is_generator",
+        "namespace",
+        "resume_at",
+        "slots",
+        "stack",
+        "value",
+    )
+
+    def __init__(
+        self,
+        info: CodeInfo,
+        slots: dict[str, Any],
+        module_globals: dict[str, Any],
+        function: types.FunctionType,
+    ) -> None:
+        self.info = info
+        self.slots = slots
+        self.stack: list[Any] = []
+        self.globals = module_globals
+        self.function = function
+        self.closure = function.__closure__
+        self.index = 0
+        """The instruction that is being run."""
+        self.resume_at = 0
+        """Where `run_frame` goes on."""
+        self.value: Any = None
+        self.handled: BaseException | None = None
+        self.is_generator = False
+        self.namespace: dict[str, Any] | None = None
+
+    def loc(self) -> Loc:
+        """Give the user's line that this frame is at."""
+        return self.info.loc_at(self.index)
+
+
+def make_opcode_table(*families: dict[Op, Opcode]) -> list[Opcode]:
+    """Join the opcodes of the families into a dispatch table.
+
+    Raises:
+        ValueError: an opcode is there twice, or missing.
+    """
+    joined: dict[Op, Opcode] = {}
+    for family in families:
+        twice = joined.keys() & family.keys()
+        if twice:
+            raise ValueError(f"opcodes set twice: {sorted(op.name for op in twice)}")
+        joined.update(family)
+    missing = [op.name for op in Op if op not in joined]
+    if missing:
+        raise ValueError(f"opcodes without a function: {missing}")
+    return [joined[op] for op in Op]

@@ -1,0 +1,149 @@
+"""The guards and pins of one capture, as they are met.
+
+In: what the interpreter reads of objects that existed before the call.   Out: `Program.guards`, `Program.pins` and the live pins.
+Keeps: guards stand in the order of evaluation, each at most once; a pin stands for one live object.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import sys
+import types
+from collections.abc import Callable
+
+from graphwright.capture.constants import make_constant
+from graphwright.ir.locations import Loc
+from graphwright.ir.program import Constant, Guard, IdentityGuard, Pin, PinKind, Source
+
+
+def _feed(digest: hashlib.blake2b, value: object) -> None:
+    if isinstance(value, types.CodeType):
+        digest.update(b"code(")
+        _feed_code(digest, value)
+    elif isinstance(value, tuple):
+        digest.update(b"tuple(")
+        for item in value:
+            _feed(digest, item)
+    elif isinstance(value, frozenset):
+        digest.update(b"frozenset(")
+        for text in sorted(map(repr, value)):
+            digest.update(text.encode())
+    else:
+        digest.update(f"{type(value).__name__}:{value!r}".encode())
+    digest.update(b");")
+
+
+def _feed_code(digest: hashlib.blake2b, code: types.CodeType) -> None:
+    digest.update(code.co_code)
+    for part in (
+        code.co_consts,
+        code.co_names,
+        code.co_varnames,
+        code.co_freevars,
+        code.co_cellvars,
+        code.co_flags,
+        (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount),
+        code.co_exceptiontable,
+        code.co_name,
+    ):
+        _feed(digest, part)
+
+
+def code_digest(code: types.CodeType) -> str:
+    """Hash what a code object does, nested code included; where it stands (file, line) is left out."""
+    digest = hashlib.blake2b(digest_size=16)
+    _feed_code(digest, code)
+    return digest.hexdigest()
+
+
+def _find_by_path(module: str, qualname: str) -> object:
+    found: object = sys.modules.get(module)
+    if not qualname:
+        return found
+    for part in qualname.split("."):
+        found = getattr(found, "__dict__", {}).get(part) if found is not None else None
+    return found
+
+
+class _Names(enum.Enum):
+    """Where the name of an object is found when it has none."""
+
+    UNKNOWN = "?"
+
+
+def _name_of(value: object) -> tuple[str, str]:
+    module = getattr(value, "__module__", None)
+    qualname = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
+    if not isinstance(module, str):
+        holder = getattr(value, "__self__", None)
+        module = holder.__name__ if isinstance(holder, types.ModuleType) else type(value).__module__
+    if not isinstance(qualname, str):
+        qualname = f"{type(value).__qualname__}{_Names.UNKNOWN.value}"
+    return module, qualname
+
+
+class Guards:
+    """The guards and pins that one capture has collected so far.
+
+    Args:
+        locate: gives the user's current line.
+    """
+
+    def __init__(self, locate: Callable[[], Loc | None]) -> None:
+        self.guards: list[Guard] = []
+        self.pins: list[Pin] = []
+        self.live_pins: list[object] = []
+        self.locate = locate
+        self._pin_by_id: dict[int, int] = {}
+        self._seen: set[object] = set()
+
+    def add(self, guard: Guard) -> None:
+        """Append a guard that is known to be new."""
+        self.guards.append(guard)
+
+    def once(self, key: object) -> bool:
+        """Tell whether `key` is asked for the first time: guards are made under it once."""
+        if key in self._seen:
+            return False
+        self._seen.add(key)
+        return True
+
+    def pin(self, value: object) -> int:
+        """Number the pin of `value`, an object that is known by what it is (class, code object, builtin, module)."""
+        known = self._pin_by_id.get(id(value))
+        if known is not None:
+            return known
+        number = len(self.pins)
+        self.pins.append(self._describe(value))
+        self.live_pins.append(value)
+        self._pin_by_id[id(value)] = number
+        return number
+
+    def has_pin(self, value: object) -> bool:
+        """Tell whether `value` has a pin already."""
+        return id(value) in self._pin_by_id
+
+    def constant(self, value: object) -> Constant:
+        """Turn a constant into data, pinning the classes of enum members."""
+        return make_constant(value, self.pin)
+
+    def identity(self, value: object, source: Source) -> None:
+        """Guard that `source` is this very object."""
+        self.add(IdentityGuard(source, self.pin(value), self.locate()))
+
+    def _describe(self, value: object) -> Pin:
+        if isinstance(value, types.CodeType):
+            return Pin(PinKind.FUNCTION, "", value.co_qualname, code_digest(value))
+        if isinstance(value, types.ModuleType):
+            name = value.__name__
+            return Pin(PinKind.MODULE, name, "", is_importable=sys.modules.get(name) is value)
+        module, qualname = _name_of(value)
+        is_importable = _find_by_path(module, qualname) is value
+        if isinstance(value, type):
+            kind = PinKind.CLASS
+        elif isinstance(value, types.BuiltinFunctionType | types.MethodDescriptorType):
+            kind = PinKind.BUILTIN
+        else:
+            kind = PinKind.OBJECT
+        return Pin(kind, module, qualname, is_importable=is_importable)

@@ -1,0 +1,107 @@
+"""The machine: what every part of the interpreter can reach.
+
+In: nothing.   Out: `Machine`, an object that is passed to every opcode and rule. Its operations (`call`, `load_attr`, …) live in modules
+of their own and are put in place by `assembly.py`; so those modules need only this one, and none of them needs the others.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from graphwright.base.errors import Unsupported
+from graphwright.capture.frames import CodeTable, Frame
+from graphwright.capture.guards import Guards
+from graphwright.capture.policy import is_torch_module_name
+from graphwright.capture.world import World
+from graphwright.ir.locations import Loc
+
+Rule = Callable[["Machine", Sequence[Any], Mapping[str, Any]], Any]
+"""How a known function is called during a capture: `rule(machine, args, kwargs)`."""
+
+
+class Machine:
+    """The state of one capture, and the interpreter's operations on it.
+
+    Attributes that are functions are the operations; each is documented where it is defined.
+    """
+
+    world: World
+    guards: Guards
+    codes: CodeTable
+    tensor_type: type[torch.Tensor]
+    """The exact type of abstract tensors."""
+    plain_types: frozenset[type]
+    """Exact types whose values native code may see as they are."""
+    rules: Mapping[int, Rule]
+    """How functions known by identity are called, by `id`."""
+
+    call: Callable[[Any, Sequence[Any], Mapping[str, Any]], Any]
+    inline: Callable[[types.FunctionType, Sequence[Any], Mapping[str, Any]], Any]
+    call_native: Callable[[Any, Sequence[Any], Mapping[str, Any]], Any]
+    construct: Callable[[type, Sequence[Any], Mapping[str, Any]], Any]
+    run_frame: Callable[..., Any]
+    load_attr: Callable[[Any, str], Any]
+    load_raw_attr: Callable[[Any, str], Any]
+    store_attr: Callable[[Any, str, Any], None]
+    store_raw_attr: Callable[[Any, str, Any], None]
+    delete_attr: Callable[[Any, str], None]
+    find: Callable[[type, str], Any]
+    special: Callable[[Any, str], Any]
+    load_global: Callable[[Frame, str], Any]
+    getitem: Callable[[Any, Any], Any]
+    setitem: Callable[[Any, Any, Any], None]
+    delitem: Callable[[Any, Any], None]
+    truth: Callable[[Any], bool]
+    iterate: Callable[[Any], Any]
+    native_iterable: Callable[[Any], Any]
+    next_item: Callable[[Any], Any]
+    contains: Callable[[Any, Any], bool]
+    length: Callable[[Any], int]
+    binary: Callable[[Any, Any, Any], Any]
+    compare: Callable[[Any, Any, Any], Any]
+    text: Callable[[Callable[..., str], Sequence[Any]], str]
+    is_same: Callable[[Any, Any], bool]
+    materialise: Callable[[Any], Any]
+
+    def __init__(self) -> None:
+        self.frame: Frame | None = None
+        """The innermost frame."""
+        self.callers: list[Frame] = []
+        """The frames below it, outermost first."""
+        self.handled: BaseException | None = None
+        """The exception that is being handled (`sys.exc_info()`)."""
+        self.is_over = False
+        """The capture has ended: nothing is interpreted any more."""
+        self.natively: dict[int, tuple[Any, bool]] = {}
+        """Whether a callable runs natively, by `id`."""
+        self.class_attrs: dict[tuple[type, str], Any] = {}
+        """What `find` found."""
+        self.globals_read: dict[tuple[int, str], Any] = {}
+        """What `load_global` found, but for names that the program stores."""
+        self.globals_written: dict[int, tuple[dict[str, Any], Any, dict[str, Any]]] = {}
+        """Globals that the program stored: the dict, its source, the names."""
+        self.globals_sources: dict[int, tuple[dict[str, Any], Any]] = {}
+        """Sources of globals that are not those of an imported module."""
+        self.ready_modules: dict[int, Any] = {}
+        """The `forward` of each module whose call was looked at."""
+
+    def loc(self) -> Loc | None:
+        """Give the innermost line that is not PyTorch's own, or the innermost one."""
+        frame = self.frame
+        if frame is None:
+            return None
+        if not is_torch_module_name(frame.globals.get("__name__")):
+            return frame.loc()
+        for caller in reversed(self.callers):
+            if not is_torch_module_name(caller.globals.get("__name__")):
+                return caller.loc()
+        return frame.loc()
+
+    def unsupported(self, met: str, *, why: str, remedy: str) -> Unsupported:
+        """Make the error for something that cannot be captured, with the user's line."""
+        loc = self.loc()
+        return Unsupported(met, why=why, remedy=remedy, location=loc.render() if loc else "")

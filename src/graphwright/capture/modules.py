@@ -1,0 +1,169 @@
+"""`torch.nn.Module`: its attributes and its call, without walking through PyTorch's code for them.
+
+In: modules as the interpreter holds them.   Out: parameters, buffers and submodules with direct sources; the call of `forward`.
+Keeps: what `Module.__getattr__`, `__setattr__` and `_call_impl` do, hooks apart: a module with hooks is not captured.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import torch
+
+from graphwright.capture.attributes import (
+    find,
+    instance_dict,
+    load_from_dict,
+    peek,
+    store_raw_attr,
+)
+from graphwright.capture.machine import Machine
+from graphwright.capture.world import ABSENT, DELETED
+
+_TABLES: Final = ("_parameters", "_buffers", "_modules")
+_HOOKS: Final = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+def _table(machine: Machine, module: Any, name: str) -> Any:
+    table = load_from_dict(machine, module, name)
+    if table is ABSENT or not isinstance(table, dict):
+        return None
+    return table
+
+
+def _table_get(machine: Machine, table: dict[str, Any], name: str) -> Any:
+    if machine.world.source_of(table) is None:
+        return table.get(name, ABSENT)
+    return machine.world.read_key(table, name)
+
+
+def load_module_part(machine: Machine, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """`Module.__getattr__(module, name)`: a parameter, buffer or submodule."""
+    module, name = args
+    own = instance_dict(module) or {}
+    source = machine.world.source_of(module)
+    if source is not None and name not in own:
+        machine.world.guard_attr_absent(module, name)
+    for table_name in _TABLES:
+        table = _table(machine, module, table_name)
+        if table is None:
+            continue
+        value = _table_get(machine, table, name)
+        if value is not ABSENT:
+            return value
+    raise AttributeError(
+        f"'{type(module).__name__}' object has no attribute '{name}'", name=name, obj=module
+    )
+
+
+def store_module_attr(machine: Machine, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """`Module.__setattr__(module, name, value)`."""
+    module, name, value = args
+    if machine.world.source_of(module) is None:
+        _store_own(machine, module, name, value)
+        return
+    if machine.call(isinstance, [value, torch.nn.Parameter], {}):
+        raise _no_registration(machine, name, "parameter")
+    for table_name in _TABLES:
+        table = _table(machine, module, table_name)
+        if table is not None and machine.world.has_key(table, name):
+            if table_name == "_parameters" and value is not None:
+                raise TypeError(
+                    f"cannot assign '{type(value).__name__}' as parameter '{name}' "
+                    "(torch.nn.Parameter or None expected)"
+                )
+            machine.world.set_key(table, name, value)
+            return
+    if isinstance(value, torch.nn.Module):
+        raise _no_registration(machine, name, "submodule")
+    store_raw_attr(machine, module, name, value)
+
+
+def _no_registration(machine: Machine, name: str, what: str) -> Exception:
+    return machine.unsupported(
+        f"the assignment of a new {what} {name!r} to a module that existed before",
+        why="it registers the value with the module",
+        remedy="register it before the call",
+    )
+
+
+def _store_own(machine: Machine, module: Any, name: str, value: Any) -> None:
+    """Store into a module made by the program itself."""
+    own = instance_dict(module) or {}
+    if isinstance(value, torch.nn.Module) and "_modules" in own:
+        own.pop(name, None)
+        own["_modules"][name] = value
+        return
+    if machine.call(isinstance, [value, torch.nn.Parameter], {}) and "_parameters" in own:
+        own.pop(name, None)
+        own["_parameters"][name] = value
+        return
+    for table_name in _TABLES:
+        if name in own.get(table_name, ()):
+            own[table_name][name] = value
+            return
+    store_raw_attr(machine, module, name, value)
+
+
+def delete_module_attr(machine: Machine, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """`Module.__delattr__(module, name)`."""
+    module, name = args
+    for table_name in _TABLES:
+        table = _table(machine, module, table_name)
+        if table is None or _table_get(machine, table, name) is ABSENT:
+            continue
+        if machine.world.source_of(table) is None:
+            del table[name]
+        else:
+            machine.world.set_key(table, name, DELETED)
+        return
+    if load_from_dict(machine, module, name) is ABSENT:
+        raise AttributeError(f"'{type(module).__name__}' object has no attribute '{name}'")
+    if machine.world.source_of(module) is None:
+        object.__delattr__(module, name)
+    else:
+        machine.world.set_attr(module, name, DELETED)
+
+
+def call_module(machine: Machine, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """`Module.__call__(module, ...)`: its `forward`, after the look at its hooks."""
+    module = args[0]
+    forward = machine.ready_modules.get(id(module))
+    if forward is None:
+        forward = _look_at(machine, module)
+    if type(forward) is types.FunctionType:
+        return machine.call(forward, args, kwargs)
+    return machine.call(machine.load_attr(module, "forward"), args[1:], kwargs)
+
+
+def _look_at(machine: Machine, module: Any) -> Any:
+    """Guard that a module has no hooks and is not compiled in place; give its class's `forward`, or `ABSENT` if it has its own."""
+    compiled = machine.load_attr(module, "_compiled_call_impl")
+    if compiled is not None:
+        raise machine.unsupported(
+            f"a call of {type(module).__name__}, a module that was compiled in place",
+            why="its call leads to another compiler",
+            remedy="compile only the outermost module",
+        )
+    for name in _HOOKS:
+        hooks = machine.load_attr(module, name)
+        if machine.length(hooks):
+            raise machine.unsupported(
+                f"a call of {type(module).__name__}, a module with hooks ({name})",
+                why="hooks are not captured",
+                remedy="remove the hooks, or put their work into forward()",
+            )
+    own = instance_dict(module) or {}
+    raw = peek(type(module), "forward")
+    if type(raw) is not types.FunctionType or "forward" in own:
+        forward: Any = ABSENT
+    else:
+        forward = find(machine, type(module), "forward")
+        if machine.world.source_of(module) is not None:
+            machine.world.guard_attr_absent(module, "forward")
+            if machine.world.changed_attr(module, "forward") is not ABSENT:
+                return ABSENT
+    machine.ready_modules[id(module)] = forward
+    return forward

@@ -1,0 +1,367 @@
+"""Native calls: C functions, and PyTorch's own Python, run as they are on abstract tensors and plain values.
+
+In: a callable and arguments as the interpreter holds them.   Out: its result.
+Keeps: native code never sees an object of the user's that existed before the call (containers are copied, functions become callbacks
+that are interpreted); a function is called only when it is known to depend on its arguments alone.
+"""
+
+from __future__ import annotations
+
+import collections
+import functools
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import torch
+
+from graphwright.capture.attributes import is_fixed_class
+from graphwright.capture.constants import ATOMIC_TYPES
+from graphwright.capture.machine import Machine
+from graphwright.capture.policy import is_native_function, is_torch_class, is_torch_module_name
+from graphwright.capture.world import ABSENT
+
+PURE_MODULES: Final = frozenset(
+    {
+        "math",
+        "cmath",
+        "_operator",
+        "operator",
+        "itertools",
+        "_functools",
+        "_collections",
+        "_struct",
+        "_bisect",
+        "_heapq",
+        "_string",
+        "_sre",
+        "unicodedata",
+        "_abc",
+        "_typing",
+    }
+)
+"""C modules whose functions depend on their arguments alone."""
+
+PURE_BUILTINS: Final = frozenset(
+    {
+        "abs",
+        "bin",
+        "chr",
+        "divmod",
+        "format",
+        "hash",
+        "hex",
+        "id",
+        "oct",
+        "ord",
+        "pow",
+        "round",
+        "sorted",
+        "sum",
+        "min",
+        "max",
+        "any",
+        "all",
+        "callable",
+        "ascii",
+        "repr",
+        "len",
+        "iter",
+        "next",
+        "isinstance",
+        "issubclass",
+    }
+)
+
+_DATA_TYPES: Final = (
+    str,
+    bytes,
+    int,
+    float,
+    complex,
+    bool,
+    list,
+    tuple,
+    dict,
+    set,
+    frozenset,
+    slice,
+    range,
+    object,
+    type,
+    collections.deque,
+    collections.OrderedDict,
+    collections.defaultdict,
+    BaseException,
+    functools.partial,
+    property,
+    types.GeneratorType,
+    types.FunctionType,
+    types.MethodType,
+    types.MappingProxyType,
+    type(None),
+    type({}.keys()),
+    type({}.values()),
+    type({}.items()),
+    type(iter(())),
+    type(iter([])),
+    type(iter({})),
+    map,
+    filter,
+    zip,
+    enumerate,
+    reversed,
+    super,
+)
+
+_IMPURE_TORCH: Final = frozenset(
+    {
+        "manual_seed",
+        "seed",
+        "save",
+        "load",
+        "set_default_dtype",
+        "set_default_device",
+        "set_default_tensor_type",
+        "set_num_threads",
+        "set_num_interop_threads",
+        "set_rng_state",
+        "get_rng_state",
+        "initial_seed",
+        "set_printoptions",
+        "set_flush_denormal",
+        "use_deterministic_algorithms",
+        "set_float32_matmul_precision",
+        "compile",
+        "synchronize",
+        "from_numpy",
+        "from_file",
+        "from_dlpack",
+        "fork_rng",
+        "fork",
+        "_dynamo",
+    }
+)
+"""Functions of PyTorch's that change or read state outside their arguments."""
+
+
+def may_run_natively(machine: Machine, function: Any) -> bool:
+    """Tell whether a callable depends on its arguments alone (or on PyTorch's global state, which is guarded)."""
+    known = machine.natively.get(id(function))
+    if known is not None:
+        return known[1]
+    answer = _may_run(function)
+    machine.natively[id(function)] = (function, answer)
+    return answer
+
+
+def _may_run(function: Any) -> bool:
+    if isinstance(function, types.FunctionType):
+        name_ok = function.__name__ not in _IMPURE_TORCH
+        return is_native_function(function) and name_ok
+    if isinstance(function, type):
+        return is_fixed_class(function) or is_torch_class(function)
+    if isinstance(function, types.BuiltinFunctionType):
+        return _may_run_builtin(function)
+    if isinstance(function, types.MethodDescriptorType | types.WrapperDescriptorType):
+        return _is_data_class(function.__objclass__)
+    if isinstance(function, types.MethodWrapperType):
+        return True
+    if isinstance(function, types.ClassMethodDescriptorType):
+        return _is_data_class(function.__objclass__)
+    kind = type(function)
+    return is_torch_class(kind) or kind.__module__ in PURE_MODULES or kind.__module__ == "operator"
+
+
+def _may_run_builtin(function: types.BuiltinFunctionType) -> bool:
+    holder, module = function.__self__, function.__module__
+    if function.__name__ in _IMPURE_TORCH:
+        return not (is_torch_module_name(module) or is_torch_class(type(holder)))
+    if module == "builtins":
+        return function.__name__ in PURE_BUILTINS
+    if isinstance(module, str):
+        return module in PURE_MODULES or is_torch_module_name(module)
+    kind = holder if isinstance(holder, type) else type(holder)
+    return _is_data_class(kind) or kind.__module__ in PURE_MODULES
+
+
+def _is_data_class(kind: type) -> bool:
+    return issubclass(kind, _DATA_TYPES) and (is_fixed_class(kind) or True) or is_torch_class(kind)
+
+
+def call_native(
+    machine: Machine, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Any:
+    """Call a C function, or a Python function that runs natively.
+
+    Raises:
+        Unsupported: the function is not known to be pure, or an argument cannot be shown to native code.
+    """
+    if not may_run_natively(machine, function):
+        raise _unknown_function(machine, function)
+    plain = machine.plain_types
+    for value in args:
+        if type(value) not in plain:
+            args = [materialise(machine, value) for value in args]
+            break
+    for value in kwargs.values():
+        if type(value) not in plain:
+            kwargs = {name: materialise(machine, value) for name, value in kwargs.items()}
+            break
+    result = function(*args, **kwargs)
+    if type(result) is types.FunctionType:
+        return getattr(result, _CALLBACK_MARK, result)
+    return result
+
+
+def _unknown_function(machine: Machine, function: Any) -> Exception:
+    name = getattr(function, "__qualname__", None) or repr(function)
+    module = getattr(function, "__module__", None) or type(function).__module__
+    return machine.unsupported(
+        f"a call of {module}.{name}",
+        why="it is not Python code, and not known to depend on its arguments alone",
+        remedy="call it outside the compiled function",
+    )
+
+
+_CALLBACK_MARK: Final = "__graphwright_function__"
+
+
+def make_callback(machine: Machine, function: Any) -> Any:
+    """Give a function that native code can call and that is then interpreted."""
+
+    def callback(*args: Any, **kwargs: Any) -> Any:
+        return machine.call(function, args, kwargs)
+
+    callback.__name__ = getattr(function, "__name__", "callback")
+    setattr(callback, _CALLBACK_MARK, function)
+    return callback
+
+
+def is_native_callable(machine: Machine, value: Any) -> bool:
+    """Tell whether native code may call `value` directly."""
+    if isinstance(value, types.MethodType):
+        return is_native_callable(machine, value.__func__) and (
+            machine.world.source_of(value.__self__) is None
+        )
+    if isinstance(value, types.FunctionType):
+        return hasattr(value, _CALLBACK_MARK) or is_native_function(value)
+    return True
+
+
+def materialise(machine: Machine, value: Any) -> Any:
+    """Give `value` in a form that native code may see, all through.
+
+    Raises:
+        Unsupported: it is, or holds, an object of the user's that native code cannot be shown.
+    """
+    kind = type(value)
+    if kind in machine.plain_types or isinstance(value, torch.Tensor):
+        return value
+    if kind is tuple:
+        return _all_plain(machine, value) or tuple(materialise(machine, item) for item in value)
+    if kind is list and machine.world.source_of(value) is None:
+        return _all_plain(machine, value) or [materialise(machine, item) for item in value]
+    if kind is types.FunctionType or kind is types.MethodType:
+        return value if is_native_callable(machine, value) else make_callback(machine, value)
+    if isinstance(value, type | types.ModuleType | types.BuiltinFunctionType):
+        return value
+    if isinstance(value, tuple):
+        return _materialise_tuple(machine, value)
+    if isinstance(value, dict | list | set | frozenset | collections.deque):
+        return _materialise_container(machine, value)
+    if kind is slice:
+        return slice(*(materialise(machine, p) for p in (value.start, value.stop, value.step)))
+    if kind is functools.partial:
+        function = materialise(machine, value.func)
+        args = [materialise(machine, item) for item in value.args]
+        keywords = {name: materialise(machine, item) for name, item in value.keywords.items()}
+        return functools.partial(function, *args, **keywords)
+    if machine.world.source_of(value) is None:
+        return value
+    if is_opaque_constant(value):
+        return value
+    raise machine.unsupported(
+        f"an object of type {kind.__module__}.{kind.__qualname__} as the argument of native code",
+        why="it existed before the call, and what native code reads of it cannot be guarded",
+        remedy="pass the tensors and numbers that are needed instead of the object",
+    )
+
+
+def is_opaque_constant(value: Any) -> bool:
+    """Tell whether an object is no more than its identity to native code (generators of random numbers are not)."""
+    return type(value) is object
+
+
+def _all_plain(machine: Machine, items: Any) -> Any:
+    """Give `items` themselves when native code may see all of them as they are and there are any, else None."""
+    plain = machine.plain_types
+    if items and all(type(item) in plain for item in items):
+        return items
+    return None
+
+
+def _materialise_tuple(machine: Machine, value: Any) -> Any:
+    items = [materialise(machine, item) for item in value]
+    if all(one is other for one, other in zip(items, value, strict=True)):
+        return value
+    kind = type(value)
+    if hasattr(kind, "n_sequence_fields"):
+        return kind(items)
+    return tuple.__new__(kind, items)
+
+
+def _materialise_container(machine: Machine, value: Any) -> Any:
+    contents = machine.world.contents(value)
+    if isinstance(contents, dict):
+        changes = {k: materialise(machine, v) for k, v in dict.items(contents)}
+        if all(v is contents[k] for k, v in changes.items()) if type(contents) is dict else False:
+            return contents if contents is not value else value
+        if isinstance(contents, collections.OrderedDict) and contents is value:
+            return value
+        if isinstance(contents, collections.defaultdict):
+            return collections.defaultdict(contents.default_factory, changes)
+        return type(contents)(changes) if type(contents) in (dict, collections.OrderedDict) else value
+    if isinstance(contents, set | frozenset):
+        return contents
+    items = [materialise(machine, item) for item in contents]
+    if all(one is other for one, other in zip(items, contents, strict=True)):
+        return contents
+    return type(contents)(items)
+
+
+def needs_interpretation(machine: Machine, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Tell whether PyTorch's Python must be interpreted for these arguments: an object of the user's is among them."""
+    return any(_is_user_object(machine, value) for value in (*args, *kwargs.values()))
+
+
+def _is_user_object(machine: Machine, value: Any) -> bool:
+    kind = type(value)
+    if kind in machine.plain_types or isinstance(value, torch.Tensor | type):
+        return False
+    if kind is tuple or kind is list:
+        return any(_is_user_object(machine, item) for item in value)
+    if isinstance(value, torch.nn.Module):
+        return True
+    if machine.world.source_of(value) is None:
+        return False
+    return not isinstance(
+        value,
+        dict
+        | list
+        | tuple
+        | set
+        | frozenset
+        | collections.deque
+        | types.FunctionType
+        | types.MethodType
+        | functools.partial
+        | slice,
+    )
+
+
+def make_plain_types(tensor_type: type[torch.Tensor]) -> frozenset[type]:
+    """Give the exact types whose values native code may see as they are."""
+    symbolic = {torch.SymInt, torch.SymFloat, torch.SymBool}
+    callables = {types.BuiltinFunctionType, types.ModuleType}
+    return frozenset(ATOMIC_TYPES | symbolic | callables | {tensor_type, type(ABSENT)})

@@ -1,0 +1,159 @@
+"""Rules for functions of the standard library that do more than compute: warnings, logging, caches, context."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import logging
+import sys
+import types
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import torch
+
+from graphwright.capture.attributes import instance_dict
+from graphwright.capture.machine import Machine, Rule
+
+Args = Sequence[Any]
+Kwargs = Mapping[str, Any]
+
+_LEVELS: Final = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "warn": logging.WARNING,
+    "error": logging.ERROR,
+    "exception": logging.ERROR,
+    "critical": logging.CRITICAL,
+}
+
+
+def _log_at(name: str, level: int) -> Rule:
+    """Make the rule of a logger's method."""
+
+    def rule(machine: Machine, args: Args, kwargs: Kwargs) -> None:
+        if args[0].isEnabledFor(level):
+            raise machine.unsupported(
+                f"a call of Logger.{name}",
+                why="the message would have to be written again at each call",
+                remedy="raise the logger's level, or log outside the compiled function",
+            )
+
+    rule.__doc__ = f"`Logger.{name}(...)`: nothing, when the level is off."
+    return rule
+
+
+def warn(machine: Machine, args: Args, kwargs: Kwargs) -> None:
+    """`warnings.warn(message, category)`: shown once, while the program is captured, for the user's line."""
+    message = args[0] if args else kwargs["message"]
+    category = args[1] if len(args) > 1 else kwargs.get("category")
+    if isinstance(message, Warning):
+        category = type(message)
+    loc = machine.loc()
+    assert loc is not None, "a warning without a frame"
+    warnings.warn_explicit(message, category or UserWarning, loc.file, loc.line)
+
+
+def exc_info(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
+    """`sys.exc_info()`."""
+    error = machine.handled
+    return (None, None, None) if error is None else (type(error), error, error.__traceback__)
+
+
+def current_exception(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
+    """`sys.exception()`."""
+    return machine.handled
+
+
+def copy_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
+    """`copy.copy(x)`."""
+    value = args[0]
+    hook = machine.special(value, "__copy__")
+    if hook is not None:
+        return machine.call(hook, [value], {})
+    kind = type(value)
+    if kind in machine.plain_types or kind is tuple or isinstance(value, type | types.FunctionType):
+        return value
+    if isinstance(value, list | dict | set) and kind.__module__ in ("builtins", "collections"):
+        return copy.copy(machine.world.contents(value))
+    if isinstance(value, torch.Tensor):
+        raise machine.unsupported(
+            "copy.copy of a tensor",
+            why="it makes a second tensor object of the same memory",
+            remedy="use detach() or clone()",
+        )
+    made = kind.__new__(kind)
+    table = machine.load_attr(value, "__dict__")
+    made.__dict__.update(machine.world.contents(table))
+    return made
+
+
+def deepcopy(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
+    """`copy.deepcopy(x)`, of constants, containers and plain objects."""
+    memo: dict[int, Any] = {}
+    return _deepcopy(machine, args[0], memo)
+
+
+def _deepcopy(machine: Machine, value: Any, memo: dict[int, Any]) -> Any:
+    kind = type(value)
+    if isinstance(value, torch.Tensor):
+        return value.clone()
+    if kind in machine.plain_types or isinstance(value, type | types.FunctionType):
+        return value
+    if id(value) in memo:
+        return memo[id(value)]
+    hook = machine.special(value, "__deepcopy__")
+    if hook is not None:
+        return machine.call(hook, [value, {}], {})
+    contents = machine.world.contents(value) if isinstance(value, dict | list | set) else value
+    if kind is tuple:
+        return tuple(_deepcopy(machine, item, memo) for item in value)
+    if kind is list:
+        made: Any = []
+        memo[id(value)] = made
+        made.extend(_deepcopy(machine, item, memo) for item in contents)
+        return made
+    if kind is dict:
+        made = memo[id(value)] = {}
+        made.update((key, _deepcopy(machine, item, memo)) for key, item in contents.items())
+        return made
+    if instance_dict(value) is None or isinstance(value, dict | list | set | tuple):
+        raise machine.unsupported(
+            f"copy.deepcopy of an object of type {kind.__qualname__}",
+            why="it is more than its attributes",
+            remedy="copy it before the call",
+        )
+    made = memo[id(value)] = kind.__new__(kind)
+    table = machine.world.contents(machine.load_attr(value, "__dict__"))
+    made.__dict__.update((name, _deepcopy(machine, item, memo)) for name, item in table.items())
+    return made
+
+
+def wraps_update(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
+    """`functools.update_wrapper(wrapper, wrapped)`."""
+    return functools.update_wrapper(*args, **kwargs)
+
+
+def _print(machine: Machine, args: Args, kwargs: Kwargs) -> None:
+    raise machine.unsupported(
+        "a call of print()",
+        why="the text would have to be printed again at each call",
+        remedy="print outside the compiled function",
+    )
+
+
+def make_rules() -> dict[Any, Rule]:
+    """Give the rules."""
+    rules: dict[Any, Rule] = {
+        print: _print,
+        warnings.warn: warn,
+        sys.exc_info: exc_info,
+        sys.exception: current_exception,
+        copy.copy: copy_,
+        copy.deepcopy: deepcopy,
+        functools.update_wrapper: wraps_update,
+        **{getattr(logging.Logger, name): _log_at(name, level) for name, level in _LEVELS.items()},
+    }
+    return rules

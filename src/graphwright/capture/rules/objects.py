@@ -1,0 +1,249 @@
+"""Rules for builtins that look at objects: their type, attributes, identity, class."""
+
+from __future__ import annotations
+
+import builtins
+import inspect
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import torch
+
+from graphwright.capture.attributes import peek
+from graphwright.capture.frames import Frame
+from graphwright.capture.machine import Machine, Rule
+from graphwright.capture.world import ABSENT
+
+Args = Sequence[Any]
+Kwargs = Mapping[str, Any]
+
+
+def _type_of(machine: Machine, value: Any) -> type:
+    if type(value) is machine.tensor_type:
+        original = machine.world.original_of(value)
+        return type(original) if original is not value else torch.Tensor
+    return type(value)
+
+
+def type_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
+    """`type(x)`, or a class made by hand."""
+    if len(args) == 1 and not kwargs:
+        return _type_of(machine, args[0])
+    return type(*args, **kwargs)
+
+
+def isinstance_(machine: Machine, args: Args, kwargs: Kwargs) -> bool:
+    """`isinstance(x, classes)`."""
+    value, classes = args
+    if type(value) is machine.tensor_type:
+        return _tensor_is_instance(machine, value, classes)
+    if type(classes) is tuple:
+        return any(isinstance_(machine, (value, kind), {}) for kind in classes)
+    hook = peek(type(classes), "__instancecheck__")
+    if type(hook) is types.FunctionType and _is_user_check(hook):
+        return machine.truth(machine.call(hook, [classes, value], {}))
+    return isinstance(value, classes)
+
+
+def _is_user_check(hook: types.FunctionType) -> bool:
+    module = hook.__globals__.get("__name__", "")
+    return not module.startswith(("torch", "abc", "typing", "types", "_py_abc", "enum"))
+
+
+def _tensor_is_instance(machine: Machine, value: torch.Tensor, classes: Any) -> bool:
+    if type(classes) is tuple:
+        return any(_tensor_is_instance(machine, value, kind) for kind in classes)
+    original = machine.world.original_of(value)
+    if original is value:
+        return bool(isinstance(value, classes)) and classes is not machine.tensor_type
+    return bool(isinstance(original, classes))
+
+
+def issubclass_(machine: Machine, args: Args, kwargs: Kwargs) -> bool:
+    """`issubclass(kind, classes)`."""
+    return issubclass(*args)
+
+
+def callable_(machine: Machine, args: Args, kwargs: Kwargs) -> bool:
+    """`callable(x)`."""
+    return callable(args[0])
+
+
+def id_(machine: Machine, args: Args, kwargs: Kwargs) -> int:
+    """`id(x)`: of the object itself where it existed before."""
+    return id(machine.world.original_of(args[0]))
+
+
+def getattr_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
+    """`getattr(x, name[, default])`."""
+    if len(args) == 2:
+        return machine.load_attr(args[0], args[1])
+    try:
+        return machine.load_attr(args[0], args[1])
+    except AttributeError:
+        _guard_missing(machine, args[0], args[1])
+        return args[2]
+
+
+def hasattr_(machine: Machine, args: Args, kwargs: Kwargs) -> bool:
+    """`hasattr(x, name)`."""
+    try:
+        machine.load_attr(args[0], args[1])
+    except AttributeError:
+        _guard_missing(machine, args[0], args[1])
+        return False
+    return True
+
+
+def _guard_missing(machine: Machine, holder: Any, name: str) -> None:
+    """Guard that an attribute that was looked for in vain does not appear in the instance."""
+    world = machine.world
+    if world.source_of(holder) is None or type(holder) is machine.tensor_type:
+        return
+    if isinstance(holder, type | types.ModuleType | tuple):
+        return
+    try:
+        table = object.__getattribute__(holder, "__dict__")
+    except AttributeError:
+        return
+    if name not in table:
+        world.guard_attr_absent(holder, name)
+
+
+def setattr_(machine: Machine, args: Args, kwargs: Kwargs) -> None:
+    """`setattr(x, name, value)`."""
+    machine.store_attr(*args)
+
+
+def delattr_(machine: Machine, args: Args, kwargs: Kwargs) -> None:
+    """`delattr(x, name)`."""
+    machine.delete_attr(*args)
+
+
+def object_getattribute(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
+    """`object.__getattribute__(x, name)`."""
+    return machine.load_raw_attr(*args)
+
+
+def vars_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
+    """`vars(x)`, or the locals."""
+    if args:
+        return machine.load_attr(args[0], "__dict__")
+    return locals_(machine, args, kwargs)
+
+
+def locals_(machine: Machine, args: Args, kwargs: Kwargs) -> dict[str, Any]:
+    """`locals()`."""
+    frame = _frame(machine)
+    if frame.namespace is not None:
+        return frame.namespace
+    found = {}
+    for name, value in frame.slots.items():
+        content = machine.world.read_cell(value) if isinstance(value, types.CellType) else value
+        if content is not ABSENT:
+            found[name] = content
+    return found
+
+
+def globals_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
+    """`globals()`."""
+    raise machine.unsupported(
+        "a call of globals()",
+        why="the whole of a module's names would have to be guarded",
+        remedy="name the globals that you need",
+    )
+
+
+def super_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
+    """`super()`, with and without arguments."""
+    if args:
+        return super(*args)
+    frame = _frame(machine)
+    cell = frame.slots.get("__class__")
+    if not isinstance(cell, types.CellType):
+        raise RuntimeError("super(): __class__ cell not found")
+    names = frame.info.code.co_varnames
+    if not frame.info.code.co_argcount:
+        raise RuntimeError("super(): no arguments")
+    receiver = frame.slots.get(names[0], ABSENT)
+    if isinstance(receiver, types.CellType):
+        receiver = machine.world.read_cell(receiver)
+    if receiver is ABSENT:
+        raise RuntimeError("super(): arg[0] deleted")
+    kind: Any = machine.world.read_cell(cell)
+    return super(kind, receiver)
+
+
+def _frame(machine: Machine) -> Frame:
+    assert machine.frame is not None, "a rule was called with no frame"
+    return machine.frame
+
+
+def dir_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
+    """`dir(x)`."""
+    raise machine.unsupported(
+        "a call of dir()",
+        why="all names of the object would have to be guarded",
+        remedy="name the attributes that you need",
+    )
+
+
+def hash_(machine: Machine, args: Args, kwargs: Kwargs) -> int:
+    """`hash(x)`."""
+    value = args[0]
+    hook = machine.special(value, "__hash__")
+    if hook is not None:
+        return int(machine.call(hook, [value], {}))
+    return hash(machine.world.original_of(value))
+
+
+def build_class(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
+    """A class statement: its body is interpreted, and the class made by its metaclass."""
+    body, name, *bases = args
+    space: dict[str, Any] = {}
+    info = machine.codes.info(body.__code__)
+    frame = Frame(info, {}, body.__globals__, body)
+    frame.namespace = space
+    machine.run_frame(frame)
+    meta = type(bases[0]) if bases else type
+    meta = kwargs.get("metaclass", meta)
+    rest = {key: value for key, value in kwargs.items() if key != "metaclass"}
+    return meta(name, tuple(bases), space, **rest)
+
+
+def signature(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
+    """`inspect.signature(f)`: of code that is guarded where it is called."""
+    value = args[0]
+    if isinstance(value, types.MethodType):
+        return inspect.signature(types.MethodType(value.__func__, object()))
+    return inspect.signature(value, **kwargs)
+
+
+def is_method_kind(machine: Machine, args: Args, kwargs: Kwargs) -> bool:
+    """`inspect.isclass(x)`."""
+    return isinstance(args[0], type)
+
+
+RULES: Final[dict[Any, Rule]] = {
+    type: type_,
+    isinstance: isinstance_,
+    issubclass: issubclass_,
+    callable: callable_,
+    id: id_,
+    getattr: getattr_,
+    hasattr: hasattr_,
+    setattr: setattr_,
+    delattr: delattr_,
+    object.__getattribute__: object_getattribute,
+    vars: vars_,
+    locals: locals_,
+    globals: globals_,
+    dir: dir_,
+    super: super_,
+    hash: hash_,
+    builtins.__build_class__: build_class,
+    inspect.signature: signature,
+    inspect.isclass: is_method_kind,
+}
+

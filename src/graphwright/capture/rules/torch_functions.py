@@ -1,0 +1,94 @@
+"""Rules for what PyTorch itself asks to be treated in a special way, and for modules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import torch
+
+from graphwright.capture.machine import Machine, Rule
+from graphwright.capture.modules import (
+    call_module,
+    delete_module_attr,
+    load_module_part,
+    store_module_attr,
+)
+
+Args = Sequence[Any]
+Kwargs = Mapping[str, Any]
+
+
+def is_compiling(machine: Machine, args: Args, kwargs: Kwargs) -> bool:
+    """`torch.compiler.is_compiling()`: true."""
+    return True
+
+
+def slice_module_list(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
+    """`ModuleList[index]`: a slice is a new list over the same modules."""
+    holder, index = args
+    children = machine.load_attr(holder, "_modules")
+    if not isinstance(index, slice):
+        size = machine.length(children)
+        position = index.__index__()
+        if not -size <= position < size:
+            raise IndexError(f"index {position} is out of range")
+        return machine.getitem(children, str(position % size))
+    kind = type(holder)
+    picked = list(machine.native_iterable(children).values())[index]
+    made = kind.__new__(kind)
+    torch.nn.Module.__init__(made)
+    made._modules.update({str(i): child for i, child in enumerate(picked)})
+    return made
+
+
+def iterate_module_list(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
+    """`iter(ModuleList)` and `iter(Sequential)`."""
+    children = machine.load_attr(args[0], "_modules")
+    return iter(machine.native_iterable(children).values())
+
+
+def has_torch_function(machine: Machine, args: Args, kwargs: Kwargs) -> bool:
+    """`torch.overrides.has_torch_function(tensors)`: an abstract tensor is an ordinary tensor to the program."""
+    return any(
+        type(machine.world.original_of(value)) not in _ORDINARY and hasattr(value, "__torch_function__")
+        for value in args[0]
+        if type(value) is not machine.tensor_type
+        or machine.world.original_of(value) is not value
+    )
+
+
+_ORDINARY: Final = (torch.Tensor, torch.nn.Parameter, torch.nn.Buffer)
+
+
+def assert_(machine: Machine, args: Args, kwargs: Kwargs) -> None:
+    """`torch._assert(condition, message)`."""
+    condition = args[0] if args else kwargs["condition"]
+    if not machine.truth(condition):
+        raise AssertionError(args[1] if len(args) > 1 else kwargs.get("message"))
+
+
+def _quiet(machine: Machine, args: Args, kwargs: Kwargs) -> None:
+    """A call that only counts uses of an interface."""
+
+
+def make_rules() -> dict[Any, Rule]:
+    """Give the rules; made on demand, as they name functions that a version of PyTorch may lack."""
+    module = torch.nn.Module
+    rules: dict[Any, Rule] = {
+        module.__getattr__: load_module_part,
+        module.__setattr__: store_module_attr,
+        module.__delattr__: delete_module_attr,
+        module.__call__: call_module,
+        module._wrapped_call_impl: call_module,
+        module._call_impl: call_module,
+        torch.nn.ModuleList.__getitem__: slice_module_list,
+        torch.nn.ModuleList.__iter__: iterate_module_list,
+        torch.nn.Sequential.__iter__: iterate_module_list,
+        torch.compiler.is_compiling: is_compiling,
+        torch.compiler.is_dynamo_compiling: is_compiling,
+        torch.overrides.has_torch_function: has_torch_function,
+        torch._assert: assert_,
+        torch._C._log_api_usage_once: _quiet,
+    }
+    return rules

@@ -1,0 +1,483 @@
+"""The objects that existed before the call: where they came from, what was read of them, and what the program changed.
+
+In: objects as the interpreter reaches them, each with its source.   Out: stand-ins that the interpreter works on, guards, and the
+changes, kept aside until they become effects.
+
+Keeps:
+- an object of identity (a list, a module, an instance) has one canonical source, that by which it was reached first; any other way
+  to it is guarded to lead to the same object. So the interpreter can work on plain objects: `source_of` finds the source again;
+- nothing that existed before the call is changed. The contents of a container that the program changes live in a copy of ours,
+  attributes in a table; whoever reads asks here first;
+- a constant is guarded when it is read; the type of any other object when it is reached; its contents when they are used.
+"""
+
+from __future__ import annotations
+
+import collections
+import enum
+import functools
+import types
+from collections.abc import Callable
+from typing import Any, Final
+
+import torch
+
+from graphwright.base.errors import Unsupported
+from graphwright.capture.constants import ATOMIC_TYPES, is_constant
+from graphwright.capture.guards import Guards
+from graphwright.capture.policy import is_native_function
+from graphwright.ir.program import (
+    AttrAbsentGuard,
+    AttrSource,
+    ClosureSource,
+    CodeGuard,
+    ConstantGuard,
+    DictContainsGuard,
+    DictKeysGuard,
+    DictKeySource,
+    DictValueSource,
+    DistinctTensorsGuard,
+    ItemSource,
+    LengthGuard,
+    PlainConst,
+    SameObjectGuard,
+    Source,
+    TypeGuard,
+)
+
+
+class Missing(enum.Enum):
+    """Marks of absence that no program can hold."""
+
+    ABSENT = "absent"
+    """There is nothing under the name or key."""
+    DELETED = "deleted"
+    """The program deleted what was there."""
+
+
+ABSENT: Final = Missing.ABSENT
+DELETED: Final = Missing.DELETED
+
+IDENTITY_TYPES: Final = (
+    type,
+    types.ModuleType,
+    types.MethodDescriptorType,
+    types.WrapperDescriptorType,
+    types.MethodWrapperType,
+    types.ClassMethodDescriptorType,
+    types.GetSetDescriptorType,
+    types.MemberDescriptorType,
+)
+"""Kinds of objects that are known by identity."""
+
+
+class World:
+    """What one capture knows of the objects that existed before the call.
+
+    Args:
+        guards: takes the guards.
+        add_tensor: makes a graph input of a tensor met at a source, and gives its stand-in.
+    """
+
+    def __init__(
+        self, guards: Guards, add_tensor: Callable[[torch.Tensor, Source], torch.Tensor]
+    ) -> None:
+        self.guards = guards
+        self.attrs: dict[int, dict[str, object]] = {}
+        """Attributes that the program set (or `DELETED`), by object."""
+        self.changed: dict[int, object] = {}
+        """Objects with changed contents or attributes, in order of the first change."""
+        self.items: dict[int, dict[object, object]] = {}
+        """Single entries of dicts that the program set (or `DELETED`), by dict."""
+        self.cells: dict[int, tuple[types.CellType, Source, int, str]] = {}
+        """Closure cells of functions that existed before: cell, function, index, name."""
+        self.cell_values: dict[int, object] = {}
+        """What the program stored in such cells."""
+        self.replaced: set[int] = set()
+        """Containers whose contents changed as a whole."""
+        self._add_tensor = add_tensor
+        self._standins: dict[int, object] = {}
+        self._sources: dict[int, Source] = {}
+        self._alive: list[object] = []
+        self._reads: dict[tuple[int, object], object] = {}
+        self._contents: dict[int, Any] = {}
+        self._originals: dict[int, object] = {}
+
+    # The way in
+
+    def source_of(self, value: object) -> Source | None:
+        """Give the canonical source of an object (or stand-in) that existed before the call, or None."""
+        return self._sources.get(id(value))
+
+    def original_of(self, standin: object) -> object:
+        """Give the object that a stand-in stands for (itself, when it is no stand-in)."""
+        return self._originals.get(id(standin), standin)
+
+    def standin_of(self, original: object) -> object:
+        """Give the stand-in of an object that was entered before, or `ABSENT`."""
+        return self._standins.get(id(original), ABSENT)
+
+    def enter(self, value: Any, source: Source) -> Any:
+        """Let in an object found at `source`: guard what it is, and give what the interpreter works on."""
+        kind = type(value)
+        if kind in ATOMIC_TYPES and (kind is not torch.Size or is_constant(value)):
+            self.guards.add(ConstantGuard(source, self.guards.constant(value), self._loc()))
+            return value
+        known = self._standins.get(id(value), ABSENT)
+        if known is not ABSENT:
+            self._guard_same(value, source)
+            return known
+        standin = self._make_standin(value, kind, source)
+        if standin is not ABSENT:
+            self._register(value, standin, source)
+            return standin
+        return value
+
+    def _guard_same(self, value: object, source: Source) -> None:
+        canonical = self._sources[id(value)]
+        if canonical is not source and self.guards.once(("same", id(value), source)):
+            self.guards.add(SameObjectGuard(source, canonical, self._loc()))
+
+    def _register(self, value: object, standin: object, source: Source) -> None:
+        self._alive.append(value)
+        self._standins[id(value)] = standin
+        self._sources[id(value)] = source
+        if standin is not value:
+            self._alive.append(standin)
+            self._sources[id(standin)] = source
+            self._originals[id(standin)] = value
+
+    def _make_standin(self, value: Any, kind: type, source: Source) -> object:
+        """Give the stand-in, or `ABSENT` for an object that is known by identity or value."""
+        if isinstance(value, torch.Tensor):
+            return self._add_tensor(value, source)
+        if isinstance(value, enum.Enum):
+            self.guards.add(ConstantGuard(source, self.guards.constant(value), self._loc()))
+            return ABSENT
+        if kind is types.FunctionType:
+            return self._enter_function(value, source)
+        if isinstance(value, IDENTITY_TYPES):
+            self.guards.identity(value, source)
+            return ABSENT
+        if kind is types.BuiltinFunctionType:
+            return self._enter_builtin(value, source)
+        if kind in (tuple, frozenset, slice) and is_constant(value):
+            self.guards.add(ConstantGuard(source, self.guards.constant(value), self._loc()))
+            return ABSENT
+        self.guards.add(TypeGuard(source, self.guards.pin(kind), self._loc()))
+        if isinstance(value, tuple):
+            return self._enter_tuple(value, kind, source)
+        if kind is types.MethodType:
+            function = self.enter(value.__func__, AttrSource(source, "__func__"))
+            return types.MethodType(function, self.enter(value.__self__, AttrSource(source, "__self__")))
+        if kind is functools.partial:
+            return self._enter_partial(value, source)
+        if kind is slice:
+            parts = ("start", "stop", "step")
+            return slice(*(self.enter(getattr(value, p), AttrSource(source, p)) for p in parts))
+        return value
+
+    def _enter_function(self, function: types.FunctionType, source: Source) -> object:
+        if is_native_function(function):
+            self.guards.identity(function, source)
+            return ABSENT
+        self.guards.add(CodeGuard(source, self.guards.pin(function.__code__), self._loc()))
+        for i, cell in enumerate(function.__closure__ or ()):
+            name = function.__code__.co_freevars[i]
+            self.cells.setdefault(id(cell), (cell, source, i, name))
+        return function
+
+    def _enter_builtin(self, function: types.BuiltinFunctionType, source: Source) -> object:
+        holder = function.__self__
+        if holder is None or isinstance(holder, types.ModuleType | type):
+            self.guards.identity(function, source)
+            return ABSENT
+        if self.guards.has_pin(function) or _is_singleton_method(function):
+            self.guards.identity(function, source)
+            return ABSENT
+        self.guards.add(TypeGuard(source, self.guards.pin(type(function)), self._loc()))
+        self.enter(function.__name__, AttrSource(source, "__name__"))
+        return getattr(self.enter(holder, AttrSource(source, "__self__")), function.__name__)
+
+    def _enter_tuple(self, value: tuple[Any, ...], kind: type, source: Source) -> object:
+        self.guards.add(LengthGuard(source, len(value), self._loc()))
+        items = [self.enter(item, ItemSource(source, PlainConst(i))) for i, item in enumerate(value)]
+        if kind is tuple:
+            return tuple(items)
+        if hasattr(kind, "n_sequence_fields"):
+            return kind(items)
+        standin = tuple.__new__(kind, items)
+        for name in getattr(value, "__dict__", ()):
+            standin.__dict__[name] = self.enter(value.__dict__[name], AttrSource(source, name))
+        return standin
+
+    def _enter_partial(self, value: functools.partial[Any], source: Source) -> object:
+        function = self.enter(value.func, AttrSource(source, "func"))
+        args = self.enter(value.args, AttrSource(source, "args"))
+        keywords_source = AttrSource(source, "keywords")
+        keywords = self.contents(self.enter(value.keywords, keywords_source))
+        return functools.partial(function, *args, **keywords)
+
+    def _loc(self) -> Any:
+        return self.guards.locate()
+
+    # Reading
+
+    def read(self, base: object, key: object, child: object, make_source: Callable[[], Source]) -> Any:
+        """Let in `child`, a part of `base` found under `key` (unique among the parts of `base`), once."""
+        place = (id(base), key)
+        known = self._reads.get(place, ABSENT)
+        if known is ABSENT:
+            known = self._reads[place] = self.enter(child, make_source())
+            self._alive.append(base)
+        return known
+
+    def was_read(self, base: object, key: object) -> Any:
+        """Give what `read` gave for the same place before, or `ABSENT`."""
+        return self._reads.get((id(base), key), ABSENT)
+
+    def guard_length(self, container: Any) -> int:
+        """Guard and give the length of a builtin container (or subclass) that existed before, changes apart."""
+        source = self._sources[id(container)]
+        length = _raw_len(container)
+        if self.guards.once(("len", id(container))):
+            self.guards.add(LengthGuard(source, length, self._loc()))
+        return length
+
+    def has_contents(self, container: object) -> bool:
+        """Tell whether the contents of a container were read as a whole."""
+        return id(container) in self._contents
+
+    def contents(self, container: Any) -> Any:
+        """Give the contents, as the program sees them now, in a container of ours; to be read only.
+
+        A container that is ours already is given as it is.
+        """
+        source = self._sources.get(id(container))
+        if source is None:
+            return container
+        copy = self._contents.get(id(container))
+        if copy is None:
+            copy = self._contents[id(container)] = self._read_contents(container, source)
+        return copy
+
+    def change(self, container: Any) -> Any:
+        """Give the contents as a container of ours that may be changed: the changes are the program's."""
+        source = self._sources.get(id(container))
+        if source is None:
+            return container
+        copy = self.contents(container)
+        self.replaced.add(id(container))
+        self._note_change(container)
+        return copy
+
+    def _note_change(self, value: object) -> None:
+        if id(value) not in self.changed:
+            self.changed[id(value)] = value
+
+    def _read_contents(self, container: Any, source: Source) -> Any:
+        if isinstance(container, dict):
+            return self._read_dict(container, source)
+        if isinstance(container, types.MappingProxyType):
+            raise Unsupported(
+                "the contents of a mapping proxy",
+                why="the proxied dict has no source",
+                remedy="copy it into a dict before the call",
+            )
+        if isinstance(container, list):
+            kind = "list"
+        elif isinstance(container, collections.deque):
+            kind = "deque"
+        elif isinstance(container, set | frozenset):
+            return self._read_set(container, source)
+        else:
+            raise Unsupported(
+                f"the contents of an object of type {type(container).__qualname__}",
+                why="it is no builtin container, so nothing can be said of what is in it",
+                remedy="make it inside the compiled function, or keep it out",
+            )
+        self.guard_length(container)
+        items = [self.read_index(container, i) for i in range(_raw_len(container))]
+        return items if kind == "list" else collections.deque(items, container.maxlen)
+
+    def _read_set(self, container: Any, source: Source) -> Any:
+        if not all(is_constant(item) for item in container):
+            raise Unsupported(
+                "a set of objects that are no constants",
+                why="the order of such a set differs from process to process",
+                remedy="use a dict or a list",
+            )
+        self.guard_length(container)
+        for item in sorted(container, key=repr):
+            constant = self.guards.constant(item)
+            self.guards.add(DictContainsGuard(source, constant, True, self._loc()))
+        return frozenset(container) if isinstance(container, frozenset) else set(container)
+
+    def _read_dict(self, container: dict[Any, Any], source: Source) -> Any:
+        keys = list(dict.keys(container))
+        copy: dict[Any, Any] = {}
+        if isinstance(container, collections.OrderedDict):
+            copy = collections.OrderedDict()
+        elif isinstance(container, collections.defaultdict):
+            factory = self.enter(container.default_factory, AttrSource(source, "default_factory"))
+            copy = collections.defaultdict(factory)
+        if all(map(is_constant, keys)):
+            constants = tuple(map(self.guards.constant, keys))
+            self.guards.add(DictKeysGuard(source, constants, self._loc()))
+            for key in keys:
+                dict.__setitem__(copy, key, self.read_key(container, key))
+        else:
+            self.guard_length(container)
+            for i, key in enumerate(keys):
+                own_key = self.read(container, ("key", i), key, lambda i=i: DictKeySource(source, i))  # type: ignore[misc]
+                value = dict.__getitem__(container, key)
+                dict.__setitem__(
+                    copy,
+                    own_key,
+                    self.read(container, ("item", key), value, lambda i=i: DictValueSource(source, i)),  # type: ignore[misc]
+                )
+        for key, value in self.items.get(id(container), {}).items():
+            if value is DELETED:
+                dict.pop(copy, key, None)
+            else:
+                copy[key] = value
+        return copy
+
+    def read_index(self, container: Any, index: int) -> Any:
+        """Give item `index` (not negative) of a list or deque that existed before, in its state before the call."""
+        return self.read(
+            container,
+            ("item", index),
+            _raw_item(container, index),
+            lambda: ItemSource(self._sources[id(container)], PlainConst(index)),
+        )
+
+    def read_key(self, container: dict[Any, Any], key: object) -> Any:
+        """Give the value under a constant key of a dict that existed before, as the program sees it, or `ABSENT`."""
+        copy = self._contents.get(id(container))
+        if copy is not None:
+            return dict.get(copy, key, ABSENT)
+        changed = self.items.get(id(container))
+        if changed is not None and key in changed:
+            value = changed[key]
+            return ABSENT if value is DELETED else value
+        known = self._reads.get((id(container), ("item", key)), ABSENT)
+        if known is not ABSENT:
+            return known
+        source = self._sources[id(container)]
+        value = dict.get(container, key, ABSENT)
+        if value is ABSENT:
+            if self.guards.once(("no key", id(container), key)):
+                constant = self.guards.constant(key)
+                self.guards.add(DictContainsGuard(source, constant, False, self._loc()))
+            return ABSENT
+        return self.read(
+            container,
+            ("item", key),
+            value,
+            lambda: ItemSource(source, self.guards.constant(key)),
+        )
+
+    def has_key(self, container: dict[Any, Any], key: object) -> bool:
+        """Tell whether a constant key is in a dict that existed before, as the program sees it."""
+        copy = self._contents.get(id(container))
+        if copy is not None:
+            return dict.__contains__(copy, key)
+        changed = self.items.get(id(container))
+        if changed is not None and key in changed:
+            return changed[key] is not DELETED
+        is_present = dict.__contains__(container, key)
+        if self.guards.once(("has key", id(container), key)):
+            source = self._sources[id(container)]
+            self.guards.add(
+                DictContainsGuard(source, self.guards.constant(key), is_present, self._loc())
+            )
+        return is_present
+
+    # Changing
+
+    def set_key(self, container: dict[Any, Any], key: object, value: object) -> None:
+        """Store under a constant key of a dict that existed before (or `DELETED`)."""
+        copy = self._contents.get(id(container))
+        if copy is None:
+            self.items.setdefault(id(container), {})[key] = value
+            self._note_change(container)
+            return
+        if value is DELETED:
+            dict.__delitem__(copy, key)
+        else:
+            dict.__setitem__(copy, key, value)
+        self.replaced.add(id(container))
+        self._note_change(container)
+
+    def set_attr(self, holder: object, name: str, value: object) -> None:
+        """Store an attribute of an instance that existed before (or `DELETED`)."""
+        self.attrs.setdefault(id(holder), {})[name] = value
+        self._note_change(holder)
+
+    def changed_attr(self, holder: object, name: str) -> Any:
+        """Give what the program stored (or `DELETED`), or `ABSENT` when it left the attribute alone."""
+        table = self.attrs.get(id(holder))
+        return ABSENT if table is None else table.get(name, ABSENT)
+
+    def guard_attr_absent(self, holder: object, name: str) -> None:
+        """Guard that an instance that existed before has nothing of that name in its `__dict__`."""
+        if self.guards.once(("absent", id(holder), name)):
+            self.guards.add(AttrAbsentGuard(self._sources[id(holder)], name, self._loc()))
+
+    def guard_distinct(self, one: object, other: object) -> None:
+        """Guard that two objects that existed before are not the same."""
+        key = frozenset((id(one), id(other)))
+        if self.guards.once(("distinct", key)):
+            sources = (self._sources[id(one)], self._sources[id(other)])
+            self.guards.add(DistinctTensorsGuard(sources, self._loc()))
+
+    # Cells
+
+    def read_cell(self, cell: types.CellType) -> Any:
+        """Give the content of a closure cell, or `ABSENT` when it is empty."""
+        entry = self.cells.get(id(cell))
+        if entry is None:
+            try:
+                return cell.cell_contents
+            except ValueError:
+                return ABSENT
+        stored = self.cell_values.get(id(cell), ABSENT)
+        if stored is not ABSENT:
+            return ABSENT if stored is DELETED else stored
+        _, function, index, name = entry
+        try:
+            content = cell.cell_contents
+        except ValueError:
+            return ABSENT
+        return self.read(cell, "content", content, lambda: ClosureSource(function, index, name))
+
+    def write_cell(self, cell: types.CellType, value: object) -> None:
+        """Store into a closure cell (or `DELETED`)."""
+        if id(cell) in self.cells:
+            self.cell_values[id(cell)] = value
+        elif value is DELETED:
+            del cell.cell_contents
+        else:
+            cell.cell_contents = value
+
+
+def _is_singleton_method(function: types.BuiltinFunctionType) -> bool:
+    """Tell whether a bound builtin is found by import (`torch.add`, `math.sin`, `random.random`)."""
+    module = getattr(function, "__module__", None)
+    return isinstance(module, str) or type(function.__self__).__module__.startswith("torch")
+
+
+def _raw_len(container: Any) -> int:
+    for base in (list, dict, tuple, set, frozenset, collections.deque):
+        if isinstance(container, base):
+            return base.__len__(container)
+    raise TypeError(f"{type(container).__name__} is no builtin container")
+
+
+def _raw_item(container: Any, index: int) -> Any:
+    if isinstance(container, list):
+        return list.__getitem__(container, index)
+    if isinstance(container, tuple):
+        return tuple.__getitem__(container, index)
+    return collections.deque.__getitem__(container, index)
