@@ -16,3 +16,12 @@ data (`.item()`, `bool(t)`, `.numpy()`, `.tolist()`, `data_ptr()`) raises `graph
 
 Read first: `recorder.py` (the life of a recording), `functional.py` (storages, views and in-place ops).
 """
+
+from __future__ import annotations
+
+from graphwright.record.abstract import AbstractTensor
+from graphwright.record.recorder import Recorder
+from graphwright.record.specs import TensorSpec
+from graphwright.record.torch_level import CallRef, TorchCall, TorchTrace
+
+__all__ = ["AbstractTensor", "CallRef", "Recorder", "TensorSpec", "TorchCall", "TorchTrace"]

@@ -1,0 +1,167 @@
+"""Abstract tensors: what a program computes on while it is recorded.
+
+In:  specs.   Out: `AbstractTensor`, a real `torch.Tensor` subclass without data, on which torch's own code and autograd run.
+
+An abstract tensor is one way to look at a `Storage`: memory that several tensors may share. The storage has a current
+value (of the graph) and a version that each in-place op raises; the tensor knows by which views it is reached from the
+storage's root, so that its own value can be made anew after a sibling was written to (see `functional.py`).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+
+from graphwright.base.errors import Unsupported
+from graphwright.record.specs import TensorSpec
+from graphwright.record.symnodes import to_torch
+
+if TYPE_CHECKING:
+    from graphwright.ir.aten import Arg, KwArg
+
+
+class ViewStep:
+    """One view op between a storage's root and a tensor."""
+
+    __slots__ = ("args", "inverse_args", "kwargs", "op", "result_index", "source", "target")
+
+    def __init__(
+        self,
+        op: str,
+        args: tuple[Arg, ...],
+        kwargs: tuple[KwArg, ...],
+        rule_args: tuple[Any, ...],
+        source: TensorSpec,
+        target: TensorSpec,
+        result_index: int | None,
+    ) -> None:
+        self.op = op
+        self.args = args
+        """The node's arguments after the viewed tensor."""
+        self.kwargs = kwargs
+        self.inverse_args = rule_args
+        """The same arguments as the shape rule saw them."""
+        self.source = source
+        self.target = target
+        self.result_index = result_index
+        """Which result it is, for ops that give several views."""
+
+
+class Origin(enum.Enum):
+    """Where a storage comes from."""
+
+    INPUT = "input"
+    COMPUTED = "computed"
+    FRESH_CONSTANT = "fresh_constant"
+    """Made by the program from literal data: each call has its own."""
+    SHARED_CONSTANT = "shared_constant"
+    """A real tensor that the program found; writing to it would be lost."""
+
+
+class Storage:
+    """Memory that abstract tensors share."""
+
+    __slots__ = ("input_index", "origin", "root", "value", "version")
+
+    def __init__(self, root: TensorSpec, value: int, origin: Origin, input_index: int | None = None) -> None:
+        self.root = root
+        self.value = value
+        self.version = 0
+        self.origin = origin
+        self.input_index = input_index
+
+
+class TensorState:
+    """What an abstract tensor is: a spec, and a way to look at a storage."""
+
+    __slots__ = ("recipe", "spec", "storage", "value", "version")
+
+    def __init__(self, spec: TensorSpec, storage: Storage, recipe: tuple[ViewStep, ...], value: int) -> None:
+        self.spec = spec
+        self.storage = storage
+        self.recipe = recipe
+        self.value = value
+        self.version = storage.version
+
+
+class OpHandler(Protocol):
+    """What an abstract tensor needs of the recorder that made it."""
+
+    def dispatch(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Record one ATen op."""
+
+
+def _refuse_data(name: str) -> Any:
+    def refuse(self: AbstractTensor, *_args: object, **_kwargs: object) -> Any:
+        raise data_access(f"`Tensor.{name}` of a tensor of shape {tuple(self.shape)}")
+
+    return refuse
+
+
+def data_access(met: str) -> Unsupported:
+    """Make the error for a read of values that are not known while recording."""
+    return Unsupported(
+        met,
+        why="the values of a tensor are not known while the program is captured, only its shape and dtype",
+        remedy="keep the computation on tensors (torch.where instead of if), or move this line out of the compiled function",
+    )
+
+
+class AbstractTensor(torch.Tensor):
+    """A tensor without data; made by a recorder only."""
+
+    state: TensorState
+    handler: OpHandler
+
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    @classmethod
+    def __torch_dispatch__(
+        cls, func: Any, _types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Hand the op to the recorder; this happens outside its `with` block only."""
+        return _handler_of(args, kwargs or {}).dispatch(func, args, kwargs or {})
+
+    def __repr__(self, **_options: object) -> str:  # type: ignore[override]
+        """Give shape and dtype, without asking torch (which would look at the data)."""
+        spec = self.state.spec
+        return f"AbstractTensor({list(spec.shape)}, {spec.dtype})"
+
+    numpy = _refuse_data("numpy")
+    tolist = _refuse_data("tolist")
+    data_ptr = _refuse_data("data_ptr")
+    __array__ = _refuse_data("__array__")
+    __dlpack__ = _refuse_data("__dlpack__")
+
+
+def make_abstract(handler: OpHandler, state: TensorState) -> AbstractTensor:
+    """Make the tensor for a state."""
+    spec = state.spec
+    made: AbstractTensor = torch.Tensor._make_wrapper_subclass(
+        AbstractTensor,
+        tuple(map(to_torch, spec.shape)),
+        tuple(map(to_torch, spec.strides)),
+        to_torch(spec.offset),
+        None,
+        spec.dtype,
+        torch.strided,
+        spec.device,
+    )
+    made.state = state
+    made.handler = handler
+    return made
+
+
+def _handler_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> OpHandler:
+    for value in (*args, *kwargs.values()):
+        if isinstance(value, AbstractTensor):
+            return value.handler
+        if isinstance(value, (list, tuple)):
+            for item in value:
+                if isinstance(item, AbstractTensor):
+                    return item.handler
+    msg = "no abstract tensor among the arguments"
+    raise AssertionError(msg)

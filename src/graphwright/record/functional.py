@@ -1,0 +1,281 @@
+"""Storages, views and in-place ops, made functional.
+
+In:  tensors that share memory.   Out: for each read, the value that the memory holds now; for each write, a new value
+of the storage's root.
+
+    y = x.view(4)[1]; y.add_(1); return x
+      %1 = view(%0, [4]); %2 = select(%1, 0, 1); %3 = add(%2, 1)
+      %4 = select_scatter(%1, %3, 0, 1); %5 = view(%4, [2, 2]); return %5
+
+Keeps: a tensor's spec never changes; its value is made anew from the root, by the views that led to it, when the
+storage was written to since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+
+from graphwright.base.errors import Unsupported
+from graphwright.ir.aten import Arg, DTypeArg, KwArg, ListArg, LiteralArg, MemoryFormatArg, Ref
+from graphwright.ir.dtypes import FROM_TORCH
+from graphwright.record.abstract import Origin, TensorState, ViewStep
+from graphwright.record.arguments import to_arg
+from graphwright.record.layout import Shape, contiguous_strides, is_dense
+from graphwright.record.shapes.view import view_strides
+from graphwright.record.sizes import Extent
+from graphwright.record.specs import TensorSpec
+
+if TYPE_CHECKING:
+    from graphwright.record.builder import GraphBuilder
+
+_RESHAPING: Final = frozenset(("aten.view.default", "aten._unsafe_view.default", "aten._reshape_alias.default"))
+
+
+def read(builder: GraphBuilder, state: TensorState) -> int:
+    """Give the tensor's current value, adding view nodes if its storage was written to since the last read."""
+    storage = state.storage
+    if state.version != storage.version:
+        value = storage.value
+        for step in state.recipe:
+            value = apply_step(builder, step, value)
+        state.value = value
+        state.version = storage.version
+    return state.value
+
+
+def apply_step(builder: GraphBuilder, step: ViewStep, value: int) -> int:
+    """Take one view of a value."""
+    own = builder.specs[value]
+    if own.strides != step.source.strides:
+        if step.op in _RESHAPING and view_strides(own.shape, own.strides, step.target.shape) is None:
+            value = _contiguous(builder, value)
+            return _view(builder, value, step.target.shape)
+        if step.op == "aten.as_strided.default":
+            value = _with_strides(builder, value, step.source)
+    if step.result_index is None:
+        return builder.emit(step.op, (Ref(value), *step.args), step.kwargs, step.target)
+    return _one_of_many(builder, step, value)
+
+
+def write(builder: GraphBuilder, state: TensorState, value: int) -> None:
+    """Make `value` what the tensor holds from now on, in all tensors that share its memory."""
+    storage = state.storage
+    if storage.origin is Origin.SHARED_CONSTANT:
+        raise Unsupported(
+            "an in-place change of a tensor that is neither an input nor made by the program",
+            why="the tensor was found by value only, so the change could not be put back into it",
+            remedy="pass the tensor as an argument, or keep it as an attribute or global of the program",
+        )
+    value = _restride(builder, value, state)
+    own = value
+    parents = [storage.value]
+    for step in state.recipe[:-1]:
+        parents.append(apply_step(builder, step, parents[-1]))
+    for step, parent in zip(reversed(state.recipe), reversed(parents), strict=False):
+        value = _undo_step(builder, step, parent, value)
+    storage.value = value
+    storage.version += 1
+    state.value = own
+    state.version = storage.version
+
+
+def _restride(builder: GraphBuilder, value: int, state: TensorState) -> int:
+    """Give the value the tensor's strides where it fills its memory; else the next views of it may differ."""
+    wanted = state.spec
+    if builder.specs[value].strides == wanted.strides or not is_dense(wanted.shape, wanted.strides):
+        return value
+    return _with_strides(builder, value, wanted)
+
+
+def _with_strides(builder: GraphBuilder, value: int, wanted: TensorSpec) -> int:
+    own = builder.specs[value]
+    if not is_dense(wanted.shape, wanted.strides):
+        raise Unsupported(
+            "an in-place change of a tensor with gaps or overlaps in its memory, which is then viewed by strides",
+            why="the new values have no such gaps, so the view would read other elements",
+            remedy="make the tensor contiguous first",
+        )
+    if wanted.strides == contiguous_strides(wanted.shape):
+        return _contiguous(builder, value)
+    spec = TensorSpec(wanted.shape, wanted.strides, own.dtype, own.device)
+    blank = builder.emit(
+        "aten.empty_strided.default",
+        (_extents_arg(wanted.shape), _extents_arg(wanted.strides)),
+        (KwArg("dtype", DTypeArg(FROM_TORCH[own.dtype])), KwArg("device", to_arg(own.device))),
+        spec,
+    )
+    return builder.emit("aten.copy.default", (Ref(blank), Ref(value)), (), spec)
+
+
+def _contiguous(builder: GraphBuilder, value: int) -> int:
+    own = builder.specs[value]
+    spec = TensorSpec(own.shape, contiguous_strides(own.shape), own.dtype, own.device)
+    kwargs = (KwArg("memory_format", MemoryFormatArg("contiguous_format")),)
+    return builder.emit("aten.clone.default", (Ref(value),), kwargs, spec)
+
+
+def _view(builder: GraphBuilder, value: int, shape: Shape) -> int:
+    """Reshape a value, copying it first where its strides do not allow a view."""
+    own = builder.specs[value]
+    strides = view_strides(own.shape, own.strides, shape)
+    if strides is None:
+        value = _contiguous(builder, value)
+        strides = contiguous_strides(shape)
+    spec = TensorSpec(shape, strides, own.dtype, own.device)
+    return builder.emit("aten.view.default", (Ref(value), _extents_arg(shape)), (), spec)
+
+
+def _one_of_many(builder: GraphBuilder, step: ViewStep, value: int) -> int:
+    """Make one of the results of an op that gives several views, as a select or slice."""
+    index = step.result_index
+    assert index is not None, "a step with one result has no index"
+    if step.op == "aten.unbind.int":
+        return builder.emit("aten.select.int", (Ref(value), *_split_place(step)), (), step.target)
+    return builder.emit("aten.slice.Tensor", (Ref(value), *_split_place(step)), (), step.target)
+
+
+def _split_place(step: ViewStep) -> tuple[Arg, ...]:
+    """Give the arguments of the slice or select that is one result of a split."""
+    index = step.result_index or 0
+    rest = step.inverse_args
+    if step.op == "aten.unbind.int":
+        return to_arg(rest[0] if rest else 0), LiteralArg(index)
+    dim = rest[1] if len(rest) > 1 else 0
+    sizes = rest[0]
+    start: Extent = sum(sizes[:index]) if isinstance(sizes, (list, tuple)) else sizes * index
+    return to_arg(dim), to_arg(start), to_arg(start + step.target.shape[dim])
+
+
+def _undo_step(builder: GraphBuilder, step: ViewStep, parent: int, value: int) -> int:
+    """Put a new value of a view back into the parent's."""
+    undo = _UNDO.get(step.op, _undo_by_strides)
+    result = undo(builder, step, parent, value)
+    source = step.source
+    if builder.specs[result].strides == source.strides or not is_dense(source.shape, source.strides):
+        return result
+    return _with_strides(builder, result, source)
+
+
+_Undo = Callable[["GraphBuilder", ViewStep, int, int], int]
+
+
+def _undo_reshape(builder: GraphBuilder, step: ViewStep, _parent: int, value: int) -> int:
+    return _view(builder, value, step.source.shape)
+
+
+def _undo_expand(builder: GraphBuilder, step: ViewStep, _parent: int, value: int) -> int:
+    if step.source.numel != step.target.numel:
+        raise Unsupported(
+            "an in-place change of an expanded tensor",
+            why="several of its elements share one place in memory",
+            remedy="clone the tensor before it is changed",
+        )
+    return _view(builder, value, step.source.shape)
+
+
+def _undo_permute(builder: GraphBuilder, step: ViewStep, _parent: int, value: int) -> int:
+    ndim = step.target.ndim
+    order = [dim % ndim for dim in step.inverse_args[0]]
+    back = [order.index(dim) for dim in range(ndim)]
+    own = builder.specs[value]
+    spec = TensorSpec(
+        tuple(own.shape[dim] for dim in back), tuple(own.strides[dim] for dim in back), own.dtype, own.device
+    )
+    return builder.emit("aten.permute.default", (Ref(value), _extents_arg(back)), (), spec)
+
+
+def _undo_transpose(builder: GraphBuilder, step: ViewStep, _parent: int, value: int) -> int:
+    ndim = step.target.ndim
+    first, second = step.inverse_args if step.op == "aten.transpose.int" else (0, ndim - 1)
+    order = list(range(ndim))
+    if ndim:
+        order[first], order[second] = order[second], order[first]
+    own = builder.specs[value]
+    spec = TensorSpec(
+        tuple(own.shape[dim] for dim in order), tuple(own.strides[dim] for dim in order), own.dtype, own.device
+    )
+    return builder.emit("aten.permute.default", (Ref(value), _extents_arg(order)), (), spec)
+
+
+def _scatter_spec(builder: GraphBuilder, parent: int) -> TensorSpec:
+    own = builder.specs[parent]
+    strides = own.strides if is_dense(own.shape, own.strides) else contiguous_strides(own.shape)
+    return TensorSpec(own.shape, strides, own.dtype, own.device)
+
+
+def _undo_select(builder: GraphBuilder, step: ViewStep, parent: int, value: int) -> int:
+    args = (Ref(parent), Ref(value), *step.args)
+    return builder.emit("aten.select_scatter.default", args, (), _scatter_spec(builder, parent))
+
+
+def _undo_slice(builder: GraphBuilder, step: ViewStep, parent: int, value: int) -> int:
+    args = (Ref(parent), Ref(value), *step.args)
+    return builder.emit("aten.slice_scatter.default", args, (), _scatter_spec(builder, parent))
+
+
+def _undo_diagonal(builder: GraphBuilder, step: ViewStep, parent: int, value: int) -> int:
+    args = (Ref(parent), Ref(value), *step.args)
+    return builder.emit("aten.diagonal_scatter.default", args, (), _scatter_spec(builder, parent))
+
+
+def _undo_split(builder: GraphBuilder, step: ViewStep, parent: int, value: int) -> int:
+    args = (Ref(parent), Ref(value), *_split_place(step))
+    op = "aten.select_scatter.default" if step.op == "aten.unbind.int" else "aten.slice_scatter.default"
+    return builder.emit(op, args, (), _scatter_spec(builder, parent))
+
+
+def _undo_dtype(builder: GraphBuilder, step: ViewStep, _parent: int, value: int) -> int:
+    dtype = DTypeArg(FROM_TORCH[step.source.dtype])
+    spec = TensorSpec(step.source.shape, contiguous_strides(step.source.shape), step.source.dtype, step.source.device)
+    return builder.emit("aten.view.dtype", (Ref(_contiguous(builder, value)), dtype), (), spec)
+
+
+def _undo_by_strides(builder: GraphBuilder, step: ViewStep, parent: int, value: int) -> int:
+    """Undo any view by its strides, on a parent that has the memory layout it had when the view was taken."""
+    target, source = step.target, step.source
+    if target.dtype is not source.dtype:
+        raise Unsupported(
+            f"an in-place change of a view made by {step.op}",
+            why="graphwright cannot put the new values back into the viewed tensor",
+            remedy="change the tensor itself instead of the view",
+        )
+    if builder.specs[parent].strides != source.strides or builder.specs[parent].offset != source.offset:
+        parent = _with_strides(builder, parent, source)
+    offset = target.offset - source.offset
+    args = (
+        Ref(parent),
+        Ref(value),
+        _extents_arg(target.shape),
+        _extents_arg(target.strides),
+        to_arg(offset),
+    )
+    return builder.emit("aten.as_strided_scatter.default", args, (), _scatter_spec(builder, parent))
+
+
+def _extents_arg(extents: tuple[Extent, ...] | list[int]) -> ListArg:
+    return ListArg(tuple([to_arg(extent) for extent in extents]))
+
+
+_UNDO: Final[dict[str, _Undo]] = {
+    "aten.view.default": _undo_reshape,
+    "aten._unsafe_view.default": _undo_reshape,
+    "aten._reshape_alias.default": _undo_reshape,
+    "aten.unsqueeze.default": _undo_reshape,
+    "aten.squeeze.default": _undo_reshape,
+    "aten.squeeze.dim": _undo_reshape,
+    "aten.squeeze.dims": _undo_reshape,
+    "aten.expand.default": _undo_expand,
+    "aten.permute.default": _undo_permute,
+    "aten.transpose.int": _undo_transpose,
+    "aten.t.default": _undo_transpose,
+    "aten.select.int": _undo_select,
+    "aten.slice.Tensor": _undo_slice,
+    "aten.diagonal.default": _undo_diagonal,
+    "aten.split.Tensor": _undo_split,
+    "aten.split_with_sizes.default": _undo_split,
+    "aten.unbind.int": _undo_split,
+    "aten.view.dtype": _undo_dtype,
+}
+

@@ -1,0 +1,309 @@
+"""The life of a recording: inputs, ops as they happen, outputs.
+
+In:  real tensors (`add_input`), then torch functions called on their stand-ins while the recorder is active.
+Out: the functional ATen graph (`finish`), the torch-level graph, the shape guards.
+
+How an op travels: torch's function mode sees the public call (`modes.py`) and, once it has run, notes a torch-level
+node; inside, autograd runs for real; below it the dispatch mode hands each ATen op to `dispatch`, which finds the
+results' specs by rule (`shapes/`), by decomposition, or on `meta` tensors, adds a node, and wraps abstract tensors.
+
+Keeps: one abstract tensor per real tensor added; nodes in program order; no real data is read, but that of small
+constants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+
+from graphwright.base.errors import Unsupported
+from graphwright.ir.aten import AtenGraph, GraphOutput, InputMutation
+from graphwright.record.abstract import AbstractTensor, Origin, Storage, TensorState, make_abstract
+from graphwright.record.builder import GraphBuilder
+from graphwright.record.constants import MAX_CONSTANT_BYTES, constant_bytes, spec_of_real
+from graphwright.record.dispatch import Dispatcher
+from graphwright.record.functional import read
+from graphwright.record.modes import RecordDispatchMode, RecordFunctionMode
+from graphwright.record.sizes import Extent, SizeTable
+from graphwright.record.specs import TensorSpec
+from graphwright.record.symnodes import to_torch
+from graphwright.record.torch_level import TorchTrace
+
+if TYPE_CHECKING:
+    from graphwright.ir.locations import Loc
+    from graphwright.ir.program import ShapeGuard
+
+OnRealTensor = Callable[[torch.Tensor], AbstractTensor | None]
+
+
+def _nowhere() -> Loc | None:
+    return None
+
+
+def _unknown(_tensor: torch.Tensor) -> AbstractTensor | None:
+    return None
+
+
+def _ignore(_name: str) -> None:
+    return None
+
+
+class Recorder:
+    """Records one program; a context manager, active in its `with` block.
+
+    Args:
+        on_real_tensor: asked once for each real tensor that meets an op without having been added; gives its
+            stand-in (made with `add_input`), or None to make it a constant of the graph.
+        location: asked for each node: the user's current line.
+        on_fallback: told the name of each op that has no shape rule and was tried on `meta` tensors.
+        has_torch_graph: whether the torch-level graph is wanted.
+    """
+
+    def __init__(
+        self,
+        *,
+        on_real_tensor: OnRealTensor = _unknown,
+        location: Callable[[], Loc | None] = _nowhere,
+        on_fallback: Callable[[str], None] = _ignore,
+        has_torch_graph: bool = True,
+    ) -> None:
+        self.on_real_tensor = on_real_tensor
+        self.location = location
+        self._table = SizeTable(self._current_location)
+        self._builder = GraphBuilder(self._table, self._current_location)
+        self._trace = TorchTrace() if has_torch_graph else None
+        self._dispatcher = Dispatcher(self._builder, self._wrap, self.abstract_of, on_fallback)
+        self._inputs: list[AbstractTensor] = []
+        self._stand_ins: dict[int, tuple[torch.Tensor, AbstractTensor]] = {}
+        self._stack = ExitStack()
+        self._is_paused = False
+        self.dispatch_mode = RecordDispatchMode(self)
+        self._dispatcher.dispatch_mode = self.dispatch_mode
+        self._function_mode = RecordFunctionMode(self)
+
+    def __enter__(self) -> Self:
+        """Start recording."""
+        self._stack.enter_context(self.dispatch_mode)
+        self._stack.enter_context(self._function_mode)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop recording."""
+        self._stack.close()
+
+    # --- what goes in
+
+    def add_input(
+        self, tensor: torch.Tensor, *, name: str | None = None, dynamic_dims: Mapping[int, str] | None = None
+    ) -> AbstractTensor:
+        """Make a real tensor the next graph input and give its stand-in; a tensor added before gives the same one.
+
+        Args:
+            tensor: a strided tensor; its data is not read.
+            name: the placeholder's name in the torch-level graph (`l_x_`).
+            dynamic_dims: dimension → symbol name. A name used before stands for the same size. Strides that
+                follow from the dynamic extents become symbolic too.
+
+        Raises:
+            Unsupported: the tensor has a layout, dtype or type that graphs cannot hold.
+        """
+        known = self._stand_ins.get(id(tensor))
+        if known is not None:
+            return known[1]
+        with self.paused():
+            spec = spec_of_real(tensor, self._dynamic_shape(tensor, dynamic_dims or {}))
+            needs_grad = tensor.requires_grad
+            is_parameter = isinstance(tensor, torch.nn.Parameter)
+        made = self.add_input_spec(spec, name=name, requires_grad=needs_grad)
+        if is_parameter:
+            made._is_param = True  # type: ignore[attr-defined]  # what isinstance(t, torch.nn.Parameter) looks at
+        self._stand_ins[id(tensor)] = (tensor, made)
+        return made
+
+    def add_input_spec(
+        self, spec: TensorSpec, *, name: str | None = None, requires_grad: bool = False
+    ) -> AbstractTensor:
+        """Make the next graph input from a spec alone."""
+        value = self._builder.add_input(spec)
+        storage = Storage(spec, value, Origin.INPUT, len(self._inputs))
+        made = self._wrap(TensorState(spec, storage, (), value))
+        if requires_grad:
+            with self.paused():
+                made.requires_grad_(requires_grad=True)
+        self._inputs.append(made)
+        if self._trace is not None:
+            self._trace.add_placeholder(made, name)
+        return made
+
+    def new_symbol(self, name: str, hint: int, *, minimum: int = 2, maximum: int | None = None) -> torch.SymInt:
+        """Make (or find) the size symbol `name`, of value `hint` in the example, guarded to lie in its range."""
+        return to_torch(self._table.new_symbol(name, hint, minimum=minimum, maximum=maximum))  # type: ignore[return-value]
+
+    def abstract_of(self, tensor: torch.Tensor, *, is_fresh: bool = False) -> AbstractTensor:
+        """Give the stand-in of any tensor: itself, the added input's, `on_real_tensor`'s, or a constant's.
+
+        Raises:
+            Unsupported: the tensor is unknown and too large to be a constant.
+        """
+        if isinstance(tensor, AbstractTensor):
+            return tensor
+        known = self._stand_ins.get(id(tensor))
+        if known is not None:
+            return known[1]
+        made = None
+        if not is_fresh:
+            with self.paused():
+                made = self.on_real_tensor(tensor)
+        if made is None:
+            made = self._add_constant(tensor, Origin.FRESH_CONSTANT if is_fresh else Origin.SHARED_CONSTANT)
+        self._stand_ins[id(tensor)] = (tensor, made)
+        return made
+
+    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a function while recording, and show it as one node of the torch-level graph.
+
+        For operators (`recorder.call(operator.mul, x, 2)`) and for functions that a user allowed in the graph.
+        """
+        if self._trace is None:
+            return function(*args, **kwargs)
+        with self._trace.silenced():
+            result = function(*args, **kwargs)
+        self._trace.note_as_written(function, args, kwargs, result)
+        return result
+
+    # --- what comes out
+
+    @property
+    def inputs(self) -> tuple[AbstractTensor, ...]:
+        """The stand-ins of the graph's inputs, in order."""
+        return tuple(self._inputs)
+
+    @property
+    def shape_guards(self) -> tuple[ShapeGuard, ...]:
+        """The guards on size symbols so far, each once, in the order they were taken."""
+        return self._table.guards
+
+    @property
+    def symbol_hints(self) -> Mapping[str, int]:
+        """Each size symbol with its value in the example."""
+        return self._table.hints
+
+    @property
+    def num_nodes(self) -> int:
+        """Number of ATen nodes so far."""
+        return len(self._builder.nodes)
+
+    @property
+    def trace(self) -> TorchTrace:
+        """The torch-level calls so far.
+
+        Raises:
+            ValueError: the recorder was made without.
+        """
+        if self._trace is None:
+            msg = "this recorder keeps no torch-level graph"
+            raise ValueError(msg)
+        return self._trace
+
+    @property
+    def torch_graph(self) -> torch.fx.Graph:
+        """The torch-level graph, built anew from the calls so far."""
+        return self.trace.build()
+
+    def finish(self, outputs: Sequence[torch.Tensor]) -> AtenGraph:
+        """Give the functional graph whose outputs are these tensors; recording may go on and finish again."""
+        tensors = [self.abstract_of(tensor) for tensor in outputs]
+        if self._trace is not None:
+            self._trace.set_outputs(tensors)
+        with self.paused():
+            described = self._describe_outputs(tensors)
+            needs_grad = [tensor.requires_grad for tensor in self._inputs]
+            mutations = [
+                InputMutation(index, tensor.state.storage.value)
+                for index, tensor in enumerate(self._inputs)
+                if tensor.state.storage.value != self._builder.inputs[index]
+            ]
+        return self._builder.freeze(described, mutations, needs_grad)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Suspend recording: real tensors compute for real again."""
+        was_paused, self._is_paused = self._is_paused, True
+        try:
+            yield
+        finally:
+            self._is_paused = was_paused
+
+    @property
+    def is_paused(self) -> bool:
+        """True inside `paused`."""
+        return self._is_paused
+
+    # --- what the modes and tensors call
+
+    def dispatch(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Record one ATen op and give its results."""
+        if self._is_paused:
+            return func(*args, **kwargs)
+        return self._dispatcher.dispatch(func, args, kwargs)
+
+    def note_call(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
+        """Note one public torch call, after it has run."""
+        if self._trace is not None:
+            self._trace.note(func, args, kwargs, result)
+
+    # --- inside
+
+    def _current_location(self) -> Loc | None:
+        return self.location()
+
+    def _wrap(self, state: TensorState) -> AbstractTensor:
+        return make_abstract(self, state)
+
+    def _dynamic_shape(self, tensor: torch.Tensor, dynamic_dims: Mapping[int, str]) -> tuple[Extent, ...]:
+        shape: list[Extent] = list(tensor.shape)
+        for dim, symbol in dynamic_dims.items():
+            shape[dim] = self._table.new_symbol(symbol, tensor.shape[dim], minimum=2, maximum=None)
+        return tuple(shape)
+
+    def _add_constant(self, tensor: torch.Tensor, origin: Origin) -> AbstractTensor:
+        with self.paused():
+            size_bytes = tensor.numel() * tensor.element_size()
+            if size_bytes > MAX_CONSTANT_BYTES:
+                raise Unsupported(
+                    f"a tensor of {size_bytes} bytes that is neither an input nor made by the program",
+                    why="only small tensors become constants of a graph, and nothing says where this one comes from",
+                    remedy="pass it as an argument, or keep it as an attribute or global of the program",
+                )
+            spec, data = constant_bytes(tensor)
+        value = self._builder.add_constant(spec, data)
+        made = self._wrap(TensorState(spec, Storage(spec, value, origin), (), value))
+        if self._trace is not None:
+            self._trace.add_constant(made, tensor)
+        return made
+
+    def _describe_outputs(self, tensors: Sequence[AbstractTensor]) -> list[GraphOutput]:
+        described: list[GraphOutput] = []
+        owners: dict[int, int] = {}
+        for index, tensor in enumerate(tensors):
+            state = tensor.state
+            source = state.storage.input_index
+            meta = self._builder.meta(state.spec, requires_grad=tensor.requires_grad)
+            described.append(
+                GraphOutput(
+                    value_id=read(self._builder, state),
+                    meta=meta,
+                    alias_of_input=source,
+                    is_input_itself=source is not None and tensor is self._inputs[source],
+                    alias_of_output=None if source is not None else owners.get(id(state.storage)),
+                )
+            )
+            if source is None:
+                owners.setdefault(id(state.storage), index)
+        return described

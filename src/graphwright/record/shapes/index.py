@@ -1,0 +1,227 @@
+"""Shape rules of indexing, gathering, scattering, joining and rearranging.
+
+In:  tensors and index tensors (whose values are unknown).   Out: the result's spec.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import torch
+
+from graphwright.record.layout import (
+    Shape,
+    broadcast_shapes,
+    channels_last_strides,
+    contiguous_strides,
+    format_strides,
+    is_channels_last,
+    pointwise_strides,
+    prefers_channels_last,
+    wrap_dim,
+    wrap_dims,
+)
+from graphwright.record.promotion import result_dtype
+from graphwright.record.shapes.reduction import fresh
+from graphwright.record.sizes import Extent
+from graphwright.record.specs import TensorSpec
+
+
+def _embedding(weight: TensorSpec, indices: TensorSpec, *_rest: object) -> TensorSpec:
+    if weight.ndim != 2:
+        msg = f"embedding: 'weight' must be 2-D, got {weight.ndim} dimensions"
+        raise ValueError(msg)
+    return fresh(weight, (*indices.shape, weight.shape[1]))
+
+
+def _embedding_backward(
+    grad_output: TensorSpec, _indices: TensorSpec, num_weights: Extent, *_rest: object
+) -> TensorSpec:
+    return fresh(grad_output, (num_weights, grad_output.shape[-1]))
+
+
+def _gather(self: TensorSpec, _dim: int, index: TensorSpec, **_options: object) -> TensorSpec:
+    return fresh(self, index.shape)
+
+
+def _index_select(self: TensorSpec, dim: int, index: TensorSpec) -> TensorSpec:
+    if not self.ndim:
+        return fresh(self, ())
+    place = wrap_dim(dim, self.ndim)
+    return fresh(self, (*self.shape[:place], index.numel, *self.shape[place + 1 :]))
+
+
+def _kept(self: TensorSpec, *_rest: object, **_options: object) -> TensorSpec:
+    strides = format_strides(self.shape, torch.preserve_format, self.strides)
+    return TensorSpec(self.shape, strides, self.dtype, self.device)
+
+
+def _contiguous(self: TensorSpec, *_rest: object, **_options: object) -> TensorSpec:
+    return fresh(self, self.shape)
+
+
+def index_parts(self: TensorSpec, indices: Sequence[TensorSpec | None]) -> tuple[list[TensorSpec | None], bool]:
+    """Give one entry a dimension (a mask counts for as many as it has), and whether the indexed ones are adjacent."""
+    parts: list[TensorSpec | None] = list(indices)
+    parts.extend([None] * (self.ndim - len(parts)))
+    places = [place for place, part in enumerate(parts) if part is not None]
+    return parts, not places or places[-1] - places[0] == len(places) - 1
+
+
+def _index(self: TensorSpec, indices: Sequence[TensorSpec | None]) -> TensorSpec:
+    for part in indices:
+        if part is not None and part.dtype in (torch.bool, torch.uint8):
+            msg = "the size of the result depends on the values of a mask"
+            raise LookupError(msg)
+    parts, is_adjacent = index_parts(self, indices)
+    if len(parts) > self.ndim:
+        msg = f"too many indices for tensor of dimension {self.ndim}"
+        raise IndexError(msg)
+    given = [part for part in parts if part is not None]
+    indexed = broadcast_shapes(*(part.shape for part in given)) if given else ()
+    places = [place for place, part in enumerate(parts) if part is not None]
+    first = places[0] if places and is_adjacent else 0
+    order = [place for place in range(self.ndim) if place not in places]
+    before = [place for place in order if is_adjacent and place < first]
+    after = [place for place in order if place not in before]
+    shape = (
+        *(self.shape[place] for place in before),
+        *indexed,
+        *(self.shape[place] for place in after),
+    )
+    strides = _index_strides(self, given, before, after, indexed, shape)
+    return TensorSpec(shape, strides, self.dtype, self.device)
+
+
+def _index_strides(
+    self: TensorSpec,
+    given: Sequence[TensorSpec],
+    before: Sequence[int],
+    after: Sequence[int],
+    indexed: Shape,
+    shape: Shape,
+) -> Shape:
+    """Follow eager's iterator: the sliced dimensions of the source (0 where indexed), then each index tensor."""
+    own = (
+        *(self.strides[place] for place in before),
+        *(0 for _ in indexed),
+        *(self.strides[place] for place in after),
+    )
+    operand_strides = [own]
+    operand_shapes = [shape]
+    trailing = (1,) * len(after)
+    for part in given:
+        operand_shapes.append((*part.shape, *trailing))
+        operand_strides.append((*part.strides, *(0 for _ in after)))
+    return pointwise_strides(shape, operand_strides, operand_shapes)
+
+
+def _cat(tensors: Sequence[TensorSpec], dim: int = 0) -> TensorSpec:
+    kept = [tensor for tensor in tensors if not (tensor.ndim == 1 and tensor.shape[0] == 0)] or [tensors[0]]
+    first = kept[0]
+    place = wrap_dim(dim, first.ndim)
+    total: Extent = 0
+    for tensor in kept:
+        if tensor.ndim != first.ndim:
+            msg = f"cat: tensors of {first.ndim} and {tensor.ndim} dimensions"
+            raise ValueError(msg)
+        for axis in range(first.ndim):
+            if axis != place and tensor.shape[axis] != first.shape[axis]:
+                msg = f"cat: sizes {list(first.shape)} and {list(tensor.shape)} differ outside dimension {place}"
+                raise ValueError(msg)
+        total = total + tensor.shape[place]
+    shape = (*first.shape[:place], total, *first.shape[place + 1 :])
+    strides = channels_last_strides(shape) if _cat_is_channels_last(tensors) else contiguous_strides(shape)
+    return TensorSpec(shape, strides, result_dtype(*tensors), first.device)
+
+
+def _cat_is_channels_last(tensors: Sequence[TensorSpec]) -> bool:
+    for tensor in tensors:
+        if not is_channels_last(tensor.shape, tensor.strides) or not prefers_channels_last(tensor.shape, tensor.strides):
+            return False
+    return True
+
+
+def _stack(tensors: Sequence[TensorSpec], dim: int = 0) -> TensorSpec:
+    first = tensors[0]
+    place = wrap_dim(dim, first.ndim + 1)
+    shape = (*first.shape[:place], len(tensors), *first.shape[place:])
+    return fresh(first, shape, result_dtype(*tensors))
+
+
+def _repeat(self: TensorSpec, repeats: Sequence[Extent]) -> TensorSpec:
+    padded = (1,) * (len(repeats) - self.ndim) + self.shape
+    return fresh(self, tuple(extent * count for extent, count in zip(padded, repeats, strict=True)))
+
+
+def _flip(self: TensorSpec, dims: Sequence[int]) -> TensorSpec:
+    wrap_dims(dims, self.ndim)
+    return _kept(self)
+
+
+def _constant_pad(self: TensorSpec, pad: Sequence[Extent], _value: object = 0) -> TensorSpec:
+    shape = list(self.shape)
+    for place in range(len(pad) // 2):
+        axis = self.ndim - 1 - place
+        shape[axis] = shape[axis] + pad[2 * place] + pad[2 * place + 1]
+    padded = tuple(shape)
+    if prefers_channels_last(self.shape, self.strides):
+        return TensorSpec(padded, channels_last_strides(padded), self.dtype, self.device)
+    return fresh(self, padded)
+
+
+def _slice_backward(grad: TensorSpec, sizes: Sequence[Extent], *_rest: object) -> TensorSpec:
+    return fresh(grad, tuple(sizes))
+
+
+def _one_hot(self: TensorSpec, num_classes: int) -> TensorSpec:
+    return fresh(self, (*self.shape, num_classes), torch.int64)
+
+
+def _bucketize(self: TensorSpec, _boundaries: Any, *, out_int32: bool = False, **_options: object) -> TensorSpec:
+    return fresh(self, self.shape, torch.int32 if out_int32 else torch.int64)
+
+
+def _searchsorted(_sequence: TensorSpec, self: Any, *, out_int32: bool = False, **_options: object) -> TensorSpec:
+    dtype = torch.int32 if out_int32 else torch.int64
+    if isinstance(self, TensorSpec):
+        return fresh(self, self.shape, dtype)
+    return fresh(_sequence, (), dtype)
+
+
+RULES: Final = {
+    "aten.embedding": _embedding,
+    "aten.embedding_dense_backward": _embedding_backward,
+    "aten.gather": _gather,
+    "aten.index_select": _index_select,
+    "aten.index.Tensor": _index,
+    "aten._unsafe_index.Tensor": _index,
+    "aten.index_put": _kept,
+    "aten._unsafe_index_put": _kept,
+    "aten.index_add": _kept,
+    "aten.index_copy": _kept,
+    "aten.index_fill": _kept,
+    "aten.scatter": _kept,
+    "aten.scatter_add": _kept,
+    "aten.scatter_reduce": _kept,
+    "aten.masked_scatter": _kept,
+    "aten.select_scatter": _kept,
+    "aten.slice_scatter": _kept,
+    "aten.diagonal_scatter": _kept,
+    "aten.as_strided_scatter": _kept,
+    "aten.select_backward": _slice_backward,
+    "aten.slice_backward": _slice_backward,
+    "aten.diagonal_backward": _slice_backward,
+    "aten.cat": _cat,
+    "aten.stack": _stack,
+    "aten.repeat": _repeat,
+    "aten.flip": _flip,
+    "aten.roll": _contiguous,
+    "aten.tril": _contiguous,
+    "aten.triu": _contiguous,
+    "aten.constant_pad_nd": _constant_pad,
+    "aten.one_hot": _one_hot,
+    "aten.bucketize.Tensor": _bucketize,
+    "aten.searchsorted": _searchsorted,
+}

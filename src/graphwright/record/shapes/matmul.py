@@ -1,0 +1,135 @@
+"""Shape rules of matrix products and attention.
+
+In:  the operands.   Out: contiguous results, but for attention, whose layout follows its kernel's.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import torch
+
+from graphwright.record.layout import Shape, contiguous_strides
+from graphwright.record.promotion import result_dtype
+from graphwright.record.shapes.reduction import fresh
+from graphwright.record.sizes import Extent
+from graphwright.record.specs import TensorSpec
+
+
+def _check(name: str, left: Extent, right: Extent, first: TensorSpec, second: TensorSpec) -> None:
+    if left != right:
+        msg = f"{name}: shapes {list(first.shape)} and {list(second.shape)} cannot be multiplied"
+        raise ValueError(msg)
+    if first.dtype is not second.dtype:
+        msg = f"{name}: expected both to have the same dtype, but got {first.dtype} and {second.dtype}"
+        raise ValueError(msg)
+
+
+def _mm(self: TensorSpec, mat2: TensorSpec) -> TensorSpec:
+    if self.ndim != 2 or mat2.ndim != 2:
+        msg = f"mm expects matrices, got {self.ndim} and {mat2.ndim} dimensions"
+        raise ValueError(msg)
+    _check("mm", self.shape[1], mat2.shape[0], self, mat2)
+    return fresh(self, (self.shape[0], mat2.shape[1]))
+
+
+def _bmm(self: TensorSpec, mat2: TensorSpec) -> TensorSpec:
+    if self.ndim != 3 or mat2.ndim != 3 or self.shape[0] != mat2.shape[0]:
+        msg = f"bmm expects two batches of matrices, got {list(self.shape)} and {list(mat2.shape)}"
+        raise ValueError(msg)
+    _check("bmm", self.shape[2], mat2.shape[1], self, mat2)
+    return fresh(self, (self.shape[0], self.shape[1], mat2.shape[2]))
+
+
+def _check_added(added: TensorSpec, result: TensorSpec) -> TensorSpec:
+    if added.dtype is not result.dtype:
+        msg = f"expected the added tensor to have dtype {result.dtype}, but got {added.dtype}"
+        raise ValueError(msg)
+    for own, wanted in zip(reversed(added.shape), reversed(result.shape), strict=False):
+        if own != 1 and own != wanted:
+            msg = f"a tensor of shape {list(added.shape)} cannot be added to a product of shape {list(result.shape)}"
+            raise ValueError(msg)
+    return result
+
+
+def _addmm(self: TensorSpec, mat1: TensorSpec, mat2: TensorSpec, **_options: object) -> TensorSpec:
+    return _check_added(self, _mm(mat1, mat2))
+
+
+def _baddbmm(self: TensorSpec, batch1: TensorSpec, batch2: TensorSpec, **_options: object) -> TensorSpec:
+    return _check_added(self, _bmm(batch1, batch2))
+
+
+def _addbmm(self: TensorSpec, batch1: TensorSpec, batch2: TensorSpec, **_options: object) -> TensorSpec:
+    product = _bmm(batch1, batch2)
+    return _check_added(self, fresh(product, product.shape[1:]))
+
+
+def _mv(self: TensorSpec, vec: TensorSpec) -> TensorSpec:
+    _check("mv", self.shape[1], vec.shape[0], self, vec)
+    return fresh(self, (self.shape[0],))
+
+
+def _addmv(self: TensorSpec, mat: TensorSpec, vec: TensorSpec, **_options: object) -> TensorSpec:
+    return _check_added(self, _mv(mat, vec))
+
+
+def _dot(self: TensorSpec, tensor: TensorSpec) -> TensorSpec:
+    _check("dot", self.shape[0], tensor.shape[0], self, tensor)
+    return fresh(self, ())
+
+
+def _addr(self: TensorSpec, vec1: TensorSpec, vec2: TensorSpec, **_options: object) -> TensorSpec:
+    shape = (vec1.shape[0], vec2.shape[0])
+    return fresh(self, shape, result_dtype(self, vec1, vec2))
+
+
+def _linear(self: TensorSpec, weight: TensorSpec, bias: TensorSpec | None = None) -> TensorSpec:
+    del bias
+    _check("linear", self.shape[-1], weight.shape[-1], self, weight)
+    return fresh(self, (*self.shape[:-1], *weight.shape[:-1]))
+
+
+def heads_inside(shape: Shape) -> Shape:
+    """Give the strides of a [B, H, L, D] tensor that lies in memory as [B, L, H, D]."""
+    batch, heads, length, depth = shape
+    inner = contiguous_strides((batch, length, heads, depth))
+    return inner[0], inner[2], inner[1], inner[3]
+
+
+def _flash_attention(
+    query: TensorSpec, _key: TensorSpec, value: TensorSpec, *_rest: Any, **_options: Any
+) -> tuple[TensorSpec, TensorSpec]:
+    batch, heads, length, _ = query.shape
+    shape = (batch, heads, length, value.shape[3])
+    statistics = torch.float64 if query.dtype is torch.float64 else torch.float32
+    strides = contiguous_strides((batch, length, heads))
+    return (
+        TensorSpec(shape, heads_inside(shape), query.dtype, query.device),
+        TensorSpec((batch, heads, length), (strides[0], strides[2], strides[1]), statistics, query.device),
+    )
+
+
+def _flash_attention_backward(
+    _grad_out: TensorSpec, query: TensorSpec, key: TensorSpec, value: TensorSpec, *_rest: Any, **_options: Any
+) -> tuple[TensorSpec, TensorSpec, TensorSpec]:
+    return tuple(  # type: ignore[return-value]
+        TensorSpec(spec.shape, heads_inside(spec.shape), spec.dtype, spec.device) for spec in (query, key, value)
+    )
+
+
+RULES: Final = {
+    "aten.mm": _mm,
+    "aten.bmm": _bmm,
+    "aten.addmm": _addmm,
+    "aten.baddbmm": _baddbmm,
+    "aten.addbmm": _addbmm,
+    "aten.mv": _mv,
+    "aten.addmv": _addmv,
+    "aten.dot": _dot,
+    "aten.vdot": _dot,
+    "aten.addr": _addr,
+    "aten.linear": _linear,
+    "aten._scaled_dot_product_flash_attention_for_cpu": _flash_attention,
+    "aten._scaled_dot_product_flash_attention_for_cpu_backward": _flash_attention_backward,
+}

@@ -1,0 +1,199 @@
+"""Shape rules of pointwise ops: one row an op, by how the result's dtype comes about.
+
+In:  operand specs and numbers.   Out: the broadcast shape, with the strides that eager's iterator chooses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import torch
+
+from graphwright.record.layout import broadcast_shapes, contiguous_strides, format_strides, pointwise_strides
+from graphwright.record.promotion import (
+    Operand,
+    as_float,
+    float_dtype,
+    real_dtype,
+    result_device,
+    result_dtype,
+)
+from graphwright.record.specs import TensorSpec
+
+Rule = Callable[..., TensorSpec]
+
+
+def broadcast(dtype: torch.dtype, *operands: Operand) -> TensorSpec:
+    """Give the result of a pointwise op on these operands."""
+    tensors = [operand for operand in operands if isinstance(operand, TensorSpec)]
+    if len(tensors) == 1 and len(operands) == 1:
+        (only,) = tensors
+        return TensorSpec(only.shape, pointwise_strides(only.shape, (only.strides,), (only.shape,)), dtype, only.device)
+    shapes = [tensor.shape for tensor in tensors]
+    strides = [tensor.strides for tensor in tensors]
+    if len(tensors) < len(operands):
+        shapes.append(())
+        strides.append(())
+    shape = broadcast_shapes(*shapes)
+    return TensorSpec(shape, pointwise_strides(shape, strides, shapes), dtype, result_device(*tensors))
+
+
+def _same(self: TensorSpec, *_rest: object, **_options: object) -> TensorSpec:
+    return broadcast(self.dtype, self)
+
+
+def _float(self: TensorSpec, *_rest: object, **_options: object) -> TensorSpec:
+    return broadcast(as_float(self.dtype), self)
+
+
+def _bool(self: TensorSpec, *_rest: object, **_options: object) -> TensorSpec:
+    return broadcast(torch.bool, self)
+
+
+def _real(self: TensorSpec) -> TensorSpec:
+    return broadcast(real_dtype(self.dtype), self)
+
+
+def _real_float(self: TensorSpec) -> TensorSpec:
+    return broadcast(as_float(real_dtype(self.dtype)), self)
+
+
+def _binary(self: Operand, other: Operand, *_rest: object, **_options: object) -> TensorSpec:
+    return broadcast(result_dtype(self, other), self, other)
+
+
+def _binary_float(self: Operand, other: Operand, *_rest: object, **_options: object) -> TensorSpec:
+    return broadcast(float_dtype(self, other), self, other)
+
+
+def _compare(self: Operand, other: Operand) -> TensorSpec:
+    return broadcast(torch.bool, self, other)
+
+
+def _divide(self: Operand, other: Operand, *, rounding_mode: str | None = None) -> TensorSpec:
+    dtype = float_dtype(self, other) if rounding_mode is None else result_dtype(self, other)
+    return broadcast(dtype, self, other)
+
+
+def _ternary(self: Operand, first: Operand, second: Operand, *_rest: object, **_options: object) -> TensorSpec:
+    return broadcast(result_dtype(self, first, second), self, first, second)
+
+
+def _where(condition: TensorSpec, self: Operand, other: Operand) -> TensorSpec:
+    return broadcast(result_dtype(self, other), condition, self, other)
+
+
+def _clamp(self: TensorSpec, min: Operand | None = None, max: Operand | None = None) -> TensorSpec:  # noqa: A002
+    operands = [operand for operand in (self, min, max) if operand is not None]
+    dtype = result_dtype(*operands)
+    tensors = [operand for operand in operands if isinstance(operand, TensorSpec)]
+    return broadcast(dtype, *tensors)
+
+
+def _clamp_bound(self: TensorSpec, bound: Operand) -> TensorSpec:
+    return _clamp(self, bound)
+
+
+def _threshold_backward(grad_output: TensorSpec, self: TensorSpec, _threshold: object) -> TensorSpec:
+    return broadcast(result_dtype(grad_output, self), grad_output, self)
+
+
+def _grad_and_input(grad_output: TensorSpec, self: TensorSpec, *_rest: object, **_options: object) -> TensorSpec:
+    return broadcast(result_dtype(grad_output, self), grad_output, self)
+
+
+def _elu_backward(grad_output: TensorSpec, *rest: Any) -> TensorSpec:
+    return broadcast(result_dtype(grad_output, rest[-1]), grad_output, rest[-1])
+
+
+def _masked_fill(self: TensorSpec, mask: TensorSpec, _value: object) -> TensorSpec:
+    shape = broadcast_shapes(self.shape, mask.shape)
+    if shape == self.shape:
+        return TensorSpec(shape, _kept(self), self.dtype, self.device)
+    return TensorSpec(shape, contiguous_strides(shape), self.dtype, self.device)
+
+
+def _kept(self: TensorSpec) -> tuple[Any, ...]:
+    return format_strides(self.shape, torch.preserve_format, self.strides)
+
+
+def _fill(self: TensorSpec, *_rest: object, **_options: object) -> TensorSpec:
+    return TensorSpec(self.shape, _kept(self), self.dtype, self.device)
+
+
+def _polygamma(_order: int, self: TensorSpec) -> TensorSpec:
+    return broadcast(as_float(self.dtype), self)
+
+
+def _complex(real: TensorSpec, imag: TensorSpec) -> TensorSpec:
+    return broadcast(real.dtype.to_complex(), real, imag)
+
+
+def _pow(self: Operand, exponent: Operand) -> TensorSpec:
+    return broadcast(result_dtype(self, exponent), self, exponent)
+
+
+def _rsub(self: TensorSpec, other: Operand, _alpha: object = 1, **_options: object) -> TensorSpec:
+    return broadcast(result_dtype(self, other), self, other)
+
+
+_SAME: Final = (
+    "abs neg positive floor ceil round trunc frac sign sgn relu relu6 square hardtanh hardswish hardsigmoid "
+    "gelu silu mish elu celu selu leaky_relu softplus log_sigmoid threshold hardshrink softshrink "
+    "bitwise_not logical_not_ conj_physical nan_to_num _conj_physical rrelu glu_ prelu_"
+).split()
+_FLOAT: Final = (
+    "exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh sqrt rsqrt "
+    "reciprocal erf erfc erfinv sigmoid logit lgamma digamma sinc i0 special_i0e special_i1 special_i1e "
+    "special_erfcx special_entr special_ndtri special_log_ndtr deg2rad rad2deg"
+).split()
+_BOOL: Final = "isnan isinf isposinf isneginf isfinite logical_not signbit isreal".split()
+_BINARY: Final = (
+    "add sub mul maximum minimum fmax fmin remainder fmod floor_divide bitwise_and bitwise_or bitwise_xor "
+    "bitwise_left_shift bitwise_right_shift __lshift__ __rshift__ __and__ __or__ __xor__ gcd lcm hypot nextafter "
+    "heaviside copysign_ _prelu_kernel"
+).split()
+_BINARY_FLOAT: Final = "atan2 true_divide copysign xlogy special_xlog1py logaddexp logaddexp2 igamma igammac".split()
+_COMPARE: Final = "eq ne lt le gt ge logical_and logical_or logical_xor".split()
+_BACKWARD: Final = (
+    "gelu_backward silu_backward mish_backward sigmoid_backward tanh_backward hardtanh_backward hardswish_backward "
+    "hardsigmoid_backward leaky_relu_backward softplus_backward hardshrink_backward softshrink_backward logit_backward"
+).split()
+
+
+def _rows(names: list[str], rule: Rule) -> dict[str, Rule]:
+    return {f"aten.{name}": rule for name in names if not name.endswith("_") or name.endswith("__")}
+
+
+RULES: Final = {
+    **_rows(_SAME, _same),
+    **_rows(_FLOAT, _float),
+    **_rows(_BOOL, _bool),
+    **_rows(_BINARY, _binary),
+    **_rows(_BINARY_FLOAT, _binary_float),
+    **_rows(_COMPARE, _compare),
+    **_rows(_BACKWARD, _grad_and_input),
+    "aten.abs": _real,
+    "aten.angle": _real_float,
+    "aten.div": _divide,
+    "aten.rsub": _rsub,
+    "aten.pow": _pow,
+    "aten.lerp": _ternary,
+    "aten.addcmul": _ternary,
+    "aten.addcdiv": _ternary,
+    "aten.where.self": _where,
+    "aten.where.ScalarSelf": _where,
+    "aten.where.ScalarOther": _where,
+    "aten.where.Scalar": _where,
+    "aten.clamp": _clamp,
+    "aten.clamp_min": _clamp_bound,
+    "aten.clamp_max": _clamp_bound,
+    "aten.threshold_backward": _threshold_backward,
+    "aten.elu_backward": _elu_backward,
+    "aten.masked_fill": _masked_fill,
+    "aten.fill": _fill,
+    "aten.zero": _fill,
+    "aten.polygamma": _polygamma,
+    "aten.complex": _complex,
+}

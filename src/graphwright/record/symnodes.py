@@ -1,0 +1,479 @@
+"""The face that symbolic sizes show to torch: nodes for `torch.SymInt`, `torch.SymBool` and `torch.SymFloat`.
+
+In:  extents.   Out: what torch's functions take (`to_torch`), and back (`to_extent`).
+
+torch's C++ and Python call the methods below by name, on integers, truths and floats alike. A truth is decided as late
+as possible, by the same rules as `SymbolicSize`'s comparisons. Floats are not symbolic: one that is looked at
+specialises the sizes that it was made of.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from graphwright.ir.program import Comparison
+from graphwright.record.layout import is_channels_last, is_contiguous, is_dense, prefers_channels_last
+from graphwright.record.sizes import Extent, SizeTable, SymbolicSize, dim_of
+
+
+def to_torch(extent: Extent) -> int | torch.SymInt:
+    """Give what torch's functions take for an extent."""
+    if isinstance(extent, int):
+        return extent
+    if extent.symint is None:
+        extent.symint = torch.SymInt(IntNode(extent, extent.table))
+    made: torch.SymInt = extent.symint  # type: ignore[assignment]
+    return made
+
+
+def to_extent(value: int | torch.SymInt) -> Extent:
+    """Give the extent for an int of torch's."""
+    if isinstance(value, int):
+        return value
+    return _extent_of(value.node)
+
+
+def _extent_of(node: Any) -> Extent:
+    if isinstance(node, IntNode):
+        return node.extent
+    constant = node.maybe_as_int()
+    if constant is None:
+        msg = f"a symbolic integer of another kind: {node!r}"
+        raise TypeError(msg)
+    return int(constant)
+
+
+class _Node:
+    """What torch asks of every node, whatever its type."""
+
+    __slots__ = ("table",)
+
+    def __init__(self, table: SizeTable) -> None:
+        self.table = table
+
+    def is_int(self) -> bool:
+        return False
+
+    def is_float(self) -> bool:
+        return False
+
+    def is_bool(self) -> bool:
+        return False
+
+    def is_nested_int(self) -> bool:
+        return False
+
+    def nested_int(self) -> None:
+        return None
+
+    def nested_int_coeff(self) -> None:
+        return None
+
+    def has_hint(self) -> bool:
+        return True
+
+    def is_symbolic(self) -> bool:
+        return True
+
+    def is_constant(self) -> bool:
+        return False
+
+    @property
+    def constant(self) -> object:
+        return None
+
+    def maybe_as_int(self) -> int | None:
+        return None
+
+    def constant_int(self) -> int | None:
+        return self.maybe_as_int()
+
+    def clone(self) -> _Node:
+        return self
+
+    def wrap_int(self, value: int) -> IntNode:
+        return IntNode(value, self.table)
+
+    def wrap_float(self, value: float) -> FloatNode:
+        return FloatNode(value, (), self.table)
+
+    def wrap_bool(self, value: bool) -> BoolNode:  # noqa: FBT001  (torch calls it so)
+        return constant_bool(value, self.table)
+
+    def str(self) -> str:
+        return repr(self)
+
+    def _graph_repr(self) -> str:
+        return repr(self)
+
+
+class IntNode(_Node):
+    """The node of a `torch.SymInt`."""
+
+    __slots__ = ("extent",)
+
+    def __init__(self, extent: Extent, table: SizeTable) -> None:
+        super().__init__(table)
+        self.extent = extent
+
+    def __repr__(self) -> str:
+        return repr(self.extent)
+
+    def is_int(self) -> bool:
+        return True
+
+    @property
+    def hint(self) -> int:
+        return self.extent if isinstance(self.extent, int) else self.extent.hint
+
+    def require_hint(self, fallback: object = None) -> int:
+        return self.hint
+
+    @property
+    def expr(self) -> object:
+        return dim_of(self.extent)
+
+    def is_constant(self) -> bool:
+        return isinstance(self.extent, int)
+
+    def is_symbolic(self) -> bool:
+        return not isinstance(self.extent, int)
+
+    def maybe_as_int(self) -> int | None:
+        extent = self.extent
+        if isinstance(extent, int):
+            return extent
+        known = self.table.simplify(extent.dim)
+        return known if isinstance(known, int) else None
+
+    def int_(self) -> int:
+        return self.guard_int("", 0)
+
+    def guard_int(self, _file: str, _line: int) -> int:
+        return self.extent if isinstance(self.extent, int) else self.extent.specialise()
+
+    def bool_(self) -> bool:
+        return bool(self.extent != 0)
+
+    def guard_bool(self, _file: str, _line: int) -> bool:
+        return self.bool_()
+
+    def guard_float(self, file: str, line: int) -> float:
+        return float(self.guard_int(file, line))
+
+    def expect_size(self, _file: str, _line: int) -> bool:
+        return bool(self.extent >= 0)
+
+    def _made(self, extent: Extent) -> IntNode:
+        if isinstance(extent, int):
+            return IntNode(extent, self.table)
+        node: IntNode = to_torch(extent).node  # type: ignore[union-attr]
+        return node
+
+    def add(self, other: _Node) -> IntNode:
+        return self._made(self.extent + _extent_of(other))
+
+    def sub(self, other: _Node) -> IntNode:
+        return self._made(self.extent - _extent_of(other))
+
+    def mul(self, other: _Node) -> IntNode:
+        return self._made(self.extent * _extent_of(other))
+
+    def floordiv(self, other: _Node) -> IntNode:
+        return self._made(self.extent // _extent_of(other))
+
+    int_floordiv = floordiv
+
+    def mod(self, other: _Node) -> IntNode:
+        return self._made(self.extent % _extent_of(other))
+
+    def neg(self) -> IntNode:
+        return self._made(-self.extent)
+
+    def pos(self) -> IntNode:
+        return self
+
+    def abs(self) -> IntNode:
+        return self if self.extent >= 0 else self.neg()
+
+    def floor(self) -> IntNode:
+        return self
+
+    def ceil(self) -> IntNode:
+        return self
+
+    def trunc(self) -> IntNode:
+        return self
+
+    def pow_by_natural(self, other: _Node) -> IntNode:
+        exponent = _extent_of(other)
+        return self._made(self.extent ** (exponent if isinstance(exponent, int) else exponent.specialise()))
+
+    def pow(self, other: _Node) -> IntNode:
+        return self.pow_by_natural(other)
+
+    def sym_min(self, other: _Node) -> IntNode:
+        right = _extent_of(other)
+        if isinstance(self.extent, int):
+            return self._made(min(self.extent, right) if isinstance(right, int) else right.minimum(self.extent))
+        return self._made(self.extent.minimum(right))
+
+    def sym_max(self, other: _Node) -> IntNode:
+        right = _extent_of(other)
+        if isinstance(self.extent, int):
+            return self._made(max(self.extent, right) if isinstance(right, int) else right.maximum(self.extent))
+        return self._made(self.extent.maximum(right))
+
+    def sym_sum(self, parts: Sequence[_Node]) -> IntNode:
+        total: Extent = 0
+        for part in parts:
+            total = total + _extent_of(part)
+        return self._made(total)
+
+    def sym_float(self) -> FloatNode:
+        sizes = () if isinstance(self.extent, int) else (self.extent,)
+        return FloatNode(float(self.hint), sizes, self.table)
+
+    def int_truediv(self, other: _Node) -> FloatNode:
+        return self.sym_float().float_truediv(other)
+
+    truediv = int_truediv
+
+    def eq(self, other: _Node) -> BoolNode:
+        return self._compared(Comparison.EQ, other)
+
+    def ne(self, other: _Node) -> BoolNode:
+        return self._compared(Comparison.NE, other)
+
+    def lt(self, other: _Node) -> BoolNode:
+        return self._compared(Comparison.LT, other)
+
+    def le(self, other: _Node) -> BoolNode:
+        return self._compared(Comparison.LE, other)
+
+    def gt(self, other: _Node) -> BoolNode:
+        return IntNode(_extent_of(other), self.table)._compared(Comparison.LT, self)
+
+    def ge(self, other: _Node) -> BoolNode:
+        return IntNode(_extent_of(other), self.table)._compared(Comparison.LE, self)
+
+    def _compared(self, comparison: Comparison, other: _Node) -> BoolNode:
+        left, right = dim_of(self.extent), dim_of(_extent_of(other))
+        table = self.table
+        return BoolNode(
+            lambda: table.decide(left, comparison, right),
+            lambda: table.can_prove(left, comparison, right),
+            table,
+        )
+
+    def is_contiguous(self, sizes: Sequence[_Node], strides: Sequence[_Node]) -> BoolNode:
+        return self._layout(is_contiguous, sizes, strides)
+
+    def is_channels_last_contiguous_2d(self, sizes: Sequence[_Node], strides: Sequence[_Node]) -> BoolNode:
+        return self._layout(is_channels_last, sizes, strides)
+
+    is_channels_last_contiguous_3d = is_channels_last_contiguous_2d
+
+    def is_channels_last_strides_2d(self, sizes: Sequence[_Node], strides: Sequence[_Node]) -> BoolNode:
+        return self._layout(prefers_channels_last, sizes, strides)
+
+    is_channels_last_strides_3d = is_channels_last_strides_2d
+
+    def is_non_overlapping_and_dense(self, sizes: Sequence[_Node], strides: Sequence[_Node]) -> BoolNode:
+        return self._layout(is_dense, sizes, strides)
+
+    def _layout(
+        self,
+        question: Callable[[tuple[Extent, ...], tuple[Extent, ...]], bool],
+        sizes: Sequence[_Node],
+        strides: Sequence[_Node],
+    ) -> BoolNode:
+        shape = tuple(map(_extent_of, sizes))
+        steps = tuple(map(_extent_of, strides))
+        return constant_bool(question(shape, steps), self.table)
+
+
+class BoolNode(_Node):
+    """The node of a `torch.SymBool`: a truth that is decided when it is looked at."""
+
+    __slots__ = ("_decide", "_prove")
+
+    def __init__(self, decide: Callable[[], bool], prove: Callable[[], bool], table: SizeTable) -> None:
+        super().__init__(table)
+        self._decide = decide
+        self._prove = prove
+
+    def __repr__(self) -> str:
+        return "a comparison of symbolic sizes"
+
+    def is_bool(self) -> bool:
+        return True
+
+    def bool_(self) -> bool:
+        return self._decide()
+
+    def guard_bool(self, _file: str, _line: int) -> bool:
+        return self._decide()
+
+    def expect_true(self, _file: str, _line: int) -> bool:
+        return self._decide()
+
+    def guard_size_oblivious(self, _file: str, _line: int) -> bool:
+        return self._decide()
+
+    def guard_or_false(self, _file: str, _line: int) -> bool:
+        return self._decide()
+
+    def guard_or_true(self, _file: str, _line: int) -> bool:
+        return self._decide()
+
+    def statically_known_true(self, _file: str, _line: int) -> bool:
+        return self._prove()
+
+    def sym_and(self, other: BoolNode) -> BoolNode:
+        return BoolNode(
+            lambda: self._decide() and other._decide(), lambda: self._prove() and other._prove(), self.table
+        )
+
+    def sym_or(self, other: BoolNode) -> BoolNode:
+        return BoolNode(
+            lambda: self._decide() or other._decide(), lambda: self._prove() or other._prove(), self.table
+        )
+
+    and_ = sym_and
+    or_ = sym_or
+
+    def sym_not(self) -> BoolNode:
+        return BoolNode(lambda: not self._decide(), lambda: False, self.table)
+
+    def sym_ite(self, then: _Node, otherwise: _Node) -> _Node:
+        return then if self._decide() else otherwise
+
+
+def constant_bool(value: bool, table: SizeTable) -> BoolNode:  # noqa: FBT001  (a value, not a switch)
+    """Give the node of a truth that is known."""
+    return BoolNode(lambda: value, lambda: value, table)
+
+
+class FloatNode(_Node):
+    """The node of a `torch.SymFloat`: its value in the example, and the sizes that it depends on."""
+
+    __slots__ = ("sizes", "value")
+
+    def __init__(self, value: float, sizes: tuple[SymbolicSize, ...], table: SizeTable) -> None:
+        super().__init__(table)
+        self.value = value
+        self.sizes = sizes
+
+    def __repr__(self) -> str:
+        return repr(self.value)
+
+    def is_float(self) -> bool:
+        return True
+
+    @property
+    def hint(self) -> float:
+        return self.value
+
+    def is_constant(self) -> bool:
+        return not self.sizes
+
+    @property
+    def constant(self) -> object:
+        return None if self.sizes else self.value
+
+    def guard_float(self, _file: str, _line: int) -> float:
+        for size in self.sizes:
+            size.specialise()
+        return self.value
+
+    def guard_int(self, file: str, line: int) -> int:
+        return int(self.guard_float(file, line))
+
+    def _with(self, operation: Callable[[Any, Any], Any], other: _Node) -> FloatNode:
+        right = other.sym_float() if isinstance(other, IntNode) else other
+        if not isinstance(right, FloatNode):
+            msg = f"a float and {right!r} do not combine"
+            raise TypeError(msg)
+        return FloatNode(float(operation(self.value, right.value)), (*self.sizes, *right.sizes), self.table)
+
+    def sym_float(self) -> FloatNode:
+        return self
+
+    def add(self, other: _Node) -> FloatNode:
+        return self._with(operator.add, other)
+
+    def sub(self, other: _Node) -> FloatNode:
+        return self._with(operator.sub, other)
+
+    def mul(self, other: _Node) -> FloatNode:
+        return self._with(operator.mul, other)
+
+    def float_truediv(self, other: _Node) -> FloatNode:
+        return self._with(operator.truediv, other)
+
+    truediv = float_truediv
+
+    def float_pow(self, other: _Node) -> FloatNode:
+        return self._with(operator.pow, other)
+
+    pow = float_pow
+
+    def mod(self, other: _Node) -> FloatNode:
+        return self._with(operator.mod, other)
+
+    def sym_min(self, other: _Node) -> FloatNode:
+        return self._with(min, other)
+
+    def sym_max(self, other: _Node) -> FloatNode:
+        return self._with(max, other)
+
+    def neg(self) -> FloatNode:
+        return FloatNode(-self.value, self.sizes, self.table)
+
+    def sym_sqrt(self) -> FloatNode:
+        return FloatNode(math.sqrt(self.value), self.sizes, self.table)
+
+    def _rounded(self, operation: Callable[[float], int]) -> IntNode:
+        return IntNode(operation(self.guard_float("", 0)), self.table)
+
+    def floor(self) -> IntNode:
+        return self._rounded(math.floor)
+
+    def ceil(self) -> IntNode:
+        return self._rounded(math.ceil)
+
+    def trunc(self) -> IntNode:
+        return self._rounded(math.trunc)
+
+    def round(self, ndigits: int | None = None) -> _Node:
+        value = round(self.guard_float("", 0), ndigits)
+        return IntNode(value, self.table) if isinstance(value, int) else FloatNode(value, (), self.table)
+
+    def _compared(self, operation: Callable[[Any, Any], bool], other: _Node) -> BoolNode:
+        right = other.sym_float() if isinstance(other, IntNode) else other
+        left = self.guard_float("", 0)
+        return constant_bool(operation(left, right.guard_float("", 0)), self.table)  # type: ignore[attr-defined]
+
+    def eq(self, other: _Node) -> BoolNode:
+        return self._compared(operator.eq, other)
+
+    def ne(self, other: _Node) -> BoolNode:
+        return self._compared(operator.ne, other)
+
+    def lt(self, other: _Node) -> BoolNode:
+        return self._compared(operator.lt, other)
+
+    def le(self, other: _Node) -> BoolNode:
+        return self._compared(operator.le, other)
+
+    def gt(self, other: _Node) -> BoolNode:
+        return self._compared(operator.gt, other)
+
+    def ge(self, other: _Node) -> BoolNode:
+        return self._compared(operator.ge, other)

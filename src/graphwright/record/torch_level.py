@@ -1,0 +1,341 @@
+"""The torch-level graph: the public calls of the program, as people read them.
+
+In:  public torch calls after they ran (`note`), placeholders and constants.   Out: a `torch.fx.Graph` (`build`).
+
+Calls are kept as light data while recording, and turned into fx nodes on demand: an fx node costs about as much as
+recording the whole op. Operators appear as operators (`x * 2` is `operator.mul`), methods as methods.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import msgspec
+import torch
+
+from graphwright.ir.symint import Atom, Dim, FloorDiv, Max, Min, Mod, SymExpr, Symbol
+from graphwright.record.abstract import AbstractTensor
+from graphwright.record.sizes import dim_of
+from graphwright.record.symnodes import to_extent
+
+
+class CallRef(msgspec.Struct, frozen=True):
+    """The result of call number `call`, or the part of it that `path` leads to."""
+
+    call: int
+    path: tuple[int, ...] = ()
+
+
+class SizeRef(msgspec.Struct, frozen=True):
+    """A symbolic size among a call's arguments."""
+
+    dim: SymExpr
+
+
+class TorchCall:
+    """One node to be: a placeholder, a constant or a call."""
+
+    __slots__ = ("args", "kind", "kwargs", "name", "target")
+
+    def __init__(
+        self, kind: str, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], name: str | None
+    ) -> None:
+        self.kind = kind
+        """fx's own word: `placeholder`, `get_attr`, `call_function`, `call_method`."""
+        self.target = target
+        self.args = args
+        self.kwargs = kwargs
+        self.name = name
+        """The name wanted for the node; None for fx's choice."""
+
+
+class TorchTrace:
+    """The calls of one recording."""
+
+    def __init__(self) -> None:
+        self.calls: list[TorchCall] = []
+        self.constants: dict[str, torch.Tensor] = {}
+        """Real tensors that became constants, by the attribute name that their nodes get."""
+        self._outputs: list[CallRef] | None = None
+        self._symbols: dict[str, tuple[CallRef, int]] = {}
+        self._is_silent = False
+
+    def add_placeholder(self, tensor: AbstractTensor, name: str | None) -> None:
+        """Add the next graph input."""
+        wanted = name or f"arg{len(self.calls)}_1"
+        ref = self._add(TorchCall("placeholder", wanted, (), {}, wanted))
+        tensor.torch_ref = ref
+        for dim, extent in enumerate(tensor.state.spec.shape):
+            own = dim_of(extent)
+            if isinstance(own, SymExpr):
+                symbol = _only_symbol(own)
+                if symbol is not None:
+                    self._symbols.setdefault(symbol, (ref, dim))
+
+    def add_constant(self, made: AbstractTensor, tensor: torch.Tensor) -> None:
+        """Add a real tensor that is part of the graph."""
+        name = f"_tensor_constant{len(self.constants)}"
+        self.constants[name] = tensor
+        made.torch_ref = self._add(TorchCall("get_attr", name, (), {}, name))
+
+    def note(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
+        """Add a call, if its result holds tensors or it changes some."""
+        if self._is_silent:
+            return
+        if not _holds_tensor(result) and not _changes_tensors(func, kwargs):
+            return
+        kind, target, args = _describe(func, args, kwargs)
+        frozen_args = tuple(self._freeze(value) for value in args)
+        frozen_kwargs = {name: self._freeze(value) for name, value in kwargs.items()}
+        ref = self._add(TorchCall(kind, target, frozen_args, frozen_kwargs, None))
+        _mark(result, ref)
+
+    @contextmanager
+    def silenced(self) -> Iterator[None]:
+        """Note nothing while this is open."""
+        was_silent, self._is_silent = self._is_silent, True
+        try:
+            yield
+        finally:
+            self._is_silent = was_silent
+
+    def note_as_written(self, target: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
+        """Add a call of `target` as it stands, whatever torch functions it called."""
+        frozen_args = tuple(self._freeze(value) for value in args)
+        frozen_kwargs = {name: self._freeze(value) for name, value in kwargs.items()}
+        _mark(result, self._add(TorchCall("call_function", target, frozen_args, frozen_kwargs, None)))
+
+    def rename(self, tensor: AbstractTensor, name: str) -> None:
+        """Give the node that made a tensor the name of the user's variable; the first name stays."""
+        ref = getattr(tensor, "torch_ref", None)
+        if ref is not None and not ref.path and self.calls[ref.call].name is None:
+            self.calls[ref.call].name = name
+
+    def set_outputs(self, tensors: Sequence[AbstractTensor]) -> None:
+        """Say what the program returns."""
+        self._outputs = [self._freeze(tensor) for tensor in tensors]
+
+    def build(self) -> torch.fx.Graph:
+        """Give the graph of the calls so far, with an output node if the outputs are known."""
+        graph = torch.fx.Graph()
+        building = _Building(graph, self._symbols)
+        placeholders = [index for index, call in enumerate(self.calls) if call.kind == "placeholder"]
+        others = [index for index, call in enumerate(self.calls) if call.kind != "placeholder"]
+        for index in (*placeholders, *others):
+            building.add(index, self.calls[index])
+        if self._outputs is not None:
+            graph.output(tuple(building.value(ref) for ref in self._outputs))
+        return graph
+
+    def _add(self, call: TorchCall) -> CallRef:
+        self.calls.append(call)
+        return CallRef(len(self.calls) - 1)
+
+    def _freeze(self, value: Any) -> Any:
+        kind = type(value)
+        if kind is AbstractTensor:
+            ref = getattr(value, "torch_ref", None)
+            if ref is None:
+                msg = "a tensor that no recorded call gave"
+                raise AssertionError(msg)
+            return ref
+        if kind is torch.SymInt:
+            extent = to_extent(value)
+            return extent if isinstance(extent, int) else SizeRef(extent.dim)  # type: ignore[arg-type]
+        if kind is torch.SymFloat:
+            return value.node.value
+        if isinstance(value, tuple):
+            return tuple(self._freeze(item) for item in value)
+        if kind is list:
+            return [self._freeze(item) for item in value]
+        if kind is dict:
+            return {name: self._freeze(item) for name, item in value.items()}
+        if kind is slice:
+            return slice(self._freeze(value.start), self._freeze(value.stop), self._freeze(value.step))
+        return value
+
+
+class _Building:
+    """Turns calls into fx nodes."""
+
+    def __init__(self, graph: torch.fx.Graph, symbols: Mapping[str, tuple[CallRef, int]]) -> None:
+        self._graph = graph
+        self._symbols = symbols
+        self._nodes: dict[CallRef, torch.fx.Node] = {}
+        self._sizes: dict[str, torch.fx.Node] = {}
+
+    def add(self, index: int, call: TorchCall) -> None:
+        args = tuple(self.value(value) for value in call.args)
+        kwargs = {name: self.value(value) for name, value in call.kwargs.items()}
+        node = self._graph.create_node(call.kind, call.target, args, kwargs, call.name)
+        self._nodes[CallRef(index)] = node
+
+    def value(self, value: Any) -> Any:
+        if isinstance(value, CallRef):
+            return self._node(value)
+        if isinstance(value, SizeRef):
+            return self._dim(value.dim)
+        if isinstance(value, tuple):
+            return tuple(self.value(item) for item in value)
+        if isinstance(value, list):
+            return [self.value(item) for item in value]
+        if isinstance(value, dict):
+            return {name: self.value(item) for name, item in value.items()}
+        if isinstance(value, slice):
+            return slice(self.value(value.start), self.value(value.stop), self.value(value.step))
+        return value
+
+    def _node(self, ref: CallRef) -> torch.fx.Node:
+        node = self._nodes.get(ref)
+        if node is None:
+            whole = self._node(CallRef(ref.call, ref.path[:-1]))
+            with self._graph.inserting_after(whole):
+                node = self._graph.call_function(operator.getitem, (whole, ref.path[-1]))
+            self._nodes[ref] = node
+        return node
+
+    def _dim(self, dim: Dim) -> Any:
+        if isinstance(dim, int):
+            return dim
+        total: Any = None
+        for term in dim.terms:
+            value: Any = None
+            for factor in term.factors:
+                for _ in range(factor.exponent):
+                    value = self._call(operator.mul, value, self._atom(factor.base))
+            value = term.coeff if value is None else value
+            value = self._call(operator.mul, value, term.coeff) if term.factors and term.coeff != 1 else value
+            total = self._call(operator.add, total, value)
+        return total
+
+    def _call(self, target: Any, left: Any, right: Any) -> Any:
+        return right if left is None else self._graph.call_function(target, (left, right))
+
+    def _atom(self, atom: Atom) -> Any:
+        match atom:
+            case Symbol(name=name):
+                return self._symbol(name)
+            case FloorDiv(numerator=first, denominator=second):
+                return self._graph.call_function(operator.floordiv, (self._dim(first), self._dim(second)))
+            case Mod(value=first, modulus=second):
+                return self._graph.call_function(operator.mod, (self._dim(first), self._dim(second)))
+            case Min(operands=operands) | Max(operands=operands):
+                target = torch.sym_min if isinstance(atom, Min) else torch.sym_max
+                total: Any = None
+                for operand in operands:
+                    total = self._call(target, total, self._dim(operand))
+                return total
+
+    def _symbol(self, name: str) -> torch.fx.Node:
+        node = self._sizes.get(name)
+        if node is None:
+            ref, dim = self._symbols[name]
+            source = self._node(ref)
+            with self._graph.inserting_after(source):
+                node = self._graph.call_method("size", (source, dim))
+            self._sizes[name] = node
+        return node
+
+
+def _only_symbol(expr: SymExpr) -> str | None:
+    if len(expr.terms) == 1 and expr.terms[0].coeff == 1 and len(expr.terms[0].factors) == 1:
+        factor = expr.terms[0].factors[0]
+        if factor.exponent == 1 and isinstance(factor.base, Symbol):
+            return factor.base.name
+    return None
+
+
+def _holds_tensor(result: Any) -> bool:
+    if isinstance(result, torch.Tensor):
+        return True
+    return isinstance(result, (tuple, list)) and any(_holds_tensor(item) for item in result)
+
+
+def _mark(result: Any, ref: CallRef) -> None:
+    """Note on each new tensor which call gave it; one that a call gave back keeps its first."""
+    if isinstance(result, AbstractTensor):
+        if getattr(result, "torch_ref", None) is None:
+            result.torch_ref = ref
+    elif isinstance(result, (tuple, list)):
+        for index, item in enumerate(result):
+            _mark(item, CallRef(ref.call, (*ref.path, index)))
+
+
+def _changes_tensors(func: Any, kwargs: Mapping[str, Any]) -> bool:
+    name = getattr(func, "__name__", "")
+    if name in ("__setitem__", "_set_grad_enabled", "backward"):
+        return True
+    return kwargs.get("out") is not None or (name.endswith("_") and not name.endswith("__"))
+
+
+_OPERATORS: Final[dict[str, Any]] = {
+    **{f"__{name}__": getattr(operator, name) for name in "neg pos abs invert getitem setitem matmul pow".split()},
+    **{f"__{name}__": getattr(operator, name) for name in "add sub mul truediv floordiv mod eq ne lt le gt ge".split()},
+    **{f"__{name}__": getattr(operator, name) for name in "lshift rshift xor".split()},
+    **{f"__{name}__": getattr(operator, name) for name in "iadd isub imul itruediv ifloordiv imod ipow imatmul".split()},
+    **{f"__{name}__": getattr(operator, name) for name in "iand ior ixor ilshift irshift".split()},
+    "__and__": operator.and_,
+    "__or__": operator.or_,
+}
+_REVERSED: Final[dict[str, Any]] = {
+    **{f"__r{name}__": getattr(operator, name) for name in "add sub mul truediv floordiv mod pow matmul".split()},
+    **{f"__r{name}__": getattr(operator, name) for name in "lshift rshift xor".split()},
+    "__rdiv__": operator.truediv,
+    "__rand__": operator.and_,
+    "__ror__": operator.or_,
+}
+
+
+_OPERATOR_METHODS: Final[dict[str, Any]] = {
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "div": operator.truediv,
+    "true_divide": operator.truediv,
+    "matmul": operator.matmul,
+    "remainder": operator.mod,
+    "pow": operator.pow,
+    "add_": operator.iadd,
+    "sub_": operator.isub,
+    "mul_": operator.imul,
+    "div_": operator.itruediv,
+}
+"""torch names an operator's call like the method's (`x * 2` is `mul`); shown as the operator, which people write."""
+
+
+def _describe(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[str, Any, Sequence[Any]]:
+    """Give fx's kind and target for a function as torch hands it over, and the arguments in their order."""
+    name = getattr(func, "__name__", "")
+    if name in ("__get__", "__set__"):
+        attribute = _attribute_name(func)
+        if name == "__get__":
+            return "call_function", getattr, (args[0], attribute)
+        return "call_function", setattr, (args[0], attribute, args[1])
+    if name in _OPERATORS:
+        return "call_function", _OPERATORS[name], args
+    if name in _REVERSED:
+        return "call_function", _REVERSED[name], (args[1], args[0])
+    if _is_method(func):
+        if name in _OPERATOR_METHODS and len(args) == 2 and not kwargs:
+            return "call_function", _OPERATOR_METHODS[name], args
+        return "call_method", name, args
+    return "call_function", func, args
+
+
+def _attribute_name(func: Any) -> str:
+    """Give the name of the property whose getter or setter this is."""
+    owner = func.__self__
+    for cls in torch.Tensor.__mro__:
+        for name, value in vars(cls).items():
+            if value is owner:
+                return name
+    return str(getattr(owner, "__name__", "unknown"))
+
+
+def _is_method(func: Any) -> bool:
+    if type(func).__name__ in ("method_descriptor", "wrapper_descriptor"):
+        return True
+    return getattr(func, "__qualname__", "").startswith("Tensor.") and getattr(func, "__module__", "") == "torch._tensor"
