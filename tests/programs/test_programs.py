@@ -1,0 +1,26 @@
+"""Every program of the topics, compiled, does what eager does: values, aliasing, mutations, exceptions, random numbers."""
+
+import pytest
+from program_cases import Case, check_case
+from program_suite import all_cases
+
+import graphwright as gw
+
+CASES = all_cases()
+
+
+def _compiles_so_far() -> int:
+    return gw.counters["capture"]["frames"]
+
+
+@pytest.mark.parametrize("case", [case for _, case in CASES], ids=[name for name, _ in CASES])
+def test_compiled_program_does_what_eager_does(case: Case) -> None:
+    check_case(
+        case,
+        lambda function, is_one_graph: gw.compile(function, fullgraph=is_one_graph),
+        _compiles_so_far,
+    )
+
+
+def test_suite_has_several_hundred_programs() -> None:
+    assert len(CASES) >= 300
