@@ -172,7 +172,7 @@ class Config:
         return {
             name: str(self.read(name))
             for name, setting in self.settings().items()
-            if setting.role is Role.OUTPUT
+            if setting.is_output
         }
 
     def patch(self, **values: object) -> ConfigPatch:

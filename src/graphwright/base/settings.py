@@ -89,6 +89,11 @@ class Setting(Generic[T]):
         return f"GRAPHWRIGHT_{self.name.upper()}"
 
     @property
+    def is_output(self) -> bool:
+        """Whether it changes what a program compiles to."""
+        return self.role is Role.OUTPUT
+
+    @property
     def doc(self) -> str:
         """The sentences for the user."""
         return self.__doc__ or ""

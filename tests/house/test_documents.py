@@ -1,0 +1,51 @@
+"""The documents: generated pages are up to date, links lead somewhere, records and versions are listed."""
+
+import re
+
+import pytest
+
+import graphwright
+import write_docs
+
+ROOT = write_docs.ROOT
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").rglob("*.md")]
+)
+
+
+def test_generated_pages_are_what_make_docs_would_write():
+    assert write_docs.stale_pages() == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_to_files(page):
+    targets = re.findall(r"\]\(([^)#\s]+)", page.read_text("utf-8"))
+
+    missing = [name for name in targets if "://" not in name and not (page.parent / name).exists()]
+
+    assert missing == []
+
+
+def test_every_decision_is_in_the_list_of_decisions():
+    listing = (ROOT / "docs/adr/README.md").read_text("utf-8")
+
+    unlisted = [
+        path.name
+        for path in (ROOT / "docs/adr").glob("[0-9]*.md")
+        if f"({path.name})" not in listing
+    ]
+
+    assert unlisted == []
+
+
+def test_changelog_has_the_version_of_the_package():
+    changes = (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+    assert f"\n## {graphwright.__version__}" in changes
+
+
+def test_commands_of_the_readme_are_targets_of_the_makefile():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+
+    assert set(re.findall(r"\bmake ([a-z]+)", readme)) <= targets

@@ -1,0 +1,58 @@
+"""What is imported, in fresh processes: little by `import graphwright`, and never PyTorch's own compile stack."""
+
+import subprocess
+import sys
+
+import pytest
+
+IMPORT_ONLY = "import graphwright"
+
+COMPILE_A_MODEL = """
+import torch
+import graphwright as gw
+
+block = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.GELU(), torch.nn.LayerNorm(16), torch.nn.Linear(16, 8)).eval()
+x = torch.randn(4, 8)
+with torch.no_grad():
+    compiled = gw.compile(block, fullgraph=True)
+    torch.testing.assert_close(compiled(x), block(x))
+assert gw.counters["capture"]["graphs"] == 1, gw.counters.snapshot()
+"""
+
+FORBIDDEN = (
+    "torch._dynamo",
+    "torch._inductor",
+    "torch._functorch.aot_autograd",
+    "torch._functorch._aot_autograd",
+    "torch._lazy",
+    "torch._export",
+    "torch.fx.experimental.symbolic_shapes",
+    "torch.fx.experimental.proxy_tensor",
+    "sympy",
+)
+
+PRINT_IMPORTED = "\nimport sys\nsys.stdout.write('\\n' + ' '.join(sorted(sys.modules)))"
+
+
+def imported_by(source, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", source + PRINT_IMPORTED],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_importing_graphwright_imports_no_torch(tmp_path):
+    assert "torch" not in imported_by(IMPORT_ONLY, tmp_path)
+
+
+@pytest.mark.slow
+def test_compiling_a_model_leaves_the_compile_stack_of_torch_out(tmp_path):
+    imported = imported_by(COMPILE_A_MODEL, tmp_path)
+
+    assert imported.isdisjoint(FORBIDDEN)
+    assert "torch" in imported
