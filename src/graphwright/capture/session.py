@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import inspect
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,7 +43,7 @@ from graphwright.ir.program import (
     TargetSource,
     TensorGuard,
 )
-from graphwright.record import AbstractTensor, Recorder
+from graphwright.record import AbstractTensor, Recorder, TorchTrace
 from graphwright.runtime import may_overlap, read_global_state
 
 DimNames = Callable[[torch.Tensor, Source], Mapping[int, str]]
@@ -64,17 +65,22 @@ class CaptureOptions:
     """What earlier captures learnt of code objects; shared to save time."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Captured:
     """What a capture gives."""
 
     program: Program
     live_pins: tuple[object, ...]
     """The object of each pin, in the order of `program.pins`."""
-    torch_graph: torch.fx.GraphModule
-    """The torch-level graph."""
     inputs: tuple[torch.Tensor, ...]
     """The real tensors of this call, one for each input of the graph."""
+    trace: TorchTrace
+    """The torch-level calls."""
+
+    @functools.cached_property
+    def torch_graph(self) -> torch.fx.GraphModule:
+        """The torch-level graph; built when it is asked for, as that takes as long as recording it did."""
+        return torch.fx.GraphModule(dict(self.trace.constants), self.trace.build())
 
 
 class ProgramRaised(GraphwrightError):  # noqa: N818  (it is no error of ours)
@@ -112,6 +118,10 @@ class _Inputs:
 
     def add(self, tensor: torch.Tensor, source: Source) -> torch.Tensor:
         """Make an input of a tensor met at `source`, and give its stand-in."""
+        with self.recorder.paused():
+            return self._add(tensor, source)
+
+    def _add(self, tensor: torch.Tensor, source: Source) -> torch.Tensor:
         self._check(tensor)
         guards = self.machine.guards
         self.guard_positions.append(len(guards.guards))
@@ -309,8 +319,8 @@ def _finish(
     return Captured(
         program=program,
         live_pins=tuple(machine.guards.live_pins),
-        torch_graph=torch.fx.GraphModule({}, recorder.torch_graph),
         inputs=tuple(inputs.tensors),
+        trace=recorder.trace,
     )
 
 
