@@ -20,8 +20,21 @@ Read first: `recorder.py` (the life of a recording), `functional.py` (storages, 
 from __future__ import annotations
 
 from graphwright.record.abstract import AbstractTensor
+from graphwright.record.joint import JointGraph, Recorded, record_backward, record_function, record_joint
 from graphwright.record.recorder import Recorder
 from graphwright.record.specs import TensorSpec
 from graphwright.record.torch_level import CallRef, TorchCall, TorchTrace
 
-__all__ = ["AbstractTensor", "CallRef", "Recorder", "TensorSpec", "TorchCall", "TorchTrace"]
+__all__ = [
+    "AbstractTensor",
+    "CallRef",
+    "JointGraph",
+    "Recorded",
+    "Recorder",
+    "TensorSpec",
+    "TorchCall",
+    "TorchTrace",
+    "record_backward",
+    "record_function",
+    "record_joint",
+]

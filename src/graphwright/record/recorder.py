@@ -27,6 +27,7 @@ from graphwright.record.builder import GraphBuilder
 from graphwright.record.constants import MAX_CONSTANT_BYTES, constant_bytes, spec_of_real
 from graphwright.record.dispatch import Dispatcher
 from graphwright.record.functional import read
+from graphwright.record.layout import strides_like
 from graphwright.record.modes import RecordDispatchMode, RecordFunctionMode
 from graphwright.record.sizes import Extent, SizeTable
 from graphwright.record.specs import TensorSpec
@@ -140,6 +141,12 @@ class Recorder:
         if self._trace is not None:
             self._trace.add_placeholder(made, name)
         return made
+
+    def add_tangent(self, output: AbstractTensor) -> AbstractTensor:
+        """Make the next graph input the gradient that will come in for `output`; dense, whatever the output is."""
+        spec = output.state.spec
+        strides = strides_like(spec.shape, spec.strides)
+        return self.add_input_spec(TensorSpec(spec.shape, strides, spec.dtype, spec.device))
 
     def new_symbol(self, name: str, hint: int, *, minimum: int = 2, maximum: int | None = None) -> torch.SymInt:
         """Make (or find) the size symbol `name`, of value `hint` in the example, guarded to lie in its range."""

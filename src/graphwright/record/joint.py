@@ -1,0 +1,171 @@
+"""Record whole functions without capture: forward alone, or forward and backward as one graph.
+
+In:  a function of tensors and example inputs.   Out: a `Recorded` or `JointGraph`.
+The function's Python runs once, natively; what it decides by Python values is decided for good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import torch
+
+from graphwright.base.errors import Unsupported
+from graphwright.ir.aten import AtenGraph
+from graphwright.ir.program import ShapeGuard
+from graphwright.record.abstract import AbstractTensor
+from graphwright.record.recorder import Recorder
+
+DynamicDims = Mapping[int, Mapping[int, str]]
+"""Input number → dimension → symbol name."""
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """A recorded function."""
+
+    graph: AtenGraph
+    """Its inputs are the example inputs, then `extra_inputs`."""
+    extra_inputs: tuple[torch.Tensor, ...]
+    """Real tensors that the function found by itself (parameters, globals), in the order of the graph's inputs."""
+    output_spec: Any
+    """How the outputs were nested (`torch.utils._pytree.TreeSpec`)."""
+    shape_guards: tuple[ShapeGuard, ...] = ()
+    symbol_hints: dict[str, int] = {}
+
+
+class JointGraph(msgspec.Struct, frozen=True):
+    """Forward and backward in one graph.
+
+    The graph's inputs are the example inputs, the extra inputs, then a tangent for each differentiable output; its
+    outputs are the function's, then a gradient for each input that requires one.
+    """
+
+    graph: AtenGraph
+    extra_inputs: tuple[torch.Tensor, ...]
+    num_forward_outputs: int
+    tangent_outputs: tuple[int, ...]
+    """For each tangent, the number of the output that it belongs to."""
+    gradient_inputs: tuple[int | None, ...]
+    """For each gradient output, the number of the input that it belongs to."""
+    output_spec: Any
+    shape_guards: tuple[ShapeGuard, ...] = ()
+    symbol_hints: dict[str, int] = {}
+
+
+def record_function(
+    function: Callable[..., Any],
+    example_inputs: Sequence[torch.Tensor],
+    *,
+    dynamic_dims: DynamicDims | None = None,
+    has_torch_graph: bool = False,
+) -> Recorded:
+    """Record `function(*example_inputs)`.
+
+    Args:
+        function: takes and gives tensors (nested in tuples, lists and dicts if it likes).
+        example_inputs: real tensors; their data is not read.
+        dynamic_dims: which dimensions of which inputs are symbolic.
+        has_torch_graph: whether to keep a torch-level graph too.
+
+    Raises:
+        Unsupported: the function reads values, or gives something else than tensors.
+    """
+    extra: list[torch.Tensor] = []
+    recorder = _recorder(extra, has_torch_graph=has_torch_graph)
+    with recorder:
+        stand_ins = _add_inputs(recorder, example_inputs, dynamic_dims or {})
+        outputs, spec = _run(function, stand_ins)
+        graph = recorder.finish(outputs)
+    return Recorded(graph, tuple(extra), spec, recorder.shape_guards, dict(recorder.symbol_hints))
+
+
+def record_joint(
+    function: Callable[..., Any],
+    example_inputs: Sequence[torch.Tensor],
+    *,
+    dynamic_dims: DynamicDims | None = None,
+) -> JointGraph:
+    """Record `function(*example_inputs)` and the gradients of its outputs with respect to its inputs.
+
+    Parameters that the function finds by itself become extra inputs and get gradients too.
+
+    Raises:
+        Unsupported: the function reads values, gives something else than tensors, or nothing needs a gradient.
+    """
+    extra: list[torch.Tensor] = []
+    recorder = _recorder(extra, has_torch_graph=False)
+    with recorder:
+        stand_ins = _add_inputs(recorder, example_inputs, dynamic_dims or {})
+        outputs, spec = _run(function, stand_ins)
+        outputs = [recorder.abstract_of(output) for output in outputs]
+        wanted = [index for index, tensor in enumerate(recorder.inputs) if tensor.requires_grad]
+        tangent_outputs = [index for index, output in enumerate(outputs) if output.requires_grad]
+        if not wanted or not tangent_outputs:
+            raise Unsupported(
+                "a backward pass of a function without gradients",
+                why="no input requires a gradient, or no output depends on one",
+                remedy="record the forward pass alone",
+            )
+        gradients = record_backward(recorder, [outputs[index] for index in tangent_outputs], wanted)
+        reached = [index for index, gradient in zip(wanted, gradients, strict=True) if gradient is not None]
+        graph = recorder.finish([*outputs, *(gradient for gradient in gradients if gradient is not None)])
+    return JointGraph(
+        graph=graph,
+        extra_inputs=tuple(extra),
+        num_forward_outputs=len(outputs),
+        tangent_outputs=tuple(tangent_outputs),
+        gradient_inputs=tuple(reached),
+        output_spec=spec,
+        shape_guards=recorder.shape_guards,
+        symbol_hints=dict(recorder.symbol_hints),
+    )
+
+
+def record_backward(
+    recorder: Recorder, outputs: Sequence[AbstractTensor], wanted: Sequence[int]
+) -> list[AbstractTensor | None]:
+    """Record the gradients of `outputs` with respect to the inputs numbered `wanted`, in an active recorder.
+
+    One new input per output is added, the tangent: contiguous or as dense as the output, in the outputs' order.
+    A gradient is None where nothing depends on the input.
+    """
+    tangents = [recorder.add_tangent(output) for output in outputs]
+    sources = [recorder.inputs[index] for index in wanted]
+    gradients = torch.autograd.grad(list(outputs), sources, tangents, allow_unused=True)
+    return list(gradients)
+
+
+def _recorder(extra: list[torch.Tensor], *, has_torch_graph: bool) -> Recorder:
+    recorder = Recorder(has_torch_graph=has_torch_graph)
+
+    def add_extra(tensor: torch.Tensor) -> AbstractTensor | None:
+        if not isinstance(tensor, torch.nn.Parameter) and not tensor.requires_grad and tensor.numel() <= 1:
+            return None
+        extra.append(tensor)
+        return recorder.add_input(tensor)
+
+    recorder.on_real_tensor = add_extra
+    return recorder
+
+
+def _add_inputs(
+    recorder: Recorder, example_inputs: Sequence[torch.Tensor], dynamic_dims: DynamicDims
+) -> list[AbstractTensor]:
+    return [
+        recorder.add_input(tensor, name=f"arg{index}_1", dynamic_dims=dynamic_dims.get(index))
+        for index, tensor in enumerate(example_inputs)
+    ]
+
+
+def _run(function: Callable[..., Any], stand_ins: Sequence[AbstractTensor]) -> tuple[list[Any], Any]:
+    outputs, spec = torch.utils._pytree.tree_flatten(function(*stand_ins))
+    for output in outputs:
+        if not isinstance(output, torch.Tensor):
+            raise Unsupported(
+                f"an output of type {type(output).__name__}",
+                why="a recorded function gives tensors",
+                remedy="return tensors only",
+            )
+    return outputs, spec
