@@ -65,7 +65,7 @@ def send(machine: Machine, frame: Frame, arg: int) -> int | None:
         else:
             result = machine.call(machine.load_attr(receiver, "send"), [value], {})
     except StopIteration as stop:
-        frame.stack[-1] = stop.value
+        frame.stack[-2:] = [stop.value]
         return arg
     frame.stack[-1] = result
     return None
