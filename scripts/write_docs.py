@@ -42,9 +42,9 @@ def render_config() -> str:
     lines = [
         "# Settings",
         "",
-        "Each is an attribute of `gw.config`, can be changed for a while by `gw.config.patch(name=value)` (a context manager "
-        "and a decorator), and for one program by `gw.compile(…, options={name: value})`; the environment variable sets its default. "
-        "Written by `make docs`.",
+        "Each is an attribute of `gw.config`, can be changed for a while by `gw.config.patch(name=value)`, a context manager",
+        "and decorator, and for one program by `gw.compile(…, options={name: value})`; the environment variable sets its",
+        "default. Written by `make docs`.",
         "",
         "| setting | default | values | environment | changes the compiled code | what it does |",
         "| --- | --- | --- | --- | --- | --- |",

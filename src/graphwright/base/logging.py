@@ -60,18 +60,26 @@ def set_logs(**is_on: bool) -> None:
 
 
 def apply_logs(names: str) -> None:
-    """Switch on the logs in `names`, a text with commas, and all others off.
+    """Switch on the logs in `names`, a text with commas, and off those that an earlier text switched on.
+
+    A level that the program has given to a logger itself is left alone.
 
     Raises:
         ConfigError: a log of that name does not exist.
     """
-    chosen = {_log_name(name.strip()) for name in names.split(",") if name.strip()}
-    for name in LogName:
-        log(name).setLevel(logging.INFO if name in chosen else logging.NOTSET)
     parent = logging.getLogger("graphwright")
-    has_fallback = any(isinstance(handler, _FallbackHandler) for handler in parent.handlers)
-    if chosen and not has_fallback:
-        parent.addHandler(_FallbackHandler())
+    handler = next((item for item in parent.handlers if isinstance(item, _FallbackHandler)), None)
+    if names == (handler.names if handler else ""):
+        return
+    chosen = {_log_name(name.strip()) for name in names.split(",") if name.strip()}
+    if handler is None:
+        handler = _FallbackHandler()
+        parent.addHandler(handler)
+    for name in handler.chosen - chosen:
+        log(name).setLevel(logging.NOTSET)
+    for name in chosen:
+        log(name).setLevel(logging.INFO)
+    handler.names, handler.chosen = names, frozenset(chosen)
 
 
 def _log_name(name: str) -> LogName:
@@ -83,10 +91,12 @@ def _log_name(name: str) -> LogName:
 
 @final
 class _FallbackHandler(logging.Handler):
-    """Prints on standard error, unless the program has set up logging of its own."""
+    """Prints on standard error, unless the program has set up logging of its own; remembers what was switched on."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.names = ""
+        self.chosen: frozenset[LogName] = frozenset()
         self.setFormatter(logging.Formatter("[%(name)s] %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -15,8 +15,9 @@ from typing import Final, final
 
 import msgspec
 
-from graphwright.base.logging import LogName, log
-from graphwright.observe.trace import emit_trace, is_tracing
+from graphwright.base.config import config
+from graphwright.base.logging import LogName, apply_logs, log
+from graphwright.observe.trace import apply_trace, emit_trace, is_tracing
 
 
 @final
@@ -54,6 +55,9 @@ class Observer:
         self._spans: list[Span] = []
         self._artifacts: list[Artifact] = []
         self._depth = 0
+        # A compile is when the settings of logs and trace are looked at; between compiles there is little to tell.
+        apply_logs(config.logs)
+        apply_trace(config.trace)
 
     @property
     def spans(self) -> tuple[Span, ...]:

@@ -62,3 +62,15 @@ def test_log_is_left_to_the_program_when_it_has_logging(caplog, capsys):
 
     assert caplog.messages == ["one guard"]
     assert capsys.readouterr().err == ""
+
+
+def test_level_that_the_program_set_is_left_alone():
+    logger = log(LogName.CACHE)
+    logger.setLevel(logging.INFO)
+    try:
+        set_logs(guards=True)
+        set_logs(aten=True)
+
+        assert logger.isEnabledFor(logging.INFO)
+    finally:
+        logger.setLevel(logging.NOTSET)

@@ -70,3 +70,14 @@ def test_artifact_with_a_log_is_printed_there(caplog):
 
     assert caplog.messages == ["3/1 output_code\ndef call(): ..."]
     assert observer.artifacts == ()
+
+
+def test_settings_of_logs_and_trace_are_in_force_from_the_next_observer_on(tmp_path, caplog):
+    with config.patch(logs="schedule", trace=str(tmp_path)):
+        observer = Observer("0/0")
+        observer.artifact("schedule", lambda: "for i: ...")
+    Observer("0/1").artifact("schedule", lambda: pytest.fail("made for nobody"))
+
+    assert caplog.messages == ["0/0 schedule\nfor i: ..."]
+    (file,) = tmp_path.iterdir()
+    assert '"for i: ..."' in file.read_text()

@@ -59,8 +59,8 @@ def test_records_stay_out_of_the_programs_ordinary_logs(listener, caplog):
 
 
 def test_folder_gets_one_file_of_json_lines(tmp_path):
-    apply_trace(str(tmp_path / "traces"))
     observer = Observer("0/0")
+    apply_trace(str(tmp_path / "traces"))
     with observer.span("capture"):
         observer.artifact("graph", lambda: "text\nof two lines")
     observer.event("fallback", reason="a print")

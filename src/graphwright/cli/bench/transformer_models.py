@@ -51,7 +51,7 @@ def random_token_ids(batch_size: int, length: int, num_tokens: int) -> Tensor:
     return torch.randint(0, num_tokens, (batch_size, length))
 
 
-def _load_transformers() -> Any:  # noqa: ANN401
+def _load_transformers() -> Any:
     """Import transformers, of the extra `demo`."""
     import transformers  # noqa: PLC0415
 
