@@ -63,7 +63,7 @@ def find(machine: Machine, kind: type, name: str) -> Any:
     if key in machine.class_attrs:
         return machine.class_attrs[key]
     raw = peek(kind, name)
-    if not (is_fixed_class(kind) or _is_trusted(kind)):
+    if not (is_fixed_class(kind) or _is_trusted(kind) or kind in machine.own_classes):
         pin = PinSource(machine.guards.pin(kind))
         if raw is ABSENT:
             machine.guards.add(TypeAttrAbsentGuard(pin, name, machine.loc()))
@@ -151,12 +151,20 @@ def _load_instance_attr(machine: Machine, holder: Any, name: str) -> Any:
         value = load_from_dict(machine, holder, name)
         if value is not ABSENT:
             return value
-        if machine.world.source_of(holder) is not None and instance_dict(holder) is not None:
-            machine.world.guard_attr_absent(holder, name)
+        _guard_own_absence(machine, holder, name)
         return _bind_class_attr(machine, find(machine, kind, name), holder, kind, name)
     value = load_from_dict(machine, holder, name)
     find(machine, kind, name)
+    if value is ABSENT:
+        _guard_own_absence(machine, holder, name)
     return value
+
+
+def _guard_own_absence(machine: Machine, holder: Any, name: str) -> None:
+    world, table = machine.world, instance_dict(holder)
+    is_untouched = world.source_of(table) is None and world.changed_attr(holder, name) is ABSENT
+    if world.source_of(holder) is not None and table is not None and is_untouched:
+        world.guard_attr_absent(holder, name)
 
 
 def load_from_dict(machine: Machine, holder: Any, name: str) -> Any:
@@ -222,7 +230,12 @@ def _load_own_dict(machine: Machine, holder: Any) -> Any:
     if source is None:
         return table
     entered = machine.world.read(holder, "__dict__", table, lambda: InstanceDictSource(source))
-    for name, value in machine.world.attrs.get(id(holder), {}).items():
+
+    def is_in_dict(name: str) -> bool:
+        raw = peek(type(holder), name)
+        return raw is ABSENT or not _is_data_descriptor(raw)
+
+    for name, value in machine.world.take_attrs(holder, is_in_dict).items():
         machine.world.set_key(entered, name, value)
     return entered
 
@@ -438,7 +451,7 @@ def store_raw_attr(machine: Machine, holder: Any, name: str, value: Any) -> None
             return
     _check_writable(machine, holder, name)
     if machine.world.source_of(holder) is None:
-        object.__setattr__(holder, name, value)
+        (type if isinstance(holder, type) else object).__setattr__(holder, name, value)
         return
     table = instance_dict(holder)
     if table is not None and machine.world.source_of(table) is not None:
@@ -448,6 +461,8 @@ def store_raw_attr(machine: Machine, holder: Any, name: str, value: Any) -> None
 
 
 def _check_writable(machine: Machine, holder: Any, name: str) -> None:
+    if isinstance(holder, type) and holder in machine.own_classes:
+        return
     if isinstance(holder, type | types.ModuleType):
         raise machine.unsupported(
             f"a store to attribute {name!r} of {holder!r}",
@@ -475,6 +490,11 @@ def delete_attr(machine: Machine, holder: Any, name: str) -> None:
     if machine.world.source_of(holder) is None:
         object.__delattr__(holder, name)
         return
-    if load_from_dict(machine, holder, name) is ABSENT and not inspect.ismemberdescriptor(raw):
+    is_slot = inspect.ismemberdescriptor(raw)
+    if not is_slot and load_from_dict(machine, holder, name) is ABSENT:
         raise _attribute_error(holder, name)
-    machine.world.set_attr(holder, name, DELETED)
+    table = instance_dict(holder)
+    if not is_slot and table is not None and machine.world.source_of(table) is not None:
+        machine.world.set_key(table, name, DELETED)
+    else:
+        machine.world.set_attr(holder, name, DELETED)

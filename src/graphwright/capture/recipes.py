@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 import functools
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import torch
@@ -18,7 +18,7 @@ from graphwright.capture.attributes import instance_dict
 from graphwright.capture.constants import is_constant
 from graphwright.capture.machine import Machine
 from graphwright.capture.opcodes.names import globals_source_of
-from graphwright.capture.world import ABSENT
+from graphwright.capture.world import ABSENT, raw_items
 from graphwright.ir.program import (
     AttrEntry,
     BuildDict,
@@ -78,7 +78,7 @@ class Recipes:
 
     def _parts(self, value: Any) -> Iterator[Any]:
         if isinstance(value, dict):
-            for key, item in dict.items(value):
+            for key, item in _dict_items(value):
                 yield key
                 yield item
         elif isinstance(value, list | tuple | set | frozenset | collections.deque):
@@ -168,7 +168,7 @@ class Recipes:
         return BuildDict(self._entries(value))
 
     def _entries(self, value: dict[Any, Any]) -> tuple[DictEntry, ...]:
-        return tuple(DictEntry(self.make(key), self.make(item)) for key, item in dict.items(value))
+        return tuple(DictEntry(self.make(key), self.make(item)) for key, item in _dict_items(value))
 
     def _build_function(self, value: types.FunctionType) -> Recipe:
         machine = self._machine
@@ -219,6 +219,13 @@ class Recipes:
                 remedy="return tensors, numbers, builtin containers or your own objects",
             )
         return BuildObject(machine.guards.pin(kind), self._attrs(value), items, entries)
+
+
+def _dict_items(value: dict[Any, Any]) -> Iterable[tuple[Any, Any]]:
+    """Give the entries in order, which an `OrderedDict` keeps apart from the dict that it is; no code of the user's runs."""
+    if isinstance(value, collections.OrderedDict):
+        return collections.OrderedDict.items(value)
+    return dict.items(value)
 
 
 def _is_empty_tuple(value: Any) -> bool:

@@ -314,7 +314,7 @@ class World:
         return frozenset(container) if isinstance(container, frozenset) else set(container)
 
     def _read_dict(self, container: dict[Any, Any], source: Source) -> Any:
-        keys = list(dict.keys(container))
+        keys = raw_keys(container)
         copy: dict[Any, Any] = {}
         if isinstance(container, collections.OrderedDict):
             copy = collections.OrderedDict()
@@ -325,20 +325,21 @@ class World:
             constants = tuple(map(self.guards.constant, keys))
             self.guards.add(DictKeysGuard(source, constants, self._loc()))
             for key in keys:
-                dict.__setitem__(copy, key, self.read_key(container, key))
+                copy[key] = self._read_base_key(container, key)
         else:
             self.guard_length(container)
             for i, key in enumerate(keys):
                 own_key = self.read(container, ("key", i), key, lambda i=i: DictKeySource(source, i))  # type: ignore[misc]
                 value = dict.__getitem__(container, key)
-                dict.__setitem__(
-                    copy,
-                    own_key,
-                    self.read(container, ("item", key), value, lambda i=i: DictValueSource(source, i)),  # type: ignore[misc]
+                copy[own_key] = self.read(
+                    container,
+                    ("item", key),
+                    value,
+                    lambda i=i: DictValueSource(source, i),  # type: ignore[misc]
                 )
         for key, value in self.items.get(id(container), {}).items():
             if value is DELETED:
-                dict.pop(copy, key, None)
+                copy.pop(key, None)
             else:
                 copy[key] = value
         return copy
@@ -361,6 +362,10 @@ class World:
         if changed is not None and key in changed:
             value = changed[key]
             return ABSENT if value is DELETED else value
+        return self._read_base_key(container, key)
+
+    def _read_base_key(self, container: dict[Any, Any], key: object) -> Any:
+        """Give the value under a constant key as it was before the call, or `ABSENT`."""
         known = self._reads.get((id(container), ("item", key)), ABSENT)
         if known is not ABSENT:
             return known
@@ -400,9 +405,12 @@ class World:
         """Store under a constant key of a dict that existed before (or `DELETED`)."""
         copy = self._contents.get(id(container))
         if copy is None:
-            self.items.setdefault(id(container), {})[key] = value
-            self._note_change(container)
-            return
+            items = self.items.setdefault(id(container), {})
+            if items.get(key) is not DELETED or value is DELETED:
+                items[key] = value
+                self._note_change(container)
+                return
+            copy = self.contents(container)  # a key that comes back stands last: the order changes
         if value is DELETED:
             dict.__delitem__(copy, key)
         else:
@@ -412,8 +420,19 @@ class World:
 
     def set_attr(self, holder: object, name: str, value: object) -> None:
         """Store an attribute of an instance that existed before (or `DELETED`)."""
-        self.attrs.setdefault(id(holder), {})[name] = value
+        table = self.attrs.setdefault(id(holder), {})
         self._note_change(holder)
+        if value is DELETED and name not in getattr(holder, "__dict__", ()) and name in table:
+            is_slot = any(name in base.__dict__ for base in type(holder).__mro__)
+            if not is_slot:
+                del table[name]
+                return
+        table[name] = value
+
+    def take_attrs(self, holder: object, is_taken: Callable[[str], bool]) -> dict[str, object]:
+        """Forget the attributes that the program stored (or `DELETED`) and `is_taken` names, and give them."""
+        table = self.attrs.get(id(holder), {})
+        return {name: table.pop(name) for name in list(table) if is_taken(name)}
 
     def changed_attr(self, holder: object, name: str) -> Any:
         """Give what the program stored (or `DELETED`), or `ABSENT` when it left the attribute alone."""
@@ -473,6 +492,18 @@ def _raw_len(container: Any) -> int:
         if isinstance(container, base):
             return base.__len__(container)
     raise TypeError(f"{type(container).__name__} is no builtin container")
+
+
+def raw_keys(container: dict[Any, Any]) -> list[Any]:
+    """Give the keys of a dict (or subclass) in its order, with no user code run."""
+    if isinstance(container, collections.OrderedDict):
+        return list(collections.OrderedDict.keys(container))
+    return list(dict.keys(container))
+
+
+def raw_items(container: dict[Any, Any]) -> list[tuple[Any, Any]]:
+    """Give the entries of a dict (or subclass) in its order, with no user code run."""
+    return [(key, dict.__getitem__(container, key)) for key in raw_keys(container)]
 
 
 def _raw_item(container: Any, index: int) -> Any:

@@ -113,8 +113,11 @@ def has_keys(value: object, keys: Sequence[object]) -> bool:
 
 
 def has_key(value: object, key: Any) -> bool | None:  # noqa: ANN401  (any hashable constant)
-    """Tell whether dict `value` has `key`; None when it is no dict."""
-    return dict.__contains__(value, key) if isinstance(value, dict) else None
+    """Tell whether dict or set `value` has `key`; None when it is neither."""
+    for kind in (dict, set, frozenset):
+        if isinstance(value, kind):
+            return kind.__contains__(value, key)
+    return None
 
 
 def lacks_attr(value: object, name: str) -> bool:
