@@ -17,6 +17,8 @@ from graphwright.capture.session import (
     CaptureOptions,
     ProgramRaised,
     capture_call,
+    is_capturing,
+    make_code_table,
 )
 
-__all__ = ["CaptureOptions", "Captured", "CodeTable", "ProgramRaised", "capture_call"]
+__all__ = ["CaptureOptions", "Captured", "CodeTable", "ProgramRaised", "capture_call", "is_capturing", "make_code_table"]

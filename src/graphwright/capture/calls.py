@@ -24,7 +24,12 @@ from graphwright.capture.attributes import (
 from graphwright.capture.binding import bind
 from graphwright.capture.frames import Frame
 from graphwright.capture.machine import Machine
-from graphwright.capture.natives import call_native, may_run_natively, needs_interpretation
+from graphwright.capture.natives import (
+    call_native,
+    may_run_natively,
+    needs_interpretation,
+    original_function,
+)
 from graphwright.capture.operators import CONTAINERS, is_read_container, native_iterable
 from graphwright.capture.policy import is_native_function, is_torch_class
 from graphwright.capture.world import ABSENT
@@ -80,6 +85,9 @@ def _call_function(
 ) -> Any:
     known = machine.natively.get(id(function))
     if known is None:
+        original = original_function(function)
+        if original is not function:
+            return call(machine, original, args, kwargs)
         known = machine.natively[id(function)] = (function, is_native_function(function))
     if known[1] and not needs_interpretation(machine, args, kwargs):
         if not may_run_natively(machine, function) or function.__name__ in ("compile",):

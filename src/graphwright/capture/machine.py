@@ -86,6 +86,8 @@ class Machine:
         """Globals that the program stored: the dict, its source, the names."""
         self.globals_sources: dict[int, tuple[dict[str, Any], Any]] = {}
         """Sources of globals that are not those of an imported module."""
+        self.own_classes: set[type] = set()
+        """Classes that the program made."""
         self.ready_modules: dict[int, Any] = {}
         """The `forward` of each module whose call was looked at."""
 

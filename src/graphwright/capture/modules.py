@@ -1,7 +1,7 @@
 """`torch.nn.Module`: its attributes and its call, without walking through PyTorch's code for them.
 
 In: modules as the interpreter holds them.   Out: parameters, buffers and submodules with direct sources; the call of `forward`.
-Keeps: what `Module.__getattr__`, `__setattr__` and `_call_impl` do, hooks apart: a module with hooks is not captured.
+Keeps: what `Module.__getattr__`, `__setattr__` and `_call_impl` do; for a module with forward hooks, `_call_impl` itself is interpreted.
 """
 
 from __future__ import annotations
@@ -133,13 +133,18 @@ def call_module(machine: Machine, args: Sequence[Any], kwargs: Mapping[str, Any]
     forward = machine.ready_modules.get(id(module))
     if forward is None:
         forward = _look_at(machine, module)
+    if forward is None:
+        return machine.inline(find(machine, type(module), "_call_impl"), args, kwargs)
     if type(forward) is types.FunctionType:
         return machine.call(forward, args, kwargs)
     return machine.call(machine.load_attr(module, "forward"), args[1:], kwargs)
 
 
 def _look_at(machine: Machine, module: Any) -> Any:
-    """Guard that a module has no hooks and is not compiled in place; give its class's `forward`, or `ABSENT` if it has its own."""
+    """Guard what a module's call depends on beside its `forward`.
+
+    Gives its class's `forward`, `ABSENT` if it has one of its own, or None if it has hooks.
+    """
     compiled = machine.load_attr(module, "_compiled_call_impl")
     if compiled is not None:
         raise machine.unsupported(
@@ -147,14 +152,20 @@ def _look_at(machine: Machine, module: Any) -> Any:
             why="its call leads to another compiler",
             remedy="compile only the outermost module",
         )
+    has_hooks = False
     for name in _HOOKS:
-        hooks = machine.load_attr(module, name)
-        if machine.length(hooks):
+        hooks = _table(machine, module, name)
+        if hooks is None or not machine.length(hooks):
+            continue
+        if "backward" in name:
             raise machine.unsupported(
-                f"a call of {type(module).__name__}, a module with hooks ({name})",
-                why="hooks are not captured",
-                remedy="remove the hooks, or put their work into forward()",
+                f"a call of {type(module).__name__}, a module with backward hooks",
+                why="backward hooks are not captured",
+                remedy="remove the hooks, or use hooks of tensors outside the compiled function",
             )
+        has_hooks = True
+    if has_hooks:
+        return None
     own = instance_dict(module) or {}
     raw = peek(type(module), "forward")
     if type(raw) is not types.FunctionType or "forward" in own:

@@ -19,7 +19,7 @@ from graphwright.capture.attributes import is_fixed_class
 from graphwright.capture.constants import ATOMIC_TYPES
 from graphwright.capture.machine import Machine
 from graphwright.capture.policy import is_native_function, is_torch_class, is_torch_module_name
-from graphwright.capture.world import ABSENT
+from graphwright.capture.world import ABSENT, raw_items
 
 PURE_MODULES: Final = frozenset(
     {
@@ -38,6 +38,7 @@ PURE_MODULES: Final = frozenset(
         "unicodedata",
         "_abc",
         "_typing",
+        "_thread",
     }
 )
 """C modules whose functions depend on their arguments alone."""
@@ -200,6 +201,8 @@ def call_native(
     if not may_run_natively(machine, function):
         raise _unknown_function(machine, function)
     plain = machine.plain_types
+    if type(function) is types.FunctionType and function.__module__ in _INTROSPECTION:
+        return function(*args, **kwargs)
     for value in args:
         if type(value) not in plain:
             args = [materialise(machine, value) for value in args]
@@ -210,7 +213,7 @@ def call_native(
             break
     result = function(*args, **kwargs)
     if type(result) is types.FunctionType:
-        return getattr(result, _CALLBACK_MARK, result)
+        return original_function(result)
     return result
 
 
@@ -224,6 +227,9 @@ def _unknown_function(machine: Machine, function: Any) -> Exception:
     )
 
 
+_INTROSPECTION: Final = frozenset({"typing", "inspect", "types", "abc", "enum"})
+"""Python modules whose functions look at functions and classes without calling them."""
+
 _CALLBACK_MARK: Final = "__graphwright_function__"
 
 
@@ -236,6 +242,11 @@ def make_callback(machine: Machine, function: Any) -> Any:
     callback.__name__ = getattr(function, "__name__", "callback")
     setattr(callback, _CALLBACK_MARK, function)
     return callback
+
+
+def original_function(function: types.FunctionType) -> Any:
+    """Give what a callback stands for; any other function as it is."""
+    return function.__dict__.get(_CALLBACK_MARK, function)
 
 
 def is_native_callable(machine: Machine, value: Any) -> bool:
@@ -314,7 +325,7 @@ def _materialise_tuple(machine: Machine, value: Any) -> Any:
 def _materialise_container(machine: Machine, value: Any) -> Any:
     contents = machine.world.contents(value)
     if isinstance(contents, dict):
-        changes = {k: materialise(machine, v) for k, v in dict.items(contents)}
+        changes = {k: materialise(machine, v) for k, v in raw_items(contents)}
         if all(v is contents[k] for k, v in changes.items()) if type(contents) is dict else False:
             return contents if contents is not value else value
         if isinstance(contents, collections.OrderedDict) and contents is value:

@@ -63,6 +63,8 @@ def is_torch_module_name(name: object) -> bool:
 def _is_native_module(name: object) -> bool:
     if not isinstance(name, str):
         return False
+    if name.startswith("graphwright."):
+        return True
     if is_torch_module_name(name):
         return not name.startswith(_TORCH_USER_LEVEL)
     return name in _NATIVE_STDLIB

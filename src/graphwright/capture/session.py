@@ -8,6 +8,7 @@ Keeps: whatever happens, the user's objects, PyTorch's global state and the rand
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import dataclasses
 import functools
 import inspect
@@ -216,6 +217,21 @@ def _name_and_loc(target: object) -> tuple[str, Loc | None]:
     return name, Loc(code.co_filename, code.co_firstlineno, code.co_name)
 
 
+_CAPTURING: Final[contextvars.ContextVar[bool]] = contextvars.ContextVar(
+    "capturing", default=False
+)
+
+
+def make_code_table() -> CodeTable:
+    """Make an empty table for `CaptureOptions.codes`."""
+    return CodeTable(OPCODES)
+
+
+def is_capturing() -> bool:
+    """Tell whether this thread is inside a capture."""
+    return _CAPTURING.get()
+
+
 def capture_call(
     target: Any,
     args: Sequence[Any],
@@ -232,7 +248,7 @@ def capture_call(
         ProgramRaised: the program raised an exception.
     """
     options = options or CaptureOptions()
-    codes = options.codes or CodeTable(OPCODES)
+    codes = options.codes or make_code_table()
     inputs = _Inputs(options)
     machine = make_machine(codes, make_rules(), AbstractTensor, inputs.add)
     recorder = Recorder(
@@ -240,6 +256,7 @@ def capture_call(
         on_real_tensor=lambda tensor: _known_tensor(machine, tensor),
     )
     inputs.machine, inputs.recorder = machine, recorder
+    token = _CAPTURING.set(True)
     try:
         with _state_kept():
             state = _guard_global_state(machine)
@@ -248,6 +265,7 @@ def capture_call(
                 _check_state(machine, state)
             return _finish(machine, recorder, inputs, target, args, kwargs, result)
     finally:
+        _CAPTURING.reset(token)
         machine.is_over = True
 
 

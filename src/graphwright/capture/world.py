@@ -205,7 +205,8 @@ class World:
         if kind is tuple:
             return tuple(items)
         if hasattr(kind, "n_sequence_fields"):
-            return kind(items)
+            is_same = all(one is other for one, other in zip(items, value, strict=True))
+            return value if is_same else kind(items)
         standin = tuple.__new__(kind, items)
         for name in getattr(value, "__dict__", ()):
             standin.__dict__[name] = self.enter(value.__dict__[name], AttrSource(source, name))

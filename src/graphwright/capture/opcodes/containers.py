@@ -7,6 +7,7 @@ from typing import Any, Final
 from graphwright.capture.frames import Frame, Opcode
 from graphwright.capture.instructions import Op
 from graphwright.capture.machine import Machine
+from graphwright.capture.world import ABSENT
 
 
 def _take(frame: Frame, count: int) -> list[Any]:
@@ -124,10 +125,19 @@ def dict_merge(machine: Machine, frame: Frame, arg: int) -> None:
     target = frame.stack[-arg]
     for key, value in entries.items():
         if key in target:
-            function = frame.stack[-arg - 3]
-            name = getattr(function, "__qualname__", None) or str(function)
+            function = next(x for x in frame.stack[-arg - 3 :] if x is not ABSENT)
+            name = _function_text(function)
             raise TypeError(f"{name}() got multiple values for keyword argument '{key}'")
         target[key] = value
+
+
+def _function_text(function: Any) -> str:
+    """Name a callable the way CPython's messages do."""
+    name = getattr(function, "__qualname__", None)
+    if not isinstance(name, str):
+        return str(function)
+    module = getattr(function, "__module__", None)
+    return name if module in (None, "builtins") else f"{module}.{name}"
 
 
 def convert_value(machine: Machine, frame: Frame, arg: Any) -> None:

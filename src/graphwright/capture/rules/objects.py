@@ -10,10 +10,11 @@ from typing import Any, Final
 
 import torch
 
-from graphwright.capture.attributes import peek
+from graphwright.capture.attributes import instance_dict, peek
 from graphwright.capture.frames import Frame
 from graphwright.capture.machine import Machine, Rule
-from graphwright.capture.world import ABSENT
+from graphwright.capture.world import ABSENT, DELETED
+from graphwright.ir.program import DictKeysGuard, InstanceDictSource
 
 Args = Sequence[Any]
 Kwargs = Mapping[str, Any]
@@ -30,7 +31,9 @@ def type_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """`type(x)`, or a class made by hand."""
     if len(args) == 1 and not kwargs:
         return _type_of(machine, args[0])
-    return type(*args, **kwargs)
+    made = type(*args, **kwargs)
+    machine.own_classes.add(made)
+    return made
 
 
 def isinstance_(machine: Machine, args: Args, kwargs: Kwargs) -> bool:
@@ -181,12 +184,23 @@ def _frame(machine: Machine) -> Frame:
 
 
 def dir_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
-    """`dir(x)`."""
-    raise machine.unsupported(
-        "a call of dir()",
-        why="all names of the object would have to be guarded",
-        remedy="name the attributes that you need",
-    )
+    """`dir(x)`: the names in an instance that existed before are guarded; those of classes are taken to stay."""
+    if not args:
+        return sorted(locals_(machine, args, kwargs))
+    value = args[0]
+    hook = machine.special(value, "__dir__")
+    if hook is not None:
+        return sorted(machine.native_iterable(machine.call(hook, [value], {})))
+    source = machine.world.source_of(value)
+    table = instance_dict(value)
+    names = set(dir(machine.world.original_of(value)))
+    if source is not None and table is not None:
+        if machine.guards.once(("dir", id(value))):
+            keys = tuple(map(machine.guards.constant, table))
+            machine.guards.add(DictKeysGuard(InstanceDictSource(source), keys, machine.loc()))
+        for name, stored in machine.world.attrs.get(id(value), {}).items():
+            (names.discard if stored is DELETED else names.add)(name)
+    return sorted(names)
 
 
 def hash_(machine: Machine, args: Args, kwargs: Kwargs) -> int:
@@ -209,7 +223,9 @@ def build_class(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     meta = type(bases[0]) if bases else type
     meta = kwargs.get("metaclass", meta)
     rest = {key: value for key, value in kwargs.items() if key != "metaclass"}
-    return meta(name, tuple(bases), space, **rest)
+    made = meta(name, tuple(bases), space, **rest)
+    machine.own_classes.add(made)
+    return made
 
 
 def signature(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
@@ -225,7 +241,21 @@ def is_method_kind(machine: Machine, args: Args, kwargs: Kwargs) -> bool:
     return isinstance(args[0], type)
 
 
+def _as_given(kind: Any) -> Rule:
+    """Make the rule of a class whose instances only hold their arguments."""
+
+    def rule(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
+        return kind(*args, **kwargs)
+
+    rule.__doc__ = f"`{kind.__name__}(...)`."
+    return rule
+
+
 RULES: Final[dict[Any, Rule]] = {
+    **{
+        kind: _as_given(kind)
+        for kind in (types.MethodType, staticmethod, classmethod, property, types.CellType)
+    },
     type: type_,
     isinstance: isinstance_,
     issubclass: issubclass_,

@@ -68,6 +68,28 @@ def assert_(machine: Machine, args: Args, kwargs: Kwargs) -> None:
         raise AssertionError(args[1] if len(args) > 1 else kwargs.get("message"))
 
 
+def update_flat_weights(machine: Machine, args: Args, kwargs: Kwargs) -> None:
+    """`RNNBase._update_flat_weights()`: the flat weights must be the parameters themselves, as they are unless someone replaced them."""
+    module = args[0]
+    flat = machine.load_attr(module, "_flat_weights")
+    names = machine.load_attr(module, "_flat_weights_names")
+    for i, name in enumerate(machine.native_iterable(names)):
+        if not machine.is_same(machine.getitem(flat, i), machine.load_attr(module, name)):
+            raise machine.unsupported(
+                f"a recurrent module whose parameter {name} was replaced",
+                why="it would gather its weights anew",
+                remedy="call its flatten_parameters() once before the call",
+            )
+
+
+def check(machine: Machine, args: Args, kwargs: Kwargs) -> None:
+    """`torch._check(condition, message)`."""
+    condition = args[0] if args else kwargs["cond"]
+    if not machine.truth(condition):
+        message = args[1] if len(args) > 1 else kwargs.get("message")
+        raise RuntimeError(machine.call(message, [], {}) if message is not None else "Expected cond to be True")
+
+
 def _quiet(machine: Machine, args: Args, kwargs: Kwargs) -> None:
     """A call that only counts uses of an interface."""
 
@@ -81,7 +103,6 @@ def make_rules() -> dict[Any, Rule]:
         module.__delattr__: delete_module_attr,
         module.__call__: call_module,
         module._wrapped_call_impl: call_module,
-        module._call_impl: call_module,
         torch.nn.ModuleList.__getitem__: slice_module_list,
         torch.nn.ModuleList.__iter__: iterate_module_list,
         torch.nn.Sequential.__iter__: iterate_module_list,
@@ -89,6 +110,8 @@ def make_rules() -> dict[Any, Rule]:
         torch.compiler.is_dynamo_compiling: is_compiling,
         torch.overrides.has_torch_function: has_torch_function,
         torch._assert: assert_,
+        torch._check: check,
+        torch.nn.RNNBase._update_flat_weights: update_flat_weights,
         torch._C._log_api_usage_once: _quiet,
     }
     return rules
