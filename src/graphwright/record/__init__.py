@@ -20,7 +20,14 @@ Read first: `recorder.py` (the life of a recording), `functional.py` (storages, 
 from __future__ import annotations
 
 from graphwright.record.abstract import AbstractTensor
-from graphwright.record.joint import JointGraph, Recorded, record_backward, record_function, record_joint
+from graphwright.record.joint import (
+    JointGraph,
+    Recorded,
+    record_backward,
+    record_function,
+    record_joint,
+    try_finish_joint,
+)
 from graphwright.record.recorder import Recorder
 from graphwright.record.specs import TensorSpec
 from graphwright.record.torch_level import CallRef, TorchCall, TorchTrace
@@ -37,4 +44,5 @@ __all__ = [
     "record_backward",
     "record_function",
     "record_joint",
+    "try_finish_joint",
 ]

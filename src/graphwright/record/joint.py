@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import torch
+from torch.autograd.graph import _engine_run_backward
 
 from graphwright.base.errors import Unsupported
 from graphwright.ir.aten import AtenGraph
@@ -47,7 +48,7 @@ class JointGraph(msgspec.Struct, frozen=True):
     num_forward_outputs: int
     tangent_outputs: tuple[int, ...]
     """For each tangent, the number of the output that it belongs to."""
-    gradient_inputs: tuple[int | None, ...]
+    gradient_inputs: tuple[int, ...]
     """For each gradient output, the number of the input that it belongs to."""
     output_spec: Any
     shape_guards: tuple[ShapeGuard, ...] = ()
@@ -99,25 +100,37 @@ def record_joint(
     with recorder:
         stand_ins = _add_inputs(recorder, example_inputs, dynamic_dims or {})
         outputs, spec = _run(function, stand_ins)
-        outputs = [recorder.abstract_of(output) for output in outputs]
-        wanted = [index for index, tensor in enumerate(recorder.inputs) if tensor.requires_grad]
-        tangent_outputs = [index for index, output in enumerate(outputs) if output.requires_grad]
-        if not wanted or not tangent_outputs:
-            raise Unsupported(
-                "a backward pass of a function without gradients",
-                why="no input requires a gradient, or no output depends on one",
-                remedy="record the forward pass alone",
-            )
-        gradients = record_backward(recorder, [outputs[index] for index in tangent_outputs], wanted)
-        reached = [index for index, gradient in zip(wanted, gradients, strict=True) if gradient is not None]
-        graph = recorder.finish([*outputs, *(gradient for gradient in gradients if gradient is not None)])
+        joint = try_finish_joint(recorder, outputs)
+    if joint is None:
+        raise Unsupported(
+            "a backward pass of a function without gradients",
+            why="no input requires a gradient, or no output depends on one",
+            remedy="record the forward pass alone",
+        )
+    return msgspec.structs.replace(joint, extra_inputs=tuple(extra), output_spec=spec)
+
+
+def try_finish_joint(recorder: Recorder, outputs: Sequence[torch.Tensor]) -> JointGraph | None:
+    """Record the gradients of `outputs` in an active recorder, and finish; None where nothing needs a gradient."""
+    tensors = [recorder.abstract_of(output) for output in outputs]
+    wanted = [index for index, tensor in enumerate(recorder.inputs) if tensor.requires_grad]
+    tangent_outputs = [index for index, tensor in enumerate(tensors) if tensor.requires_grad]
+    if not wanted or not tangent_outputs:
+        return None
+    gradients = record_backward(recorder, [tensors[index] for index in tangent_outputs], wanted)
+    reached = {
+        index: gradient
+        for index, gradient in zip(wanted, gradients, strict=True)
+        if gradient is not None
+    }
+    graph = recorder.finish([*tensors, *reached.values()])
     return JointGraph(
         graph=graph,
-        extra_inputs=tuple(extra),
-        num_forward_outputs=len(outputs),
+        extra_inputs=(),
+        num_forward_outputs=len(tensors),
         tangent_outputs=tuple(tangent_outputs),
         gradient_inputs=tuple(reached),
-        output_spec=spec,
+        output_spec=None,
         shape_guards=recorder.shape_guards,
         symbol_hints=dict(recorder.symbol_hints),
     )
@@ -133,7 +146,10 @@ def record_backward(
     """
     tangents = [recorder.add_tangent(output) for output in outputs]
     sources = [recorder.inputs[index] for index in wanted]
-    gradients = torch.autograd.grad(list(outputs), sources, tangents, allow_unused=True)
+    # `torch.autograd.grad` imports sympy to compare the tangents' shapes with the outputs'; they are alike by making.
+    gradients = _engine_run_backward(
+        tuple(outputs), tuple(tangents), False, False, tuple(sources), True, accumulate_grad=False
+    )
     return list(gradients)
 
 

@@ -122,11 +122,9 @@ def sort_by_stride(pairs: list[tuple[Extent, Extent]]) -> list[tuple[Extent, Ext
 
 def strides_like(shape: Shape, strides: Shape) -> Shape:
     """Give the strides of a new tensor that keeps a tensor's layout (`empty_like`, preserve format)."""
-    if is_contiguous(shape, strides):
-        return contiguous_strides(shape)
     if is_dense(shape, strides):
         return strides
-    return pointwise_strides(shape, (strides,), (shape,))
+    return _strides_in_order(shape, _loop_order(shape, (strides,)))
 
 
 def format_strides(shape: Shape, memory_format: torch.memory_format | None, like: Shape) -> Shape:
@@ -158,7 +156,12 @@ def pointwise_strides(shape: Shape, strides: Sequence[Shape], shapes: Sequence[S
     order = _loop_order(shape, broadcast)
     if all(dim == ndim - 1 - place for place, dim in enumerate(order)):
         return contiguous_strides(shape)
-    result: list[Extent] = [0] * ndim
+    return _strides_in_order(shape, order)
+
+
+def _strides_in_order(shape: Shape, order: Sequence[int]) -> Shape:
+    """Give the strides of a tensor without gaps whose dimensions lie in this order, fastest first."""
+    result: list[Extent] = [0] * len(shape)
     step: Extent = 1
     for dim in order:
         result[dim] = step
@@ -169,7 +172,7 @@ def pointwise_strides(shape: Shape, strides: Sequence[Shape], shapes: Sequence[S
 def _uniform_strides(shape: Shape, strides: Sequence[Shape]) -> Shape | None:
     if all(is_contiguous(shape, own) for own in strides):
         return contiguous_strides(shape)
-    if all(is_channels_last(shape, own) for own in strides):
+    if len(shape) == 4 and all(is_channels_last(shape, own) for own in strides):
         return channels_last_strides(shape)
     first = strides[0]
     if all(own == first for own in strides) and is_dense(shape, first):

@@ -128,9 +128,14 @@ class Recorder:
         return made
 
     def add_input_spec(
-        self, spec: TensorSpec, *, name: str | None = None, requires_grad: bool = False
+        self,
+        spec: TensorSpec,
+        *,
+        name: str | None = None,
+        requires_grad: bool = False,
+        is_shown: bool = True,
     ) -> AbstractTensor:
-        """Make the next graph input from a spec alone."""
+        """Make the next graph input from a spec alone; one that is not shown has no torch-level placeholder."""
         value = self._builder.add_input(spec)
         storage = Storage(spec, value, Origin.INPUT, len(self._inputs))
         made = self._wrap(TensorState(spec, storage, (), value))
@@ -138,7 +143,7 @@ class Recorder:
             with self.paused():
                 made.requires_grad_(requires_grad=True)
         self._inputs.append(made)
-        if self._trace is not None:
+        if self._trace is not None and is_shown:
             self._trace.add_placeholder(made, name)
         return made
 
@@ -146,7 +151,8 @@ class Recorder:
         """Make the next graph input the gradient that will come in for `output`; dense, whatever the output is."""
         spec = output.state.spec
         strides = strides_like(spec.shape, spec.strides)
-        return self.add_input_spec(TensorSpec(spec.shape, strides, spec.dtype, spec.device))
+        tangent = TensorSpec(spec.shape, strides, spec.dtype, spec.device)
+        return self.add_input_spec(tangent, is_shown=False)
 
     def new_symbol(self, name: str, hint: int, *, minimum: int = 2, maximum: int | None = None) -> torch.SymInt:
         """Make (or find) the size symbol `name`, of value `hint` in the example, guarded to lie in its range."""

@@ -47,6 +47,8 @@ class SizeTable:
         self.ranges: dict[str, Interval] = {}
         self.known: dict[str, Dim] = {}
         """Symbols that a guard has shown to equal something else."""
+        self.constant_nodes: dict[int, object] = {}
+        """The nodes that stand for ints towards torch (see `symnodes.py`)."""
         self._location = location
         self._guards: dict[tuple[Comparison, str, str], ShapeGuard] = {}
         self._interned: dict[SymExpr, SymbolicSize] = {}
@@ -228,7 +230,7 @@ def _compare(distance: int, comparison: Comparison) -> bool:
 class SymbolicSize:
     """An integer that depends on size symbols; made by `SizeTable.size_of` only."""
 
-    __slots__ = ("_memo", "dim", "hint", "symint", "table")
+    __slots__ = ("_memo", "_verdicts", "dim", "hint", "symint", "table")
 
     def __init__(self, table: SizeTable, dim: Dim, hint: int) -> None:
         self.table = table
@@ -237,6 +239,8 @@ class SymbolicSize:
         self.symint: object = None
         """The `torch.SymInt` made for it, if one was needed (see `symnodes.py`)."""
         self._memo: dict[tuple[str, int, bool], Extent] = {}
+        self._verdicts: dict[tuple[Comparison, int, bool], bool] = {}
+        """Comparisons decided before; a verdict never changes, since it was proven or guarded."""
 
     def __repr__(self) -> str:
         return render_dim(self.dim)
@@ -297,25 +301,33 @@ class SymbolicSize:
             return True
         if not isinstance(other, int | SymbolicSize):
             return NotImplemented
-        return self.table.decide(self.dim, Comparison.EQ, dim_of(other))
+        return self._decide(Comparison.EQ, other)
 
     def __ne__(self, other: object) -> bool:
         return not self == other
 
     def __lt__(self, other: Extent) -> bool:
-        return self.table.decide(self.dim, Comparison.LT, dim_of(other))
+        return self._decide(Comparison.LT, other)
 
     def __le__(self, other: Extent) -> bool:
-        return self.table.decide(self.dim, Comparison.LE, dim_of(other))
+        return self._decide(Comparison.LE, other)
 
     def __gt__(self, other: Extent) -> bool:
-        return self.table.decide(dim_of(other), Comparison.LT, self.dim)
+        return not self._decide(Comparison.LE, other)
 
     def __ge__(self, other: Extent) -> bool:
-        return self.table.decide(dim_of(other), Comparison.LE, self.dim)
+        return not self._decide(Comparison.LT, other)
 
     def __bool__(self) -> bool:
         return self != 0
+
+    def _decide(self, comparison: Comparison, other: Extent) -> bool:
+        key = (comparison, other, True) if isinstance(other, int) else (comparison, id(other), False)
+        verdict = self._verdicts.get(key)
+        if verdict is None:
+            verdict = self.table.decide(self.dim, comparison, dim_of(other))
+            self._verdicts[key] = verdict
+        return verdict
 
     def _combine(self, name: str, operation: Callable[[Dim, Dim], Dim], other: Extent) -> Extent:
         key = (name, other, True) if isinstance(other, int) else (name, id(other), False)
@@ -341,6 +353,35 @@ def dim_of(extent: Extent) -> Dim:
 def hint_of(extent: Extent) -> int:
     """Give the value in the example, with no guard."""
     return extent if isinstance(extent, int) else extent.hint
+
+
+def least(left: Extent, right: Extent) -> Extent:
+    """Give `min(left, right)`, undecided where it is symbolic."""
+    if isinstance(left, int):
+        return min(left, right) if isinstance(right, int) else right.minimum(left)
+    return left.minimum(right)
+
+
+def greatest(left: Extent, right: Extent) -> Extent:
+    """Give `max(left, right)`, undecided where it is symbolic."""
+    if isinstance(left, int):
+        return max(left, right) if isinstance(right, int) else right.maximum(left)
+    return left.maximum(right)
+
+
+def compare(left: Extent, comparison: Comparison, right: Extent) -> bool:
+    """Give the truth of a comparison, taking a guard where it is open."""
+    match comparison:
+        case Comparison.EQ:
+            return bool(left == right)
+        case Comparison.NE:
+            return bool(left != right)
+        case Comparison.LT:
+            return bool(left < right)
+        case Comparison.LE:
+            return bool(left <= right)
+        case _:
+            assert_never(comparison)
 
 
 def _minimum(left: Dim, right: Dim) -> Dim:

@@ -18,7 +18,15 @@ import torch
 
 from graphwright.ir.program import Comparison
 from graphwright.record.layout import is_channels_last, is_contiguous, is_dense, prefers_channels_last
-from graphwright.record.sizes import Extent, SizeTable, SymbolicSize, dim_of
+from graphwright.record.sizes import (
+    Extent,
+    SizeTable,
+    SymbolicSize,
+    compare,
+    dim_of,
+    greatest,
+    least,
+)
 
 
 def to_torch(extent: Extent) -> int | torch.SymInt:
@@ -97,7 +105,7 @@ class _Node:
         return self
 
     def wrap_int(self, value: int) -> IntNode:
-        return IntNode(value, self.table)
+        return constant_int(value, self.table)
 
     def wrap_float(self, value: float) -> FloatNode:
         return FloatNode(value, (), self.table)
@@ -115,11 +123,13 @@ class _Node:
 class IntNode(_Node):
     """The node of a `torch.SymInt`."""
 
-    __slots__ = ("extent",)
+    __slots__ = ("_made_before", "extent")
 
     def __init__(self, extent: Extent, table: SizeTable) -> None:
         super().__init__(table)
         self.extent = extent
+        self._made_before: dict[tuple[str, int], Any] = {}
+        """Results by operation and the other node; nodes live as long as their table, so `id` names them."""
 
     def __repr__(self) -> str:
         return repr(self.extent)
@@ -148,6 +158,8 @@ class IntNode(_Node):
         extent = self.extent
         if isinstance(extent, int):
             return extent
+        if not self.table.known:
+            return None
         known = self.table.simplify(extent.dim)
         return known if isinstance(known, int) else None
 
@@ -171,26 +183,35 @@ class IntNode(_Node):
 
     def _made(self, extent: Extent) -> IntNode:
         if isinstance(extent, int):
-            return IntNode(extent, self.table)
+            return constant_int(extent, self.table)
         node: IntNode = to_torch(extent).node  # type: ignore[union-attr]
         return node
 
+    def _combined(self, name: str, operation: Callable[[Any, Any], Extent], other: _Node) -> IntNode:
+        key = (name, id(other))
+        made: IntNode | None = self._made_before.get(key)
+        if made is None:
+            made = self._made(operation(self.extent, _extent_of(other)))
+            if isinstance(other, IntNode):
+                self._made_before[key] = made
+        return made
+
     def add(self, other: _Node) -> IntNode:
-        return self._made(self.extent + _extent_of(other))
+        return self._combined("add", operator.add, other)
 
     def sub(self, other: _Node) -> IntNode:
-        return self._made(self.extent - _extent_of(other))
+        return self._combined("sub", operator.sub, other)
 
     def mul(self, other: _Node) -> IntNode:
-        return self._made(self.extent * _extent_of(other))
+        return self._combined("mul", operator.mul, other)
 
     def floordiv(self, other: _Node) -> IntNode:
-        return self._made(self.extent // _extent_of(other))
+        return self._combined("floordiv", operator.floordiv, other)
 
     int_floordiv = floordiv
 
     def mod(self, other: _Node) -> IntNode:
-        return self._made(self.extent % _extent_of(other))
+        return self._combined("mod", operator.mod, other)
 
     def neg(self) -> IntNode:
         return self._made(-self.extent)
@@ -218,16 +239,10 @@ class IntNode(_Node):
         return self.pow_by_natural(other)
 
     def sym_min(self, other: _Node) -> IntNode:
-        right = _extent_of(other)
-        if isinstance(self.extent, int):
-            return self._made(min(self.extent, right) if isinstance(right, int) else right.minimum(self.extent))
-        return self._made(self.extent.minimum(right))
+        return self._combined("min", least, other)
 
     def sym_max(self, other: _Node) -> IntNode:
-        right = _extent_of(other)
-        if isinstance(self.extent, int):
-            return self._made(max(self.extent, right) if isinstance(right, int) else right.maximum(self.extent))
-        return self._made(self.extent.maximum(right))
+        return self._combined("max", greatest, other)
 
     def sym_sum(self, parts: Sequence[_Node]) -> IntNode:
         total: Extent = 0
@@ -257,19 +272,24 @@ class IntNode(_Node):
         return self._compared(Comparison.LE, other)
 
     def gt(self, other: _Node) -> BoolNode:
-        return IntNode(_extent_of(other), self.table)._compared(Comparison.LT, self)
+        return self._made(_extent_of(other))._compared(Comparison.LT, self)
 
     def ge(self, other: _Node) -> BoolNode:
-        return IntNode(_extent_of(other), self.table)._compared(Comparison.LE, self)
+        return self._made(_extent_of(other))._compared(Comparison.LE, self)
 
     def _compared(self, comparison: Comparison, other: _Node) -> BoolNode:
-        left, right = dim_of(self.extent), dim_of(_extent_of(other))
-        table = self.table
-        return BoolNode(
-            lambda: table.decide(left, comparison, right),
-            lambda: table.can_prove(left, comparison, right),
-            table,
-        )
+        key = (comparison.value, id(other))
+        made: BoolNode | None = self._made_before.get(key)
+        if made is None:
+            left, right, table = self.extent, _extent_of(other), self.table
+            made = BoolNode(
+                lambda: compare(left, comparison, right),
+                lambda: table.can_prove(dim_of(left), comparison, dim_of(right)),
+                table,
+            )
+            if isinstance(other, IntNode):
+                self._made_before[key] = made
+        return made
 
     def is_contiguous(self, sizes: Sequence[_Node], strides: Sequence[_Node]) -> BoolNode:
         return self._layout(is_contiguous, sizes, strides)
@@ -296,6 +316,15 @@ class IntNode(_Node):
         shape = tuple(map(_extent_of, sizes))
         steps = tuple(map(_extent_of, strides))
         return constant_bool(question(shape, steps), self.table)
+
+
+def constant_int(value: int, table: SizeTable) -> IntNode:
+    """Give the one node of a table for an int."""
+    node = table.constant_nodes.get(value)
+    if node is None:
+        node = table.constant_nodes[value] = IntNode(value, table)
+    assert isinstance(node, IntNode), "only int nodes are kept"
+    return node
 
 
 class BoolNode(_Node):
@@ -440,7 +469,7 @@ class FloatNode(_Node):
         return FloatNode(math.sqrt(self.value), self.sizes, self.table)
 
     def _rounded(self, operation: Callable[[float], int]) -> IntNode:
-        return IntNode(operation(self.guard_float("", 0)), self.table)
+        return constant_int(operation(self.guard_float("", 0)), self.table)
 
     def floor(self) -> IntNode:
         return self._rounded(math.floor)
@@ -453,7 +482,7 @@ class FloatNode(_Node):
 
     def round(self, ndigits: int | None = None) -> _Node:
         value = round(self.guard_float("", 0), ndigits)
-        return IntNode(value, self.table) if isinstance(value, int) else FloatNode(value, (), self.table)
+        return constant_int(value, self.table) if isinstance(value, int) else FloatNode(value, (), self.table)
 
     def _compared(self, operation: Callable[[Any, Any], bool], other: _Node) -> BoolNode:
         right = other.sym_float() if isinstance(other, IntNode) else other

@@ -19,6 +19,7 @@ from graphwright.record.layout import (
     is_channels_last,
     pointwise_strides,
     prefers_channels_last,
+    strides_like,
     wrap_dim,
     wrap_dims,
 )
@@ -55,6 +56,14 @@ def _index_select(self: TensorSpec, dim: int, index: TensorSpec) -> TensorSpec:
 def _kept(self: TensorSpec, *_rest: object, **_options: object) -> TensorSpec:
     strides = format_strides(self.shape, torch.preserve_format, self.strides)
     return TensorSpec(self.shape, strides, self.dtype, self.device)
+
+
+def _same_layout(self: TensorSpec, *_rest: object, **_options: object) -> TensorSpec:
+    return TensorSpec(self.shape, self.strides, self.dtype, self.device)
+
+
+def _roll(self: TensorSpec, *_rest: object) -> TensorSpec:
+    return _kept(self) if self.numel == 0 else fresh(self, self.shape)
 
 
 def _contiguous(self: TensorSpec, *_rest: object, **_options: object) -> TensorSpec:
@@ -160,12 +169,18 @@ def _flip(self: TensorSpec, dims: Sequence[int]) -> TensorSpec:
     return _kept(self)
 
 
+def _masked_scatter(self: TensorSpec, mask: TensorSpec, _source: TensorSpec) -> TensorSpec:
+    return fresh(self, broadcast_shapes(self.shape, mask.shape))
+
+
 def _constant_pad(self: TensorSpec, pad: Sequence[Extent], _value: object = 0) -> TensorSpec:
     shape = list(self.shape)
     for place in range(len(pad) // 2):
         axis = self.ndim - 1 - place
         shape[axis] = shape[axis] + pad[2 * place] + pad[2 * place + 1]
     padded = tuple(shape)
+    if all(isinstance(amount, int) and amount <= 0 for amount in pad):
+        return TensorSpec(padded, strides_like(padded, self.strides), self.dtype, self.device)
     if prefers_channels_last(self.shape, self.strides):
         return TensorSpec(padded, channels_last_strides(padded), self.dtype, self.device)
     return fresh(self, padded)
@@ -199,17 +214,17 @@ RULES: Final = {
     "aten._unsafe_index.Tensor": _index,
     "aten.index_put": _kept,
     "aten._unsafe_index_put": _kept,
-    "aten.index_add": _kept,
-    "aten.index_copy": _kept,
+    "aten.index_add": _contiguous,
+    "aten.index_copy": _contiguous,
     "aten.index_fill": _kept,
-    "aten.scatter": _kept,
-    "aten.scatter_add": _kept,
-    "aten.scatter_reduce": _kept,
-    "aten.masked_scatter": _kept,
-    "aten.select_scatter": _kept,
-    "aten.slice_scatter": _kept,
-    "aten.diagonal_scatter": _kept,
-    "aten.as_strided_scatter": _kept,
+    "aten.scatter": _contiguous,
+    "aten.scatter_add": _contiguous,
+    "aten.scatter_reduce": _contiguous,
+    "aten.masked_scatter": _masked_scatter,
+    "aten.select_scatter": _same_layout,
+    "aten.slice_scatter": _same_layout,
+    "aten.diagonal_scatter": _same_layout,
+    "aten.as_strided_scatter": _same_layout,
     "aten.select_backward": _slice_backward,
     "aten.slice_backward": _slice_backward,
     "aten.diagonal_backward": _slice_backward,
@@ -217,7 +232,7 @@ RULES: Final = {
     "aten.stack": _stack,
     "aten.repeat": _repeat,
     "aten.flip": _flip,
-    "aten.roll": _contiguous,
+    "aten.roll": _roll,
     "aten.tril": _contiguous,
     "aten.triu": _contiguous,
     "aten.constant_pad_nd": _constant_pad,

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import torch
 
-from graphwright.record.layout import Shape, contiguous_strides
+from graphwright.record.layout import Shape, contiguous_strides, strides_like
 from graphwright.record.promotion import result_dtype
+from graphwright.record.shapes.pointwise import broadcast
 from graphwright.record.shapes.reduction import fresh
 from graphwright.record.sizes import Extent
 from graphwright.record.specs import TensorSpec
@@ -80,8 +81,8 @@ def _dot(self: TensorSpec, tensor: TensorSpec) -> TensorSpec:
 
 
 def _addr(self: TensorSpec, vec1: TensorSpec, vec2: TensorSpec, **_options: object) -> TensorSpec:
-    shape = (vec1.shape[0], vec2.shape[0])
-    return fresh(self, shape, result_dtype(self, vec1, vec2))
+    column = TensorSpec((*vec1.shape, 1), (*vec1.strides, 0), vec1.dtype, vec1.device)
+    return broadcast(result_dtype(self, vec1, vec2), self, column, vec2)
 
 
 def _linear(self: TensorSpec, weight: TensorSpec, bias: TensorSpec | None = None) -> TensorSpec:
@@ -105,7 +106,7 @@ def _flash_attention(
     statistics = torch.float64 if query.dtype is torch.float64 else torch.float32
     strides = contiguous_strides((batch, length, heads))
     return (
-        TensorSpec(shape, heads_inside(shape), query.dtype, query.device),
+        TensorSpec(shape, strides_like(shape, query.strides), query.dtype, query.device),
         TensorSpec((batch, heads, length), (strides[0], strides[2], strides[1]), statistics, query.device),
     )
 

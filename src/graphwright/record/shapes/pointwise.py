@@ -109,8 +109,6 @@ def _elu_backward(grad_output: TensorSpec, *rest: Any) -> TensorSpec:
 
 def _masked_fill(self: TensorSpec, mask: TensorSpec, _value: object) -> TensorSpec:
     shape = broadcast_shapes(self.shape, mask.shape)
-    if shape == self.shape:
-        return TensorSpec(shape, _kept(self), self.dtype, self.device)
     return TensorSpec(shape, contiguous_strides(shape), self.dtype, self.device)
 
 
@@ -134,25 +132,33 @@ def _pow(self: Operand, exponent: Operand) -> TensorSpec:
     return broadcast(result_dtype(self, exponent), self, exponent)
 
 
+def _pow_scalar(self: TensorSpec, exponent: Operand) -> TensorSpec:
+    return broadcast(result_dtype(self, exponent), self)
+
+
 def _rsub(self: TensorSpec, other: Operand, _alpha: object = 1, **_options: object) -> TensorSpec:
-    return broadcast(result_dtype(self, other), self, other)
+    return broadcast(result_dtype(self, other), other, self)
+
+
+def _isnan(self: TensorSpec) -> TensorSpec:
+    return broadcast(torch.bool, self, self)
 
 
 _SAME: Final = (
-    "abs neg positive floor ceil round trunc frac sign sgn relu relu6 square hardtanh hardswish hardsigmoid "
+    "abs neg positive floor ceil round trunc frac sign sgn relu relu6 square hardswish hardsigmoid "
     "gelu silu mish elu celu selu leaky_relu softplus log_sigmoid threshold hardshrink softshrink "
-    "bitwise_not logical_not_ conj_physical nan_to_num _conj_physical rrelu glu_ prelu_"
+    "bitwise_not conj_physical _conj_physical"
 ).split()
 _FLOAT: Final = (
     "exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh sqrt rsqrt "
     "reciprocal erf erfc erfinv sigmoid logit lgamma digamma sinc i0 special_i0e special_i1 special_i1e "
     "special_erfcx special_entr special_ndtri special_log_ndtr deg2rad rad2deg"
 ).split()
-_BOOL: Final = "isnan isinf isposinf isneginf isfinite logical_not signbit isreal".split()
+_BOOL: Final = "isinf isposinf isneginf isfinite logical_not signbit isreal".split()
 _BINARY: Final = (
     "add sub mul maximum minimum fmax fmin remainder fmod floor_divide bitwise_and bitwise_or bitwise_xor "
     "bitwise_left_shift bitwise_right_shift __lshift__ __rshift__ __and__ __or__ __xor__ gcd lcm hypot nextafter "
-    "heaviside copysign_ _prelu_kernel"
+    "heaviside"
 ).split()
 _BINARY_FLOAT: Final = "atan2 true_divide copysign xlogy special_xlog1py logaddexp logaddexp2 igamma igammac".split()
 _COMPARE: Final = "eq ne lt le gt ge logical_and logical_or logical_xor".split()
@@ -163,7 +169,7 @@ _BACKWARD: Final = (
 
 
 def _rows(names: list[str], rule: Rule) -> dict[str, Rule]:
-    return {f"aten.{name}": rule for name in names if not name.endswith("_") or name.endswith("__")}
+    return {f"aten.{name}": rule for name in names}
 
 
 RULES: Final = {
@@ -178,7 +184,12 @@ RULES: Final = {
     "aten.angle": _real_float,
     "aten.div": _divide,
     "aten.rsub": _rsub,
+    "aten.isnan": _isnan,
     "aten.pow": _pow,
+    "aten.pow.Tensor_Scalar": _pow_scalar,
+    "aten.hardtanh": _fill,
+    "aten.nan_to_num": _fill,
+    "aten._prelu_kernel": _fill,
     "aten.lerp": _ternary,
     "aten.addcmul": _ternary,
     "aten.addcdiv": _ternary,

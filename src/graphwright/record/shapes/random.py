@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import torch
 
-from graphwright.record.layout import contiguous_strides
+from graphwright.record.layout import broadcast_shapes, contiguous_strides
 from graphwright.record.shapes.pointwise import broadcast
 from graphwright.record.shapes.reduction import fresh
 from graphwright.record.sizes import Extent
@@ -19,6 +19,10 @@ from graphwright.record.specs import TensorSpec
 
 def _drawn(self: TensorSpec, *_rest: object, **_options: object) -> TensorSpec:
     return broadcast(self.dtype, self)
+
+
+def _contiguous(self: TensorSpec, *_rest: object, **_options: object) -> TensorSpec:
+    return fresh(self, self.shape)
 
 
 def _randint(
@@ -49,11 +53,11 @@ def _normal(*operands: Any, **_options: object) -> TensorSpec:
     if not tensors:
         sizes: Sequence[Extent] = next(part for part in operands if isinstance(part, (list, tuple)))
         return _randint(sizes, dtype=torch.get_default_dtype())
-    return broadcast(tensors[0].dtype, *tensors)
+    return fresh(tensors[0], broadcast_shapes(*(tensor.shape for tensor in tensors)))
 
 
 RULES: Final = {
-    "aten.bernoulli": _drawn,
+    "aten.bernoulli": _contiguous,
     "aten.uniform": _drawn,
     "aten.normal_functional": _drawn,
     "aten.random": _drawn,

@@ -48,10 +48,8 @@ def infer_shape(shape: Sequence[Extent], numel: Extent) -> Shape:
 
 def view_strides(shape: Shape, strides: Shape, wanted: Shape) -> Shape | None:
     """Give the strides of a tensor seen with another shape of as many elements, or None if it must be copied."""
-    if shape == wanted:
-        return strides
     if any(extent == 0 for extent in shape):
-        return contiguous_strides(wanted)
+        return strides if shape == wanted else contiguous_strides(wanted)
     result: list[Extent] = [1] * len(wanted)
     place = len(wanted) - 1
     for extent, step in reversed(_merged(shape, strides)):
@@ -148,13 +146,15 @@ def _expand(self: TensorSpec, size: Sequence[Extent], *, implicit: bool = False)
     if missing < 0:
         msg = f"expand: {len(size)} sizes for a tensor of {self.ndim} dimensions"
         raise ValueError(msg)
+    if not self.ndim:
+        return _viewed(self, tuple(size), (0,) * len(size))
     shape: list[Extent] = []
     strides: list[Extent] = []
     for place in range(len(size) - 1, -1, -1):
         wanted = size[place]
         if place < missing:
             shape.append(wanted)
-            following = shape[-2] * strides[-1] if strides else 1
+            following = shape[-2] * strides[-1]
             strides.append(0 if wanted != 1 else following)
             continue
         own, stride = self.shape[place - missing], self.strides[place - missing]
