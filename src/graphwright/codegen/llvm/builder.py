@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import math
 import struct
+from typing import Final
 
 from graphwright.base.errors import InternalError
 from graphwright.codegen.llvm.types import INT_OF_BITS, Kind, Value, mangled, type_text
+
+EXTERN_PREFIX: Final = "gw_c_"
+"""Begins the symbols of C functions, so that no kernel's name can be taken for one."""
 
 Int = int | str
 """An i64 that is known now, or the name of one."""
@@ -58,21 +62,51 @@ def bfloat16_bits(value: float) -> int:
 
 
 class Declarations:
-    """The functions that a module calls and does not define: name → declaration."""
+    """What the functions of a module call: declarations of what is outside, helper functions written once; by name."""
 
     def __init__(self) -> None:
         self.by_name: dict[str, str] = {}
-        self.externs: set[str] = set()
+        self.helpers: dict[str, str] = {}
 
     def render(self) -> str:
-        """Give the text of all declarations."""
-        return "\n".join(self.by_name.values())
+        """Give the text of all declarations and helper functions."""
+        return "\n".join([*self.by_name.values(), *self.helpers.values()])
+
+
+def _lane_loop(name: str, function: str, kind: Kind, lanes: int, num_args: int) -> str:
+    """Give a function that applies a scalar C function to each lane of its vectors."""
+    wide, element = type_text(kind, lanes), kind.value
+    parameters = ", ".join(f"{wide} %a{number}" for number in range(num_args))
+    extracts = [
+        f"%x{number} = extractelement {wide} %a{number}, i64 %lane" for number in range(num_args)
+    ]
+    operands = ", ".join(f"{element} %x{number}" for number in range(num_args))
+    return "\n".join(
+        [
+            f"define private {wide} @{name}({parameters}) noinline cold nounwind #0 {{",
+            "entry:",
+            "br label %loop",
+            "loop:",
+            "%lane = phi i64 [ 0, %entry ], [ %next, %loop ]",
+            f"%sofar = phi {wide} [ poison, %entry ], [ %more, %loop ]",
+            *extracts,
+            f"%y = call {element} @{function}({operands})",
+            f"%more = insertelement {wide} %sofar, {element} %y, i64 %lane",
+            "%next = add i64 %lane, 1",
+            f"%going = icmp ult i64 %next, {lanes}",
+            "br i1 %going, label %loop, label %done",
+            "done:",
+            f"ret {wide} %more",
+            "}",
+        ]
+    )
 
 
 class Builder:
     """The body of one function while it is written."""
 
-    def __init__(self, declarations: Declarations) -> None:
+    def __init__(self, declarations: Declarations, *, has_avx512: bool) -> None:
+        self.has_avx512 = has_avx512
         self.entry: list[str] = []
         self.lines: list[str] = []
         self.block = "start"
@@ -100,9 +134,12 @@ class Builder:
         """Go to `label`."""
         self.lines.append(f"br label %{label}")
 
-    def branch_if(self, condition: str, then: str, otherwise: str) -> None:
-        """Go to `then` or `otherwise`."""
-        self.lines.append(f"br i1 {condition}, label %{then}, label %{otherwise}")
+    def branch_if(
+        self, condition: str, then: str, otherwise: str, *, is_unlikely: bool = False
+    ) -> None:
+        """Go to `then` or `otherwise`; `is_unlikely` says that `then` is hardly ever taken."""
+        weights = ", !prof !0" if is_unlikely else ""
+        self.lines.append(f"br i1 {condition}, label %{then}, label %{otherwise}{weights}")
 
     def emit(self, text: str, kind: Kind, lanes: int) -> Value:
         """Write `%new = text` and give the new value."""
@@ -131,17 +168,18 @@ class Builder:
             )
 
     def call_extern(self, function: str, kind: Kind, args: tuple[Value, ...]) -> Value:
-        """Call a C function of the process (libm), once a lane."""
-        self._declarations.externs.add(function)
+        """Call a C function of the process (libm), once a lane: through a loop over the lanes, written once a module."""
         lanes = max(arg.lanes for arg in args)
+        function = EXTERN_PREFIX + function
+        self.declare(function, kind.value, [kind.value] * len(args))
         if lanes == 1:
-            return self.call(function, kind, 1, [f"{arg.kind.value} {arg.text}" for arg in args])
-        wide = [self.splat(arg, lanes) for arg in args]
-        result = Value("poison", kind, lanes)
-        for lane in range(lanes):
-            scalars = tuple(self.extract(arg, lane) for arg in wide)
-            result = self.insert(result, self.call_extern(function, kind, scalars), lane)
-        return result
+            return self.call(function, kind, 1, [repr(arg) for arg in args])
+        name = f"{function}.{mangled(kind, lanes)}"
+        if name not in self._declarations.helpers:
+            self._declarations.helpers[name] = _lane_loop(name, function, kind, lanes, len(args))
+        wide = type_text(kind, lanes)
+        operands = ", ".join(repr(self.splat(arg, lanes)) for arg in args)
+        return self.emit(f"call {wide} @{name}({operands})", kind, lanes)
 
     # literals and lanes
 
@@ -191,10 +229,13 @@ class Builder:
         text = f"shufflevector {wide} {left.text}, {wide} {other}, <{len(lanes)} x i32> <{mask}>"
         return self.emit(text, left.kind, len(lanes))
 
-    def lane_numbers(self, lanes: int, kind: Kind) -> Value:
-        """Give the vector 0, 1, 2, …"""
-        numbers = ", ".join(f"{kind.value} {lane}" for lane in range(lanes))
-        return Value(f"<{numbers}>", kind, lanes)
+    def concatenate(self, parts: list[Value]) -> Value:
+        """Join vectors of equal lanes (a power of two of them) end to end."""
+        while len(parts) > 1:
+            lanes = list(range(2 * parts[0].lanes))
+            pairs = zip(parts[::2], parts[1::2], strict=True)
+            parts = [self.shuffle(left, right, lanes) for left, right in pairs]
+        return parts[0]
 
     # arithmetic
 

@@ -109,7 +109,7 @@ class KernelEmitter:
         return arguments
 
     def _new_frame(self, scratch: list[Scratch]) -> Frame:
-        builder = Builder(self._declarations)
+        builder = Builder(self._declarations, has_avx512=self._target.has_masks)
         buffers = {
             param.name: Memory(f"%p.{number}", param.dtype)
             for number, param in enumerate(self._kernel.params)
@@ -128,7 +128,7 @@ class KernelEmitter:
             ["entry:", *builder.entry, "br label %start", "start:", *builder.lines, "ret void"]
         )
         self._functions.append(
-            f"define private void @{name}({parameters}) {_ATTRIBUTES} {{\n{body}\n}}"
+            f"define private void @{name}({parameters}) noinline {_ATTRIBUTES} {{\n{body}\n}}"
         )
 
     def _emit_main(self) -> None:
@@ -242,7 +242,7 @@ class KernelEmitter:
 
     def _emit_share(self, loop: Loop, arguments: list[_Argument], number: int) -> None:
         """Write the function that each thread runs: it finds its part and calls the body."""
-        builder = Builder(self._declarations)
+        builder = Builder(self._declarations, has_avx512=self._target.has_masks)
         types = [*(argument.type for argument in arguments), "i64", "i64", "i64"]
         layout = "{ " + ", ".join(types) + " }"
         loaded = []

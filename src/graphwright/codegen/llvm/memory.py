@@ -1,6 +1,7 @@
 """Loads and stores: scalar, contiguous, reversed, gathered; under a mask or not.
 
 In: a buffer, a place, the frame's lanes and mask.   Out: instructions.
+The alignment of masked accesses is written as an operand, which all LLVM versions in use read (22 turns it into an attribute).
 Keeps: no byte is touched that the loop IR does not name: lanes outside the mask read and write nothing.
 """
 
@@ -75,10 +76,10 @@ def _load_contiguous(frame: Frame, memory: Memory, place: Place, kind: Kind) -> 
         return builder.emit(f"load {wide}, ptr {pointer}, align {align}", kind, lanes)
     mask = f"<{lanes} x i1> {frame.mask.text}"
     name = f"llvm.masked.load.{mangled(kind, lanes)}.p0"
-    builder.declare(name, wide, ["ptr", f"<{lanes} x i1>", wide])
+    builder.declare(name, wide, ["ptr", "i32", f"<{lanes} x i1>", wide])
     zero = f"{wide} zeroinitializer"
     return builder.emit(
-        f"call {wide} @{name}(ptr align {align} {pointer}, {mask}, {zero})", kind, lanes
+        f"call {wide} @{name}(ptr {pointer}, i32 {align}, {mask}, {zero})", kind, lanes
     )
 
 
@@ -91,7 +92,7 @@ def _load_reversed(frame: Frame, memory: Memory, place: Place, kind: Kind) -> Va
 
 
 def _pointers(frame: Frame, memory: Memory, place: Place) -> str:
-    """Give the typed vector of the lanes' addresses."""
+    """Give the typed operands of a gather or scatter: the lanes' addresses and their alignment."""
     builder, lanes = frame.builder, frame.lanes
     pointer = element_pointer(builder, memory, place)
     offsets = builder.splat(frame.offsets(place), lanes)
@@ -100,7 +101,7 @@ def _pointers(frame: Frame, memory: Memory, place: Place) -> str:
     builder.lines.append(
         f"{name} = getelementptr inbounds {element}, ptr {pointer}, <{lanes} x i64> {offsets.text}"
     )
-    return f"<{lanes} x ptr> align {memory.dtype.size_bytes} {name}"
+    return f"<{lanes} x ptr> {name}, i32 {memory.dtype.size_bytes}"
 
 
 def _full_mask(frame: Frame) -> str:
@@ -113,7 +114,7 @@ def _gather(frame: Frame, memory: Memory, place: Place, kind: Kind) -> Value:
     wide = type_text(kind, lanes)
     pointers = _pointers(frame, memory, place)
     name = f"llvm.masked.gather.{mangled(kind, lanes)}.v{lanes}p0"
-    builder.declare(name, wide, [f"<{lanes} x ptr>", f"<{lanes} x i1>", wide])
+    builder.declare(name, wide, [f"<{lanes} x ptr>", "i32", f"<{lanes} x i1>", wide])
     zero = f"{wide} zeroinitializer"
     return builder.emit(
         f"call {wide} @{name}({pointers}, {_full_mask(frame)}, {zero})", kind, lanes
@@ -132,9 +133,9 @@ def _store_contiguous(
         return
     wide = type_text(value.kind, lanes)
     name = f"llvm.masked.store.{mangled(value.kind, lanes)}.p0"
-    builder.declare(name, "void", [wide, "ptr", f"<{lanes} x i1>"])
+    builder.declare(name, "void", [wide, "ptr", "i32", f"<{lanes} x i1>"])
     mask = f"<{lanes} x i1> {frame.mask.text}"
-    builder.lines.append(f"call void @{name}({value!r}, ptr align {align} {pointer}, {mask})")
+    builder.lines.append(f"call void @{name}({value!r}, ptr {pointer}, i32 {align}, {mask})")
 
 
 def _scatter(frame: Frame, memory: Memory, place: Place, value: Value) -> None:
@@ -142,5 +143,5 @@ def _scatter(frame: Frame, memory: Memory, place: Place, value: Value) -> None:
     wide = type_text(value.kind, lanes)
     pointers = _pointers(frame, memory, place)
     name = f"llvm.masked.scatter.{mangled(value.kind, lanes)}.v{lanes}p0"
-    builder.declare(name, "void", [wide, f"<{lanes} x ptr>", f"<{lanes} x i1>"])
+    builder.declare(name, "void", [wide, f"<{lanes} x ptr>", "i32", f"<{lanes} x i1>"])
     builder.lines.append(f"call void @{name}({value!r}, {pointers}, {_full_mask(frame)})")

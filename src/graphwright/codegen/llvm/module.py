@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final
 
 import llvmlite.binding as llvm
 
@@ -14,6 +15,9 @@ from graphwright.codegen.llvm.builder import Declarations
 from graphwright.codegen.llvm.functions import KernelEmitter
 from graphwright.codegen.llvm.target import Target, initialize_llvm
 from graphwright.ir.loops import Kernel
+
+
+_UNLIKELY: Final = '!0 = !{!"branch_weights", i32 1, i32 100000}'
 
 
 def render_module(kernels: Sequence[Kernel], target: Target, *, num_threads: int) -> str:
@@ -28,7 +32,7 @@ def render_module(kernels: Sequence[Kernel], target: Target, *, num_threads: int
         f'"prefer-vector-width"="{target.vector_bits}" "no-trapping-math"="true" }}'
     )
     return "\n".join(
-        [f'target triple = "{target.triple}"', *functions, declarations.render(), attributes, ""]
+        [f'target triple = "{target.triple}"', *functions, declarations.render(), attributes, _UNLIKELY, ""]
     )
 
 

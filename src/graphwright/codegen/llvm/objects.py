@@ -21,6 +21,7 @@ import torch
 
 from graphwright.base.errors import InternalError
 from graphwright.codegen.llvm import functions
+from graphwright.codegen.llvm.builder import EXTERN_PREFIX
 from graphwright.codegen.llvm.math import EXTERN_NAMES
 from graphwright.codegen.llvm.module import emit_object, make_target_machine, render_module
 from graphwright.codegen.llvm.target import Target, host_target, initialize_llvm
@@ -93,7 +94,7 @@ def _process_externs() -> dict[str, int]:
     openmp = _openmp_runtime()
     libm = ctypes.CDLL("libm.so.6")
     externs = {name: _address(openmp, function) for name, function in _RUNTIME_FUNCTIONS.items()}
-    externs.update({name: _address(libm, name) for name in EXTERN_NAMES})
+    externs.update({EXTERN_PREFIX + name: _address(libm, name) for name in EXTERN_NAMES})
     return externs
 
 

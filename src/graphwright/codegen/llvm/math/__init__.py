@@ -1,29 +1,33 @@
 """Elementary functions as straight-line vector code.
 
 In: an operation and the kind of its operands.   Out: `FUNCTIONS`, a table of emitters.
-Read first: `exponential.py`, `polynomial.py`.
+Read first: `arithmetic.py` (the language they are written in), `exponential.py`.
 """
 
 from typing import Final
 
-from graphwright.codegen.llvm.builder import Builder
 from graphwright.codegen.llvm.math.algebraic import ALGEBRAIC
-from graphwright.codegen.llvm.math.libm import EXTERN_NAMES, LIBM, MathFunction
-from graphwright.codegen.llvm.types import Kind, Value
+from graphwright.codegen.llvm.math.arithmetic import MathFunction
+from graphwright.codegen.llvm.math.error_function import ERROR_FUNCTION
+from graphwright.codegen.llvm.math.exponential import EXPONENTIAL
+from graphwright.codegen.llvm.math.inverse_trigonometric import INVERSE_TRIGONOMETRIC
+from graphwright.codegen.llvm.math.libm import EXTERN_NAMES, LIBM
+from graphwright.codegen.llvm.math.logarithm import LOGARITHM
+from graphwright.codegen.llvm.math.power import POWER
+from graphwright.codegen.llvm.math.trigonometric import TRIGONOMETRIC
+from graphwright.codegen.llvm.types import Kind
 from graphwright.ir.ops import ScalarOp
-
-
-def _sigmoid(builder: Builder, x: Value) -> Value:
-    one = builder.const(1, x.kind)
-    power = LIBM[ScalarOp.EXP, x.kind](builder, builder.unary("fneg", x))
-    return builder.binary("fdiv", one, builder.binary("fadd", one, power))
-
 
 FUNCTIONS: Final[dict[tuple[ScalarOp, Kind], MathFunction]] = {
     **LIBM,
-    **{(ScalarOp.SIGMOID, kind): _sigmoid for kind in (Kind.F32, Kind.F64)},
     **ALGEBRAIC,
+    **EXPONENTIAL,
+    **LOGARITHM,
+    **TRIGONOMETRIC,
+    **INVERSE_TRIGONOMETRIC,
+    **ERROR_FUNCTION,
+    **POWER,
 }
-"""(Operation, kind) → emitter; later tables replace earlier ones."""
+"""(Operation, kind) → emitter; the C library stands in where there is no vector version."""
 
-__all__ = ["EXTERN_NAMES", "FUNCTIONS"]
+__all__ = ["EXTERN_NAMES", "FUNCTIONS", "LIBM"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from graphwright.codegen.llvm.builder import Builder
-from graphwright.codegen.llvm.math.libm import MathFunction
+from graphwright.codegen.llvm.math.arithmetic import MathFunction
 from graphwright.codegen.llvm.types import Kind, Value
 from graphwright.ir.ops import ScalarOp
 

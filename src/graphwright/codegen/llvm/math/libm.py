@@ -5,19 +5,35 @@ In: values of kind F32 or F64.   Out: calls, declared as externs of the module.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from graphwright.codegen.llvm.builder import Builder
+from graphwright.codegen.llvm.math.arithmetic import MathFunction
 from graphwright.codegen.llvm.types import Kind, Value
 from graphwright.ir.ops import ScalarOp
 
-MathFunction = Callable[..., Value]
-"""Builder, operands → result; operands and result have one kind."""
-
 _NAMES: Final = (
-    "exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan atan2 sinh cosh tanh erf erfc pow"
-).split()
+    "exp",
+    "exp2",
+    "expm1",
+    "log",
+    "log2",
+    "log10",
+    "log1p",
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "atan2",
+    "sinh",
+    "cosh",
+    "tanh",
+    "erf",
+    "erfc",
+    "pow",
+)
 
 
 def _call(name: str) -> MathFunction:
