@@ -21,6 +21,7 @@ from graphwright.capture.attributes import (
 )
 from graphwright.capture.machine import Machine
 from graphwright.capture.world import ABSENT, DELETED
+from graphwright.ir.program import InstanceDictSource, ItemSource, LengthGuard, PlainConst
 
 _TABLES: Final = ("_parameters", "_buffers", "_modules")
 _HOOKS: Final = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -31,6 +32,13 @@ def _table(machine: Machine, module: Any, name: str) -> Any:
     if table is ABSENT or not isinstance(table, dict):
         return None
     return table
+
+
+def _is_empty(machine: Machine, table: dict[str, Any]) -> bool:
+    """Tell whether a table holds nothing; one guard then stands for all names that are looked for in it."""
+    if len(table) or machine.world.source_of(table) is None or id(table) in machine.world.changed:
+        return False
+    return machine.length(table) == 0
 
 
 def _table_get(machine: Machine, table: dict[str, Any], name: str) -> Any:
@@ -49,6 +57,8 @@ def load_module_part(machine: Machine, args: Sequence[Any], kwargs: Mapping[str,
     for table_name in _TABLES:
         table = _table(machine, module, table_name)
         if table is None:
+            continue
+        if _is_empty(machine, table):
             continue
         value = _table_get(machine, table, name)
         if value is not ABSENT:
@@ -140,6 +150,18 @@ def call_module(machine: Machine, args: Sequence[Any], kwargs: Mapping[str, Any]
     return machine.call(machine.load_attr(module, "forward"), args[1:], kwargs)
 
 
+def _has_hooks(machine: Machine, module: Any, name: str) -> bool:
+    table = (instance_dict(module) or {}).get(name)
+    source = machine.world.source_of(module)
+    if source is None or table is None:
+        return bool(table)
+    if table or machine.world.source_of(table) is not None:
+        return machine.length(_table(machine, module, name)) != 0
+    place = ItemSource(InstanceDictSource(source), PlainConst(name))
+    machine.guards.add(LengthGuard(place, 0, machine.loc()))
+    return False
+
+
 def _look_at(machine: Machine, module: Any) -> Any:
     """Guard what a module's call depends on beside its `forward`.
 
@@ -154,8 +176,7 @@ def _look_at(machine: Machine, module: Any) -> Any:
         )
     has_hooks = False
     for name in _HOOKS:
-        hooks = _table(machine, module, name)
-        if hooks is None or not machine.length(hooks):
+        if not _has_hooks(machine, module, name):
             continue
         if "backward" in name:
             raise machine.unsupported(

@@ -44,7 +44,7 @@ from graphwright.ir.program import (
     TargetSource,
     TensorGuard,
 )
-from graphwright.record import AbstractTensor, Recorder, TorchTrace
+from graphwright.record import AbstractTensor, JointGraph, Recorder, TorchTrace, try_finish_joint
 from graphwright.runtime import may_overlap, read_global_state
 
 DimNames = Callable[[torch.Tensor, Source], Mapping[int, str]]
@@ -62,6 +62,8 @@ class CaptureOptions:
 
     dynamic_dims: DimNames = no_symbolic_dims
     """Symbolic dimensions of each input."""
+    has_backward: bool = False
+    """Whether to record the gradients too, where outputs need them."""
     codes: CodeTable | None = None
     """What earlier captures learnt of code objects; shared to save time."""
 
@@ -77,6 +79,8 @@ class Captured:
     """The real tensors of this call, one for each input of the graph."""
     trace: TorchTrace
     """The torch-level calls."""
+    joint: JointGraph | None = None
+    """Forward and backward in one graph, if it was asked for and an output needs a gradient."""
 
     @functools.cached_property
     def torch_graph(self) -> torch.fx.GraphModule:
@@ -319,6 +323,7 @@ def _finish(
     result_recipe = recipes.make(result)
     effects = make_effects(machine, recipes)
     graph = recorder.finish(recipes.outputs)
+    joint = _try_joint(recorder, recipes.outputs) if inputs.options.has_backward else None
     guards = _final_guards(machine, recorder, inputs, graph)
     name, loc = _name_and_loc(target)
     program = Program(
@@ -339,7 +344,15 @@ def _finish(
         live_pins=tuple(machine.guards.live_pins),
         inputs=tuple(inputs.tensors),
         trace=recorder.trace,
+        joint=joint,
     )
+
+
+def _try_joint(recorder: Recorder, outputs: Sequence[torch.Tensor]) -> JointGraph | None:
+    with recorder:
+        joint = try_finish_joint(recorder, outputs)
+    recorder.trace.set_outputs([recorder.abstract_of(output) for output in outputs])
+    return joint
 
 
 def _final_guards(
