@@ -3,9 +3,12 @@
 import re
 
 import pytest
+import torch
 
 import graphwright
 import write_docs
+from graphwright.base.config import config
+from graphwright.base.logging import apply_logs
 
 ROOT = write_docs.ROOT
 PAGES = sorted(
@@ -49,3 +52,22 @@ def test_commands_of_the_readme_are_targets_of_the_makefile():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
 
     assert set(re.findall(r"\bmake ([a-z]+)", readme)) <= targets
+
+
+@pytest.mark.slow
+def test_code_of_the_readme_runs_and_gives_what_eager_gives():
+    first, second = re.findall(
+        r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL
+    )
+    names = {}
+
+    exec(first, names)
+    x = torch.randn(8, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(names["fast"](x), names["model"](x))
+
+    with config.patch(wrapper=config.wrapper, logs=config.logs):
+        exec(second, names)
+        with torch.no_grad():
+            torch.testing.assert_close(names["fast"](x), names["model"](x))
+    apply_logs(config.logs)
