@@ -1,0 +1,57 @@
+"""Model families of `transformers`, small and random, compile as one graph and give eager's results."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+pytest.importorskip("transformers")
+
+import transformers
+from program_cases import compare
+from transformer_families import FAMILIES
+
+import graphwright as gw
+
+MAIN_FAMILIES = ("bert", "gpt2", "llama", "t5", "vit")
+
+
+@pytest.fixture(autouse=True)
+def quiet_transformers():
+    level = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    yield
+    transformers.logging.set_verbosity(level)
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES))
+def test_family_compiles_as_one_graph_and_gives_eagers_results(name: str) -> None:
+    model, inputs = FAMILIES[name]()
+    compiled = gw.compile(model, fullgraph=True)
+
+    with torch.no_grad():
+        torch.manual_seed(1)
+        expected = model(**inputs)
+        frames = gw.counters["capture"]["frames"]
+        for _ in range(2):
+            torch.manual_seed(1)
+            found = compiled(**inputs)
+
+            compare(expected, found, name)
+
+    assert gw.counters["capture"]["frames"] == frames + 1
+
+
+@pytest.mark.parametrize("name", MAIN_FAMILIES)
+def test_family_follows_changed_weights_and_inputs(name: str) -> None:
+    model, inputs = FAMILIES[name]()
+    compiled = gw.compile(model, fullgraph=True)
+
+    with torch.no_grad():
+        compiled(**inputs)
+        for parameter in model.parameters():
+            parameter.mul_(0.5).add_(0.01)
+        changed = {key: value[:1] for key, value in inputs.items()}
+
+        compare(model(**inputs), compiled(**inputs), f"{name}, changed weights")
+        compare(model(**changed), compiled(**changed), f"{name}, smaller batch")
