@@ -21,4 +21,12 @@ from graphwright.capture.session import (
     make_code_table,
 )
 
-__all__ = ["CaptureOptions", "Captured", "CodeTable", "ProgramRaised", "capture_call", "is_capturing", "make_code_table"]
+__all__ = [
+    "CaptureOptions",
+    "Captured",
+    "CodeTable",
+    "ProgramRaised",
+    "capture_call",
+    "is_capturing",
+    "make_code_table",
+]

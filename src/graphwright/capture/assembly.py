@@ -24,8 +24,7 @@ from graphwright.capture.opcodes import (
     names,
     stack,
 )
-from graphwright.capture.rules import collections, objects, torch_functions
-from graphwright.capture.rules import library
+from graphwright.capture.rules import collections, library, objects, torch_functions
 from graphwright.capture.world import World
 from graphwright.ir.program import Source
 
@@ -72,7 +71,12 @@ _OPERATIONS: Final[dict[str, Callable[..., Any]]] = {
 
 def make_rules() -> dict[int, tuple[Any, Rule]]:
     """Join the rules of all families, by the `id` of the function (which is kept alive beside its rule)."""
-    families = (objects.RULES, collections.RULES, library.make_rules(), torch_functions.make_rules())
+    families = (
+        objects.RULES,
+        collections.RULES,
+        library.make_rules(),
+        torch_functions.make_rules(),
+    )
     joined: dict[int, tuple[Any, Rule]] = {}
     for family in families:
         for function, rule in family.items():

@@ -92,7 +92,7 @@ def instance_dict(holder: object) -> dict[str, Any] | None:
 
 
 def special(machine: Machine, holder: Any, name: str) -> Any:
-    """Give the special method `name` of an object's type, when it is Python code, else None. (Not bound.)"""
+    """Give the special method `name` of an object's type, when it is Python code, else None; not bound."""
     kind = type(holder)
     if kind in machine.plain_types or is_fixed_class(kind):
         return None
@@ -116,7 +116,7 @@ def load_attr(machine: Machine, holder: Any, name: str) -> Any:
     kind = type(holder)
     if kind is machine.tensor_type:
         return _load_tensor_attr(machine, holder, name)
-    loader = _LOADERS.get(kind)
+    loader: Any = _LOADERS.get(kind)
     if loader is not None:
         return loader(machine, holder, name)
     if isinstance(holder, type):
@@ -203,7 +203,8 @@ def _load_data_descriptor(machine: Machine, holder: Any, name: str) -> Any:
     if isinstance(raw, property):
         getter = _part(machine, raw, "fget")
         if getter is None:
-            raise AttributeError(f"property '{name}' of '{kind.__name__}' object has no getter")
+            msg = f"property '{name}' of '{kind.__name__}' object has no getter"
+            raise AttributeError(msg)
         return machine.call(getter, [holder], {})
     getter = special(machine, raw, "__get__")
     if getter is not None:
@@ -294,9 +295,8 @@ def _load_class_attr(machine: Machine, holder: type, name: str) -> Any:
     fallback = find(machine, meta, "__getattr__")
     if fallback is not ABSENT:
         return machine.call(fallback, [holder, name], {})
-    raise AttributeError(
-        f"type object '{holder.__name__}' has no attribute '{name}'", name=name, obj=holder
-    )
+    msg = f"type object '{holder.__name__}' has no attribute '{name}'"
+    raise AttributeError(msg, name=name, obj=holder)
 
 
 def _bind_to_class(machine: Machine, raw: Any, holder: type, name: str) -> Any:
@@ -324,13 +324,17 @@ def _load_module_attr(machine: Machine, holder: types.ModuleType, name: str) -> 
                 return value
             if callable(value):
                 return value
+            msg = f"the attribute {name!r} that module {holder.__name__!r} makes on demand"
             raise machine.unsupported(
-                f"the attribute {name!r} that module {holder.__name__!r} makes on demand",
+                msg,
                 why="nothing can be guarded about it",
                 remedy="read it before the call",
             )
     return machine.world.read(
-        holder, name, table[name], lambda: ItemSource(_module_dict(machine, holder), PlainConst(name))
+        holder,
+        name,
+        table[name],
+        lambda: ItemSource(_module_dict(machine, holder), PlainConst(name)),
     )
 
 
@@ -417,9 +421,14 @@ def store_attr(machine: Machine, holder: Any, name: str, value: Any) -> None:
     """Do `holder.name = value`."""
     kind = type(holder)
     if kind is machine.tensor_type:
-        if machine.world.source_of(holder) is not None and name not in ("data", "grad", "requires_grad"):
+        if machine.world.source_of(holder) is not None and name not in (
+            "data",
+            "grad",
+            "requires_grad",
+        ):
+            msg = f"a new attribute {name!r} on a tensor that existed before"
             raise machine.unsupported(
-                f"a new attribute {name!r} on a tensor that existed before",
+                msg,
                 why="attributes of tensors are not replayed",
                 remedy="keep the value in a local variable or on your module",
             )
@@ -442,7 +451,8 @@ def store_raw_attr(machine: Machine, holder: Any, name: str, value: Any) -> None
         if isinstance(raw, property):
             setter = _part(machine, raw, "fset")
             if setter is None:
-                raise AttributeError(f"property '{name}' of '{kind.__name__}' object has no setter")
+                msg = f"property '{name}' of '{kind.__name__}' object has no setter"
+                raise AttributeError(msg)
             machine.call(setter, [holder, value], {})
             return
         setter = special(machine, raw, "__set__")
@@ -464,8 +474,9 @@ def _check_writable(machine: Machine, holder: Any, name: str) -> None:
     if isinstance(holder, type) and holder in machine.own_classes:
         return
     if isinstance(holder, type | types.ModuleType):
+        msg = f"a store to attribute {name!r} of {holder!r}"
         raise machine.unsupported(
-            f"a store to attribute {name!r} of {holder!r}",
+            msg,
             why="classes and modules are shared, and changes of them are not replayed",
             remedy="keep state on an instance",
         )
@@ -483,7 +494,8 @@ def delete_attr(machine: Machine, holder: Any, name: str) -> None:
     if isinstance(raw, property):
         deleter = _part(machine, find(machine, kind, name), "fdel")
         if deleter is None:
-            raise AttributeError(f"property '{name}' of '{kind.__name__}' object has no deleter")
+            msg = f"property '{name}' of '{kind.__name__}' object has no deleter"
+            raise AttributeError(msg)
         machine.call(deleter, [holder], {})
         return
     _check_writable(machine, holder, name)

@@ -52,7 +52,8 @@ def _raise_native_error(
     twin.__kwdefaults__ = function.__kwdefaults__
     twin.__qualname__ = function.__qualname__
     twin(*(None for _ in args), **dict.fromkeys(kwargs))
-    raise TypeError(f"{function.__qualname__}() was called with wrong arguments ({has_closure=})")
+    msg = f"{function.__qualname__}() was called with wrong arguments ({has_closure=})"
+    raise TypeError(msg)
 
 
 def bind(
@@ -69,38 +70,70 @@ def bind(
     """
     if not kwargs and len(args) == info.plain_arity:
         return dict(zip(info.params, args, strict=True))
-    params = info.params
-    num_params = len(params)
-    slots = dict(zip(params, args, strict=False))
-    extra = args[num_params:]
-    if extra and not info.has_varargs:
-        _raise_native_error(function, args, kwargs)
-    rest: dict[str, Any] = {}
-    for name, value in kwargs.items():
-        if name in params[info.num_posonly :]:
-            if name in slots:
-                _raise_native_error(function, args, kwargs)
-            slots[name] = value
-        elif name in info.kwonly:
-            slots[name] = value
-        elif info.has_varkw:
-            rest[name] = value
-        else:
-            _raise_native_error(function, args, kwargs)
-    first_default = num_params - len(function.__defaults__ or ())
-    for i in range(min(len(args), num_params), num_params):
-        if params[i] not in slots:
-            if i < first_default:
-                _raise_native_error(function, args, kwargs)
-            slots[params[i]] = _default(world, function, i - first_default)
-    for name in info.kwonly:
-        if name not in slots:
-            value = _kw_default(world, function, name)
-            if value is ABSENT:
-                _raise_native_error(function, args, kwargs)
-            slots[name] = value
-    if info.has_varargs:
-        slots[info.varargs_name] = tuple(extra)
-    if info.has_varkw:
-        slots[info.varkw_name] = rest
-    return slots
+    binder = _Binder(world, function, info, args, kwargs)
+    binder.place_positional()
+    binder.place_keywords()
+    binder.place_defaults()
+    return binder.slots
+
+
+class _Binder:
+    """The binding of one call, when it is not a plain one."""
+
+    def __init__(
+        self,
+        world: World,
+        function: types.FunctionType,
+        info: CodeInfo,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> None:
+        self.world = world
+        self.function = function
+        self.info = info
+        self.args = args
+        self.kwargs = kwargs
+        self.slots: dict[str, Any] = {}
+
+    def fail(self) -> None:
+        _raise_native_error(self.function, self.args, self.kwargs)
+
+    def place_positional(self) -> None:
+        info = self.info
+        self.slots.update(zip(info.params, self.args, strict=False))
+        extra = self.args[len(info.params) :]
+        if info.has_varargs:
+            self.slots[info.varargs_name] = tuple(extra)
+        elif extra:
+            self.fail()
+
+    def place_keywords(self) -> None:
+        info, slots = self.info, self.slots
+        by_keyword = {*info.params[info.num_posonly :], *info.kwonly}
+        rest: dict[str, Any] = {}
+        for name, value in self.kwargs.items():
+            if name in by_keyword:
+                if name in slots:
+                    self.fail()
+                slots[name] = value
+            elif info.has_varkw:
+                rest[name] = value
+            else:
+                self.fail()
+        if info.has_varkw:
+            slots[info.varkw_name] = rest
+
+    def place_defaults(self) -> None:
+        params, slots, function = self.info.params, self.slots, self.function
+        first_default = len(params) - len(function.__defaults__ or ())
+        for i in range(min(len(self.args), len(params)), len(params)):
+            if params[i] not in slots:
+                if i < first_default:
+                    self.fail()
+                slots[params[i]] = _default(self.world, function, i - first_default)
+        for name in self.info.kwonly:
+            if name not in slots:
+                value = _kw_default(self.world, function, name)
+                if value is ABSENT:
+                    self.fail()
+                slots[name] = value

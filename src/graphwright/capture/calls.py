@@ -5,7 +5,6 @@ In: a callable and its arguments.   Out: its result: by a rule of its own, inter
 
 from __future__ import annotations
 
-import collections
 import enum
 import functools
 import types
@@ -22,6 +21,7 @@ from graphwright.capture.attributes import (
     store_raw_attr,
 )
 from graphwright.capture.binding import bind
+from graphwright.capture.constants import is_constant
 from graphwright.capture.frames import Frame
 from graphwright.capture.machine import Machine
 from graphwright.capture.natives import (
@@ -35,18 +35,69 @@ from graphwright.capture.policy import is_native_function, is_torch_class
 from graphwright.capture.world import ABSENT
 
 _CHANGING: Final = frozenset(
-    "append extend insert remove pop clear sort reverse __setitem__ __delitem__ __iadd__ __imul__ "
-    "update setdefault popitem add discard appendleft popleft extendleft rotate move_to_end __ior__ "
-    "__iand__ __ixor__ __isub__ difference_update intersection_update "
-    "symmetric_difference_update".split()
+    [
+        "append",
+        "extend",
+        "insert",
+        "remove",
+        "pop",
+        "clear",
+        "sort",
+        "reverse",
+        "__setitem__",
+        "__delitem__",
+        "__iadd__",
+        "__imul__",
+        "update",
+        "setdefault",
+        "popitem",
+        "add",
+        "discard",
+        "appendleft",
+        "popleft",
+        "extendleft",
+        "rotate",
+        "move_to_end",
+        "__ior__",
+        "__iand__",
+        "__ixor__",
+        "__isub__",
+        "difference_update",
+        "intersection_update",
+        "symmetric_difference_update",
+    ]
 )
 """Methods of builtin containers that change them."""
 
 _TAKES_ITERABLE: Final = frozenset(
-    "extend update join union intersection difference issubset issuperset isdisjoint extendleft "
-    "symmetric_difference __iadd__ __add__ __or__ __ior__ __and__ __sub__ __xor__ "
-    "difference_update intersection_update symmetric_difference_update fromkeys __eq__ __ne__ "
-    "__init__ __new__".split()
+    [
+        "extend",
+        "update",
+        "join",
+        "union",
+        "intersection",
+        "difference",
+        "issubset",
+        "issuperset",
+        "isdisjoint",
+        "extendleft",
+        "symmetric_difference",
+        "__iadd__",
+        "__add__",
+        "__or__",
+        "__ior__",
+        "__and__",
+        "__sub__",
+        "__xor__",
+        "difference_update",
+        "intersection_update",
+        "symmetric_difference_update",
+        "fromkeys",
+        "__eq__",
+        "__ne__",
+        "__init__",
+        "__new__",
+    ]
 )
 """Methods of builtin containers whose arguments are read as containers or iterated over."""
 
@@ -105,8 +156,9 @@ def inline(
     """Interpret the body of a Python function."""
     info = machine.codes.info(function.__code__)
     if info.is_coroutine:
+        msg = f"a call of {function.__qualname__}, an asynchronous function"
         raise machine.unsupported(
-            f"a call of {function.__qualname__}, an asynchronous function",
+            msg,
             why="coroutines run outside the call that makes them",
             remedy="compile the synchronous parts",
         )
@@ -118,7 +170,11 @@ def _call_bound_builtin(
     machine: Machine, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> Any:
     holder = function.__self__
-    if holder is None or isinstance(holder, types.ModuleType) or type(holder) is machine.tensor_type:
+    if (
+        holder is None
+        or isinstance(holder, types.ModuleType)
+        or type(holder) is machine.tensor_type
+    ):
         return call_native(machine, function, args, kwargs)
     name = function.__name__
     if type(function) is types.MethodWrapperType or isinstance(holder, type):
@@ -138,8 +194,9 @@ def _call_bound_builtin(
     if isinstance(holder, types.GeneratorType):
         return function(*args, **kwargs)
     if type(holder) not in machine.plain_types and machine.world.source_of(holder) is not None:
+        msg = f"the method {name} of an object of type {type(holder).__qualname__}"
         raise machine.unsupported(
-            f"the method {name} of an object of type {type(holder).__qualname__}",
+            msg,
             why="it is written in C, and the object existed before the call",
             remedy="turn the object into tensors, numbers or builtin containers before the call",
         )
@@ -159,10 +216,11 @@ def _call_container_method(
         if quick is not ABSENT:
             return quick
         own = machine.world.change(holder) if name in _CHANGING else machine.world.contents(holder)
-        function = getattr(super(type(holder), holder), name) if False else getattr(own, name)
+        function = getattr(own, name)
         if name == "copy" and type(own) is not type(holder):
+            msg = f"a copy of an object of type {type(holder).__qualname__}"
             raise machine.unsupported(
-                f"a copy of an object of type {type(holder).__qualname__}",
+                msg,
                 why="it is a user's container class",
                 remedy="copy it before the call",
             )
@@ -175,19 +233,16 @@ def _call_container_method(
 
 
 def _read_dict_quickly(machine: Machine, name: str, holder: Any, args: Sequence[Any]) -> Any:
-    if not isinstance(holder, dict):
+    """Do what methods of `dict` itself do with one constant key, without reading the whole dict; else `ABSENT`."""
+    if not isinstance(holder, dict) or not args or not is_constant(args[0]):
         return ABSENT
-    if name == "get" and args:
-        if machine.truth(machine.contains(holder, args[0])):
-            return machine.getitem(holder, args[0])
-        return args[1] if len(args) > 1 else None
+    if name == "get":
+        value = machine.world.read_key(holder, args[0])
+        default = args[1] if len(args) > 1 else None
+        return default if value is ABSENT else value
     if name == "__contains__":
-        return machine.contains(holder, args[0])
-    if name == "__getitem__" and machine.contains(holder, args[0]):
-        return machine.getitem(holder, args[0])
-    if name == "__len__":
-        return machine.length(holder)
-    return ABSENT
+        return machine.world.has_key(holder, args[0])
+    return machine.world.read_key(holder, args[0]) if name == "__getitem__" else ABSENT
 
 
 def _call_object_slot(
@@ -206,9 +261,8 @@ def _call_object_slot(
             return _make_empty(machine, args[0], args[1:], kwargs)
         case "__init__" if isinstance(holder, CONTAINERS):
             own = [native_iterable(machine, value) for value in args]
-            for base in (dict, list, set, collections.deque):
-                if isinstance(holder, base):
-                    base.__init__(holder, *own, **kwargs)
+            base = next(kind for kind in CONTAINERS if isinstance(holder, kind))
+            base.__init__(holder, *own, **kwargs)
             return None
     return ABSENT
 
@@ -253,7 +307,9 @@ def _call_object(
     kind = type(function)
     if not is_fixed_class(kind):
         raw = peek(kind, "__call__")
-        if raw is not ABSENT and (not is_torch_class(kind) or isinstance(function, torch.nn.Module)):
+        if raw is not ABSENT and (
+            not is_torch_class(kind) or isinstance(function, torch.nn.Module)
+        ):
             raw = find(machine, kind, "__call__")
             if type(raw) is types.FunctionType:
                 return call(machine, raw, [function, *args], kwargs)
@@ -261,13 +317,12 @@ def _call_object(
     if wrapped is not None and hasattr(function, "cache_info"):
         return call(machine, wrapped, args, kwargs)
     if not callable(function):
-        raise TypeError(f"'{kind.__name__}' object is not callable")
+        msg = f"'{kind.__name__}' object is not callable"
+        raise TypeError(msg)
     return call_native(machine, function, args, kwargs)
 
 
-def construct(
-    machine: Machine, kind: type, args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> Any:
+def construct(machine: Machine, kind: type, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """Make an instance of a class, interpreting what of its making is Python code."""
     if isinstance(kind, enum.EnumMeta):
         return kind(*map(machine.materialise, args), **kwargs)
@@ -285,9 +340,7 @@ def construct(
     return made
 
 
-def _call_new(
-    machine: Machine, kind: type, args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> Any:
+def _call_new(machine: Machine, kind: type, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     maker = find(machine, kind, "__new__")
     if isinstance(maker, staticmethod):
         maker = machine.load_attr(maker, "__func__")
@@ -295,7 +348,8 @@ def _call_new(
         return call(machine, maker, [kind, *args], kwargs)
     if maker is object.__new__:
         if (args or kwargs) and peek(kind, "__init__") is object.__init__:
-            raise TypeError(f"{kind.__name__}() takes no arguments")
+            msg = f"{kind.__name__}() takes no arguments"
+            raise TypeError(msg)
         return object.__new__(kind)
     if issubclass(kind, BaseException):
         return maker(kind, *args, **kwargs)
@@ -308,6 +362,7 @@ def _call_init(
     init = find(machine, kind, "__init__")
     if type(init) is types.FunctionType:
         if call(machine, init, [made, *args], kwargs) is not None:
-            raise TypeError("__init__() should return None")
+            msg = "__init__() should return None"
+            raise TypeError(msg)
     elif init is not object.__init__ and not isinstance(made, tuple | str | int | float):
         call(machine, init, [made, *args], kwargs)

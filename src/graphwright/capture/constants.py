@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import torch
 
@@ -96,6 +96,16 @@ def make_constant(value: object, pin: Callable[[type], int]) -> Constant:
             return ComplexConst(_hex(value.real), _hex(value.imag))
         case bytes():
             return BytesConst(value)
+        case tuple() | frozenset() | slice():
+            return _make_compound(value, pin)
+        case _:
+            return _make_leaf(value)
+
+
+def _make_compound(
+    value: tuple[Any, ...] | frozenset[Any] | slice, pin: Callable[[type], int]
+) -> Constant:
+    match value:
         case torch.Size():
             return TorchConst(TorchConstKind.SIZE, ",".join(map(str, value)))
         case tuple():
@@ -104,18 +114,14 @@ def make_constant(value: object, pin: Callable[[type], int]) -> Constant:
             items = [make_constant(item, pin) for item in value]
             return FrozensetConst(tuple(sorted(items, key=repr)))
         case slice():
-            return SliceConst(
-                make_constant(value.start, pin),
-                make_constant(value.stop, pin),
-                make_constant(value.step, pin),
-            )
+            parts = (value.start, value.stop, value.step)
+            return SliceConst(*(make_constant(part, pin) for part in parts))
+
+
+def _make_leaf(value: object) -> Constant:
+    match value:
         case range():
             return RangeConst(value.start, value.stop, value.step)
-    return _make_singleton(value)
-
-
-def _make_singleton(value: object) -> Constant:
-    match value:
         case torch.dtype():
             return TorchConst(TorchConstKind.DTYPE, _leaf(value))
         case torch.device():
@@ -124,8 +130,14 @@ def _make_singleton(value: object) -> Constant:
             return TorchConst(TorchConstKind.LAYOUT, _leaf(value))
         case torch.memory_format():
             return TorchConst(TorchConstKind.MEMORY_FORMAT, _leaf(value))
+        case _:
+            return _make_singleton(value)
+
+
+def _make_singleton(value: object) -> Constant:
     if value is ...:
         return EllipsisConst()
     if value is NotImplemented:
         return NotImplementedConst()
-    raise TypeError(f"{type(value).__name__} is no constant")
+    msg = f"{type(value).__name__} is no constant"
+    raise TypeError(msg)

@@ -60,8 +60,9 @@ def make_effects(machine: Machine, recipes: Recipes) -> list[Effect]:
     for key, value in world.cell_values.items():
         _, function, index, name = world.cells[key]
         if value is DELETED:
+            msg = f"the deletion of the closure variable {name!r}"
             raise machine.unsupported(
-                f"the deletion of the closure variable {name!r}",
+                msg,
                 why="a deletion of a closure variable is not replayed",
                 remedy="set it to None",
             )
@@ -101,5 +102,6 @@ def _replace(machine: Machine, recipes: Recipes, holder: Any, source: Source) ->
     elif isinstance(contents, list | collections.deque):
         made = BuildList(tuple(map(recipes.make, contents)))
     else:
-        raise AssertionError(f"a container of type {type(contents).__name__} was changed")
+        made = BuildSet(())
+        assert not contents, f"a container of type {type(contents).__name__} was changed"
     return ReplaceContentsEffect(FromSource(source), made)

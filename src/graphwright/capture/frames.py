@@ -44,9 +44,7 @@ class CodeInfo:
         "varkw_name",
     )
 
-    def __init__(
-        self, code: types.CodeType, decoder: Decoder, table: Sequence[Opcode]
-    ) -> None:
+    def __init__(self, code: types.CodeType, decoder: Decoder, table: Sequence[Opcode]) -> None:
         self.code = code
         self.decoded: Decoded = decoder.decode(code)
         self.opcodes: list[Opcode] = [table[step.op] for step in self.decoded.instructions]
@@ -155,9 +153,11 @@ def make_opcode_table(*families: dict[Op, Opcode]) -> list[Opcode]:
     for family in families:
         twice = joined.keys() & family.keys()
         if twice:
-            raise ValueError(f"opcodes set twice: {sorted(op.name for op in twice)}")
+            msg = f"opcodes set twice: {sorted(op.name for op in twice)}"
+            raise ValueError(msg)
         joined.update(family)
     missing = [op.name for op in Op if op not in joined]
     if missing:
-        raise ValueError(f"opcodes without a function: {missing}")
+        msg = f"opcodes without a function: {missing}"
+        raise ValueError(msg)
     return [joined[op] for op in Op]

@@ -39,7 +39,7 @@ def input_name(source: Source) -> str:
     return _NO_WORD.sub("_", f"l_{text}_").lower()
 
 
-def _parts(source: Source) -> list[str]:
+def _parts(source: Source) -> list[str]:  # noqa: C901  (one arm a source)
     match source:
         case TargetSource():
             return ["self"]
@@ -48,7 +48,10 @@ def _parts(source: Source) -> list[str]:
         case ImportSource(module=module) | ModuleDictSource(module=module):
             return [module.rpartition(".")[2]]
         case ItemSource(base=base, key=key):
-            return [*_parts(base), str(key.value if isinstance(key, PlainConst) else "item").strip("_")]
+            return [
+                *_parts(base),
+                str(key.value if isinstance(key, PlainConst) else "item").strip("_"),
+            ]
         case AttrSource(base=base, name=name) | TypeAttrSource(base=base, name=name):
             return [*_parts(base), name.strip("_")]
         case KwDefaultSource(function=function, name=name):

@@ -18,6 +18,7 @@ from graphwright.capture.guards import Guards
 from graphwright.capture.policy import is_torch_module_name
 from graphwright.capture.world import World
 from graphwright.ir.locations import Loc
+from graphwright.ir.program import Source
 
 Rule = Callable[["Machine", Sequence[Any], Mapping[str, Any]], Any]
 """How a known function is called during a capture: `rule(machine, args, kwargs)`."""
@@ -84,7 +85,7 @@ class Machine:
         """What `load_global` found, but for names that the program stores."""
         self.globals_written: dict[int, tuple[dict[str, Any], Any, dict[str, Any]]] = {}
         """Globals that the program stored: the dict, its source, the names."""
-        self.globals_sources: dict[int, tuple[dict[str, Any], Any]] = {}
+        self.globals_sources: dict[int, tuple[dict[str, Any], Source]] = {}
         """Sources of globals that are not those of an imported module."""
         self.own_classes: set[type] = set()
         """Classes that the program made."""

@@ -63,9 +63,8 @@ def load_module_part(machine: Machine, args: Sequence[Any], kwargs: Mapping[str,
         value = _table_get(machine, table, name)
         if value is not ABSENT:
             return value
-    raise AttributeError(
-        f"'{type(module).__name__}' object has no attribute '{name}'", name=name, obj=module
-    )
+    msg = f"'{type(module).__name__}' object has no attribute '{name}'"
+    raise AttributeError(msg, name=name, obj=module)
 
 
 def store_module_attr(machine: Machine, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
@@ -80,10 +79,11 @@ def store_module_attr(machine: Machine, args: Sequence[Any], kwargs: Mapping[str
         table = _table(machine, module, table_name)
         if table is not None and machine.world.has_key(table, name):
             if table_name == "_parameters" and value is not None:
-                raise TypeError(
+                msg = (
                     f"cannot assign '{type(value).__name__}' as parameter '{name}' "
                     "(torch.nn.Parameter or None expected)"
                 )
+                raise TypeError(msg)
             machine.world.set_key(table, name, value)
             return
     if isinstance(value, torch.nn.Module):
@@ -130,7 +130,8 @@ def delete_module_attr(machine: Machine, args: Sequence[Any], kwargs: Mapping[st
             machine.world.set_key(table, name, DELETED)
         return
     if load_from_dict(machine, module, name) is ABSENT:
-        raise AttributeError(f"'{type(module).__name__}' object has no attribute '{name}'")
+        msg = f"'{type(module).__name__}' object has no attribute '{name}'"
+        raise AttributeError(msg)
     if machine.world.source_of(module) is None:
         object.__delattr__(module, name)
     else:
@@ -169,8 +170,9 @@ def _look_at(machine: Machine, module: Any) -> Any:
     """
     compiled = machine.load_attr(module, "_compiled_call_impl")
     if compiled is not None:
+        msg = f"a call of {type(module).__name__}, a module that was compiled in place"
         raise machine.unsupported(
-            f"a call of {type(module).__name__}, a module that was compiled in place",
+            msg,
             why="its call leads to another compiler",
             remedy="compile only the outermost module",
         )
@@ -179,8 +181,9 @@ def _look_at(machine: Machine, module: Any) -> Any:
         if not _has_hooks(machine, module, name):
             continue
         if "backward" in name:
+            msg = f"a call of {type(module).__name__}, a module with backward hooks"
             raise machine.unsupported(
-                f"a call of {type(module).__name__}, a module with backward hooks",
+                msg,
                 why="backward hooks are not captured",
                 remedy="remove the hooks, or use hooks of tensors outside the compiled function",
             )

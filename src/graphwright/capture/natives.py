@@ -74,7 +74,7 @@ PURE_BUILTINS: Final = frozenset(
     }
 )
 
-_DATA_TYPES: Final = (
+_DATA_TYPES: Final[tuple[Any, ...]] = (
     str,
     bytes,
     int,
@@ -175,7 +175,8 @@ def _may_run(function: Any) -> bool:
 
 
 def _may_run_builtin(function: types.BuiltinFunctionType) -> bool:
-    holder, module = function.__self__, function.__module__
+    holder: Any = function.__self__
+    module: Any = function.__module__
     if function.__name__ in _IMPURE_TORCH:
         return not (is_torch_module_name(module) or is_torch_class(type(holder)))
     if module == "builtins":
@@ -187,7 +188,7 @@ def _may_run_builtin(function: types.BuiltinFunctionType) -> bool:
 
 
 def _is_data_class(kind: type) -> bool:
-    return issubclass(kind, _DATA_TYPES) and (is_fixed_class(kind) or True) or is_torch_class(kind)
+    return issubclass(kind, _DATA_TYPES) or is_torch_class(kind)
 
 
 def call_native(
@@ -249,6 +250,11 @@ def original_function(function: types.FunctionType) -> Any:
     return function.__dict__.get(_CALLBACK_MARK, function)
 
 
+def original_factory(factory: Any) -> Any:
+    """Give what the program made a default dict with."""
+    return original_function(factory) if type(factory) is types.FunctionType else factory
+
+
 def is_native_callable(machine: Machine, value: Any) -> bool:
     """Tell whether native code may call `value` directly."""
     if isinstance(value, types.MethodType):
@@ -260,7 +266,7 @@ def is_native_callable(machine: Machine, value: Any) -> bool:
     return True
 
 
-def materialise(machine: Machine, value: Any) -> Any:
+def materialise(machine: Machine, value: Any) -> Any:  # noqa: C901  (one arm a kind)
     """Give `value` in a form that native code may see, all through.
 
     Raises:
@@ -292,8 +298,9 @@ def materialise(machine: Machine, value: Any) -> Any:
         return value
     if is_opaque_constant(value):
         return value
+    msg = f"an object of type {kind.__module__}.{kind.__qualname__} as the argument of native code"
     raise machine.unsupported(
-        f"an object of type {kind.__module__}.{kind.__qualname__} as the argument of native code",
+        msg,
         why="it existed before the call, and what native code reads of it cannot be guarded",
         remedy="pass the tensors and numbers that are needed instead of the object",
     )
@@ -332,7 +339,9 @@ def _materialise_container(machine: Machine, value: Any) -> Any:
             return value
         if isinstance(contents, collections.defaultdict):
             return collections.defaultdict(contents.default_factory, changes)
-        return type(contents)(changes) if type(contents) in (dict, collections.OrderedDict) else value
+        return (
+            type(contents)(changes) if type(contents) in (dict, collections.OrderedDict) else value
+        )
     if isinstance(contents, set | frozenset):
         return contents
     items = [materialise(machine, item) for item in contents]

@@ -14,21 +14,49 @@ from typing import Any, Final
 
 import torch
 
-from graphwright.capture.attributes import is_fixed_class, peek
+from graphwright.capture.attributes import peek
 from graphwright.capture.constants import is_constant
 from graphwright.capture.machine import Machine
 from graphwright.capture.world import ABSENT, DELETED
 
-CONTAINERS: Final = (list, dict, set, frozenset, collections.deque)
+CONTAINERS: Final[tuple[Any, ...]] = (list, dict, set, frozenset, collections.deque)
 """Builtin containers, subclasses included, whose contents the world can read."""
 
 _BINARY_METHODS: Final[dict[Any, tuple[str, str]]] = {
     getattr(operator, name): (f"__{name.strip('_')}__", f"__r{name.strip('_')}__")
-    for name in "add sub mul matmul truediv floordiv mod pow lshift rshift and_ or_ xor".split()
+    for name in [
+        "add",
+        "sub",
+        "mul",
+        "matmul",
+        "truediv",
+        "floordiv",
+        "mod",
+        "pow",
+        "lshift",
+        "rshift",
+        "and_",
+        "or_",
+        "xor",
+    ]
 }
 _INPLACE: Final[dict[Any, tuple[str, Any]]] = {
     getattr(operator, f"i{name.strip('_')}"): (f"__i{name.strip('_')}__", getattr(operator, name))
-    for name in "add sub mul matmul truediv floordiv mod pow lshift rshift and_ or_ xor".split()
+    for name in [
+        "add",
+        "sub",
+        "mul",
+        "matmul",
+        "truediv",
+        "floordiv",
+        "mod",
+        "pow",
+        "lshift",
+        "rshift",
+        "and_",
+        "or_",
+        "xor",
+    ]
 }
 _COMPARE_METHODS: Final[dict[Any, tuple[str, str]]] = {
     operator.lt: ("__lt__", "__gt__"),
@@ -67,10 +95,6 @@ def getitem(machine: Machine, holder: Any, key: Any) -> Any:
         return machine.call(hook, [holder, key], {})
     if is_read_container(machine, holder):
         return _read_item(machine, holder, key)
-    if isinstance(holder, type) and not is_fixed_class(holder):
-        maker = peek(type(holder), "__getitem__")
-        if type(maker) is types.FunctionType and issubclass(type(holder), type(holder)):
-            return holder[key]
     _check_known(machine, holder, "indexed")
     return holder[machine.materialise(key)]
 
@@ -103,10 +127,11 @@ def _read_item(machine: Machine, holder: Any, key: Any) -> Any:
 
 def _read_dict_item(machine: Machine, holder: dict[Any, Any], key: Any) -> Any:
     world = machine.world
-    if not is_constant(key):
-        value = dict.get(world.contents(holder), key, ABSENT)
-    else:
-        value = world.read_key(holder, key)
+    value = (
+        dict.get(world.contents(holder), key, ABSENT)
+        if not is_constant(key)
+        else world.read_key(holder, key)
+    )
     if value is not ABSENT:
         return value
     hook = special(machine, holder, "__missing__")
@@ -166,8 +191,9 @@ def _check_known(machine: Machine, value: Any, how: str) -> None:
         kind = type(value)
         if kind is machine.tensor_type or isinstance(value, type | types.FunctionType):
             return
+        msg = f"an object of type {kind.__module__}.{kind.__qualname__} that is {how}"
         raise machine.unsupported(
-            f"an object of type {kind.__module__}.{kind.__qualname__} that is {how}",
+            msg,
             why="it is written in C and existed before the call, so what is read of it cannot be guarded",
             remedy="turn it into tensors, numbers or builtin containers before the call",
         )
@@ -191,14 +217,14 @@ def truth(machine: Machine, value: Any) -> bool:
     kind = type(value)
     if kind in machine.plain_types:
         return bool(value)
-    if is_read_container(machine, value):
-        if special(machine, value, "__len__") is None:
-            return length(machine, value) != 0
+    if is_read_container(machine, value) and special(machine, value, "__len__") is None:
+        return length(machine, value) != 0
     hook = special(machine, value, "__bool__")
     if hook is not None:
         result = machine.call(hook, [value], {})
         if type(result) is not bool:
-            raise TypeError(f"__bool__ should return bool, returned {type(result).__name__}")
+            msg = f"__bool__ should return bool, returned {type(result).__name__}"
+            raise TypeError(msg)
         return result
     hook = special(machine, value, "__len__")
     if hook is not None:
@@ -443,9 +469,12 @@ def is_same(machine: Machine, left: Any, right: Any) -> bool:
     if left is right:
         return True
     world = machine.world
-    if world.source_of(left) is not None and world.source_of(right) is not None:
-        if type(left) is type(right):
-            world.guard_distinct(left, right)
+    if (
+        world.source_of(left) is not None
+        and world.source_of(right) is not None
+        and type(left) is type(right)
+    ):
+        world.guard_distinct(left, right)
     return False
 
 
@@ -455,7 +484,11 @@ def is_same(machine: Machine, left: Any, right: Any) -> bool:
 def text(machine: Machine, function: Callable[..., str], args: Sequence[Any]) -> str:
     """Give `function(*args)` for `str`, `repr`, `ascii` or `format`."""
     value = args[0]
-    names = {repr: ("__repr__",), ascii: ("__repr__",), format: ("__format__", "__str__", "__repr__")}
+    names = {
+        repr: ("__repr__",),
+        ascii: ("__repr__",),
+        format: ("__format__", "__str__", "__repr__"),
+    }
     for name in names.get(function, ("__str__", "__repr__")):
         hook = special(machine, value, name)
         if hook is not None:
@@ -465,8 +498,9 @@ def text(machine: Machine, function: Callable[..., str], args: Sequence[Any]) ->
         if peek(type(value), name) is not object.__dict__.get(name, ABSENT) or len(names) == 0:
             break
     if isinstance(value, torch.Tensor):
+        msg = "the text of a tensor"
         raise machine.unsupported(
-            "the text of a tensor",
+            msg,
             why="its values are not known while the program is captured",
             remedy="format tensors outside the compiled function",
         )

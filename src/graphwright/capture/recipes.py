@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 import functools
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 import torch
@@ -17,6 +17,7 @@ import torch
 from graphwright.capture.attributes import instance_dict
 from graphwright.capture.constants import is_constant
 from graphwright.capture.machine import Machine
+from graphwright.capture.natives import original_factory
 from graphwright.capture.opcodes.names import globals_source_of
 from graphwright.capture.world import ABSENT, raw_items
 from graphwright.ir.program import (
@@ -78,11 +79,13 @@ class Recipes:
 
     def _parts(self, value: Any) -> Iterator[Any]:
         if isinstance(value, dict):
-            for key, item in _dict_items(value):
+            for key, item in raw_items(value):
                 yield key
                 yield item
         elif isinstance(value, list | tuple | set | frozenset | collections.deque):
             yield from value
+        if isinstance(value, collections.defaultdict):
+            yield original_factory(value.default_factory)
         if isinstance(value, types.FunctionType):
             yield from (self._machine.world.read_cell(cell) for cell in value.__closure__ or ())
             yield value.__defaults__
@@ -102,8 +105,9 @@ class Recipes:
         """
         machine = self._machine
         if value is ABSENT:
+            msg = "a closure with an empty cell in the result"
             raise machine.unsupported(
-                "a closure with an empty cell in the result",
+                msg,
                 why="a function is rebuilt with the contents of its cells",
                 remedy="assign the variable before the function is returned",
             )
@@ -137,7 +141,7 @@ class Recipes:
             self.outputs.append(value)
         return index
 
-    def _build(self, value: Any) -> Recipe:
+    def _build(self, value: Any) -> Recipe:  # noqa: C901  (one arm a kind)
         kind = type(value)
         if kind is tuple:
             return BuildTuple(tuple(map(self.make, value)))
@@ -152,7 +156,7 @@ class Recipes:
         if kind is collections.OrderedDict:
             return BuildDict(self._entries(value), self._machine.guards.pin(kind))
         if kind is collections.defaultdict:
-            factory = self.make(value.default_factory)
+            factory = self.make(original_factory(value.default_factory))
             return BuildDict(self._entries(value), self._machine.guards.pin(kind), factory)
         if kind is types.FunctionType:
             return self._build_function(value)
@@ -168,20 +172,19 @@ class Recipes:
         return BuildDict(self._entries(value))
 
     def _entries(self, value: dict[Any, Any]) -> tuple[DictEntry, ...]:
-        return tuple(DictEntry(self.make(key), self.make(item)) for key, item in _dict_items(value))
+        return tuple(DictEntry(self.make(key), self.make(item)) for key, item in raw_items(value))
 
     def _build_function(self, value: types.FunctionType) -> Recipe:
         machine = self._machine
         source = globals_source_of(machine, value)
         if source is None:
+            msg = f"the function {value.__qualname__} in the result"
             raise machine.unsupported(
-                f"the function {value.__qualname__} in the result",
+                msg,
                 why="nothing leads to the module it was made in",
                 remedy="define it outside the compiled function",
             )
-        cells = tuple(
-            self.make(machine.world.read_cell(cell)) for cell in value.__closure__ or ()
-        )
+        cells = tuple(self.make(machine.world.read_cell(cell)) for cell in value.__closure__ or ())
         return BuildFunction(
             code_pin=machine.guards.pin(value.__code__),
             globals_source=source,
@@ -213,19 +216,13 @@ class Recipes:
         elif isinstance(value, list | set | collections.deque):
             items = tuple(map(self.make, value))
         elif not _is_plain_object(kind):
+            msg = f"an object of type {kind.__module__}.{kind.__qualname__} in the result"
             raise machine.unsupported(
-                f"an object of type {kind.__module__}.{kind.__qualname__} in the result",
+                msg,
                 why="it is written in C, and there is no recipe to make it again",
                 remedy="return tensors, numbers, builtin containers or your own objects",
             )
         return BuildObject(machine.guards.pin(kind), self._attrs(value), items, entries)
-
-
-def _dict_items(value: dict[Any, Any]) -> Iterable[tuple[Any, Any]]:
-    """Give the entries in order, which an `OrderedDict` keeps apart from the dict that it is; no code of the user's runs."""
-    if isinstance(value, collections.OrderedDict):
-        return collections.OrderedDict.items(value)
-    return dict.items(value)
 
 
 def _is_empty_tuple(value: Any) -> bool:

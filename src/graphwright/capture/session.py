@@ -142,21 +142,24 @@ class _Inputs:
 
     def _check(self, tensor: torch.Tensor) -> None:
         if type(tensor) is AbstractTensor:
+            msg = "a tensor of another capture"
             raise self.machine.unsupported(
-                "a tensor of another capture",
+                msg,
                 why="it has no data",
                 remedy="do not keep tensors of a compiled function in global state",
             )
         is_ordinary = type(tensor) in (torch.Tensor, torch.nn.Parameter, torch.nn.Buffer)
         if not is_ordinary or tensor.layout is not torch.strided or tensor.dtype not in FROM_TORCH:
+            msg = f"a tensor of type {type(tensor).__name__}, layout {tensor.layout}, dtype {tensor.dtype}"
             raise self.machine.unsupported(
-                f"a tensor of type {type(tensor).__name__}, layout {tensor.layout}, dtype {tensor.dtype}",
+                msg,
                 why="only strided tensors of PyTorch's own classes and ordinary dtypes are captured",
                 remedy="convert it before the call",
             )
         if tensor.is_conj() or tensor.is_neg() or tensor.is_nested:
+            msg = "a tensor with a pending conjugation or negation, or a nested tensor"
             raise self.machine.unsupported(
-                "a tensor with a pending conjugation or negation, or a nested tensor",
+                msg,
                 why="such tensors are not captured",
                 remedy="call resolve_conj() or resolve_neg(), or pad the nested tensor",
             )
@@ -168,7 +171,7 @@ def _meta(tensor: torch.Tensor) -> TensorMeta:
         shape=tuple(tensor.shape),
         strides=tuple(tensor.stride()),
         device=str(tensor.device),
-        offset=tensor.storage_offset(),
+        offset=int(tensor.storage_offset()),
         requires_grad=tensor.requires_grad,
     )
 
@@ -203,7 +206,7 @@ def _parameter_names(target: object) -> list[str]:
     if isinstance(target, torch.nn.Module):
         function = target.forward
     elif not isinstance(target, types.FunctionType | types.MethodType):
-        function = getattr(type(target), "__call__", None)
+        function = getattr(type(target), "__call__", None)  # noqa: B004  (the function itself)
     code = getattr(inspect.unwrap(function) if callable(function) else None, "__code__", None)
     if code is None:
         return []
@@ -221,9 +224,7 @@ def _name_and_loc(target: object) -> tuple[str, Loc | None]:
     return name, Loc(code.co_filename, code.co_firstlineno, code.co_name)
 
 
-_CAPTURING: Final[contextvars.ContextVar[bool]] = contextvars.ContextVar(
-    "capturing", default=False
-)
+_CAPTURING: Final[contextvars.ContextVar[bool]] = contextvars.ContextVar("capturing", default=False)
 
 
 def make_code_table() -> CodeTable:
@@ -267,7 +268,8 @@ def capture_call(
             with recorder:
                 result = _run(machine, target, args, kwargs)
                 _check_state(machine, state)
-            return _finish(machine, recorder, inputs, target, args, kwargs, result)
+            pattern = CallPattern(len(args), tuple(kwargs))
+            return _finish(machine, recorder, inputs, target, pattern, result)
     finally:
         _CAPTURING.reset(token)
         machine.is_over = True
@@ -282,9 +284,7 @@ def _run(machine: Machine, target: Any, args: Sequence[Any], kwargs: Mapping[str
     names = _parameter_names(target)
     names += [f"arg{i}" for i in range(len(names), len(args))]
     function = machine.world.enter(target, TargetSource())
-    own_args = [
-        machine.world.enter(value, ArgSource(i, names[i])) for i, value in enumerate(args)
-    ]
+    own_args = [machine.world.enter(value, ArgSource(i, names[i])) for i, value in enumerate(args)]
     own_kwargs = {
         name: machine.world.enter(value, KwargSource(name)) for name, value in kwargs.items()
     }
@@ -300,8 +300,9 @@ def _check_state(machine: Machine, before: Mapping[GlobalStateKind, str]) -> Non
     for kind, text in before.items():
         now = read_global_state(kind)
         if now != text and kind not in _NEUTRAL:
+            msg = f"a lasting change of PyTorch's {kind.value.replace('_', ' ')} (from {text} to {now})"
             raise machine.unsupported(
-                f"a lasting change of PyTorch's {kind.value.replace('_', ' ')} (from {text} to {now})",
+                msg,
                 why="the program leaves global state changed, and such changes are not replayed",
                 remedy="use the context manager, or change the state outside the compiled function",
             )
@@ -312,8 +313,7 @@ def _finish(
     recorder: Recorder,
     inputs: _Inputs,
     target: Any,
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any],
+    pattern: CallPattern,
     result: Any,
 ) -> Captured:
     recipes = Recipes(machine)
@@ -328,7 +328,7 @@ def _finish(
     name, loc = _name_and_loc(target)
     program = Program(
         name=name,
-        pattern=CallPattern(len(args), tuple(kwargs)),
+        pattern=pattern,
         pins=tuple(machine.guards.pins),
         guards=guards,
         symbols=_bindings(inputs, graph),
@@ -350,9 +350,7 @@ def _finish(
 
 def _try_joint(recorder: Recorder, outputs: Sequence[torch.Tensor]) -> JointGraph | None:
     with recorder:
-        joint = try_finish_joint(recorder, outputs)
-    recorder.trace.set_outputs([recorder.abstract_of(output) for output in outputs])
-    return joint
+        return try_finish_joint(recorder, outputs)
 
 
 def _final_guards(
@@ -377,8 +375,9 @@ def _overlap_guards(machine: Machine, inputs: _Inputs, index: int) -> Iterator[G
     others = [i for i in range(len(inputs.tensors)) if i != index]
     for i in others:
         if may_overlap(inputs.tensors[index], inputs.tensors[i]):
+            msg = "a write to a tensor that shares memory with another input"
             raise machine.unsupported(
-                "a write to a tensor that shares memory with another input",
+                msg,
                 why="what the other input then holds is not tracked",
                 remedy="pass a clone of one of them",
             )

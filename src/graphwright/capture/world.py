@@ -147,7 +147,7 @@ class World:
             self._sources[id(standin)] = source
             self._originals[id(standin)] = value
 
-    def _make_standin(self, value: Any, kind: type, source: Source) -> object:
+    def _make_standin(self, value: Any, kind: type, source: Source) -> object:  # noqa: C901  (one arm a kind)
         """Give the stand-in, or `ABSENT` for an object that is known by identity or value."""
         if isinstance(value, torch.Tensor):
             return self._add_tensor(value, source)
@@ -169,7 +169,9 @@ class World:
             return self._enter_tuple(value, kind, source)
         if kind is types.MethodType:
             function = self.enter(value.__func__, AttrSource(source, "__func__"))
-            return types.MethodType(function, self.enter(value.__self__, AttrSource(source, "__self__")))
+            return types.MethodType(
+                function, self.enter(value.__self__, AttrSource(source, "__self__"))
+            )
         if kind is functools.partial:
             return self._enter_partial(value, source)
         if kind is slice:
@@ -201,13 +203,15 @@ class World:
 
     def _enter_tuple(self, value: tuple[Any, ...], kind: type, source: Source) -> object:
         self.guards.add(LengthGuard(source, len(value), self._loc()))
-        items = [self.enter(item, ItemSource(source, PlainConst(i))) for i, item in enumerate(value)]
+        items = [
+            self.enter(item, ItemSource(source, PlainConst(i))) for i, item in enumerate(value)
+        ]
         if kind is tuple:
             return tuple(items)
         if hasattr(kind, "n_sequence_fields"):
             is_same = all(one is other for one, other in zip(items, value, strict=True))
             return value if is_same else kind(items)
-        standin = tuple.__new__(kind, items)
+        standin: Any = tuple.__new__(kind, items)
         for name in getattr(value, "__dict__", ()):
             standin.__dict__[name] = self.enter(value.__dict__[name], AttrSource(source, name))
         return standin
@@ -224,7 +228,9 @@ class World:
 
     # Reading
 
-    def read(self, base: object, key: object, child: object, make_source: Callable[[], Source]) -> Any:
+    def read(
+        self, base: object, key: object, child: object, make_source: Callable[[], Source]
+    ) -> Any:
         """Let in `child`, a part of `base` found under `key` (unique among the parts of `base`), once."""
         place = (id(base), key)
         known = self._reads.get(place, ABSENT)
@@ -280,8 +286,9 @@ class World:
         if isinstance(container, dict):
             return self._read_dict(container, source)
         if isinstance(container, types.MappingProxyType):
+            msg = "the contents of a mapping proxy"
             raise Unsupported(
-                "the contents of a mapping proxy",
+                msg,
                 why="the proxied dict has no source",
                 remedy="copy it into a dict before the call",
             )
@@ -292,8 +299,9 @@ class World:
         elif isinstance(container, set | frozenset):
             return self._read_set(container, source)
         else:
+            msg = f"the contents of an object of type {type(container).__qualname__}"
             raise Unsupported(
-                f"the contents of an object of type {type(container).__qualname__}",
+                msg,
                 why="it is no builtin container, so nothing can be said of what is in it",
                 remedy="make it inside the compiled function, or keep it out",
             )
@@ -303,15 +311,16 @@ class World:
 
     def _read_set(self, container: Any, source: Source) -> Any:
         if not all(is_constant(item) for item in container):
+            msg = "a set of objects that are no constants"
             raise Unsupported(
-                "a set of objects that are no constants",
+                msg,
                 why="the order of such a set differs from process to process",
                 remedy="use a dict or a list",
             )
         self.guard_length(container)
         for item in sorted(container, key=repr):
             constant = self.guards.constant(item)
-            self.guards.add(DictContainsGuard(source, constant, True, self._loc()))
+            self.guards.add(DictContainsGuard(source, constant, is_present=True, loc=self._loc()))
         return frozenset(container) if isinstance(container, frozenset) else set(container)
 
     def _read_dict(self, container: dict[Any, Any], source: Source) -> Any:
@@ -330,13 +339,15 @@ class World:
         else:
             self.guard_length(container)
             for i, key in enumerate(keys):
-                own_key = self.read(container, ("key", i), key, lambda i=i: DictKeySource(source, i))  # type: ignore[misc]
+                own_key = self.read(
+                    container, ("key", i), key, functools.partial(DictKeySource, source, i)
+                )
                 value = dict.__getitem__(container, key)
                 copy[own_key] = self.read(
                     container,
                     ("item", key),
                     value,
-                    lambda i=i: DictValueSource(source, i),  # type: ignore[misc]
+                    functools.partial(DictValueSource, source, i),
                 )
         for key, value in self.items.get(id(container), {}).items():
             if value is DELETED:
@@ -375,7 +386,9 @@ class World:
         if value is ABSENT:
             if self.guards.once(("no key", id(container), key)):
                 constant = self.guards.constant(key)
-                self.guards.add(DictContainsGuard(source, constant, False, self._loc()))
+                self.guards.add(
+                    DictContainsGuard(source, constant, is_present=False, loc=self._loc())
+                )
             return ABSENT
         return self.read(
             container,
@@ -407,15 +420,18 @@ class World:
         copy = self._contents.get(id(container))
         if copy is None:
             items = self.items.setdefault(id(container), {})
+            self._note_change(container)
+            if value is DELETED and not dict.__contains__(container, key):
+                items.pop(key, None)
+                return
             if items.get(key) is not DELETED or value is DELETED:
                 items[key] = value
-                self._note_change(container)
                 return
             copy = self.contents(container)  # a key that comes back stands last: the order changes
         if value is DELETED:
-            dict.__delitem__(copy, key)
+            del copy[key]
         else:
-            dict.__setitem__(copy, key, value)
+            copy[key] = value
         self.replaced.add(id(container))
         self._note_change(container)
 
@@ -488,11 +504,16 @@ def _is_singleton_method(function: types.BuiltinFunctionType) -> bool:
     return isinstance(module, str) or type(function.__self__).__module__.startswith("torch")
 
 
+_SIZED: Final[tuple[Any, ...]] = (list, dict, tuple, set, frozenset, collections.deque)
+
+
 def _raw_len(container: Any) -> int:
-    for base in (list, dict, tuple, set, frozenset, collections.deque):
+    for base in _SIZED:
         if isinstance(container, base):
-            return base.__len__(container)
-    raise TypeError(f"{type(container).__name__} is no builtin container")
+            size: int = base.__len__(container)
+            return size
+    msg = f"{type(container).__name__} is no builtin container"
+    raise TypeError(msg)
 
 
 def raw_keys(container: dict[Any, Any]) -> list[Any]:

@@ -30,7 +30,7 @@ def builtin_base(cls: type) -> Any:  # noqa: ANN401  (a class whose methods are 
 def make_instance(cls: Any, items: Iterable[object] = ()) -> Any:  # noqa: ANN401  (any class, any instance)
     """Make an empty instance of `cls`; a tuple (or frozenset) gets its `items` at once."""
     base = builtin_base(cls)
-    if base is tuple or base is frozenset:
+    if issubclass(base, tuple | frozenset):
         return base.__new__(cls, items)
     return base.__new__(cls)
 

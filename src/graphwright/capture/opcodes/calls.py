@@ -74,7 +74,11 @@ def set_function_part(machine: Machine, frame: Frame, arg: FunctionPart) -> None
         case FunctionPart.KW_DEFAULTS:
             function.__kwdefaults__ = value
         case FunctionPart.ANNOTATIONS:
-            pairs = value if isinstance(value, dict) else dict(zip(value[::2], value[1::2], strict=True))
+            pairs = (
+                value
+                if isinstance(value, dict)
+                else dict(zip(value[::2], value[1::2], strict=True))
+            )
             function.__annotations__ = pairs
         case FunctionPart.CLOSURE:
             function = _with_closure(function, value)

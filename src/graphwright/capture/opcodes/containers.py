@@ -108,7 +108,8 @@ def read_mapping(machine: Machine, value: Any) -> dict[Any, Any]:
     if isinstance(value, dict) and machine.special(value, "keys") is None:
         return dict(machine.world.contents(value))
     if not hasattr(type(value), "keys"):
-        raise TypeError(f"'{type(value).__name__}' object is not a mapping")
+        msg = f"'{type(value).__name__}' object is not a mapping"
+        raise TypeError(msg)
     keys = machine.call(machine.load_attr(value, "keys"), [], {})
     return {key: machine.getitem(value, key) for key in machine.native_iterable(keys)}
 
@@ -127,7 +128,8 @@ def dict_merge(machine: Machine, frame: Frame, arg: int) -> None:
         if key in target:
             function = next(x for x in frame.stack[-arg - 3 :] if x is not ABSENT)
             name = _function_text(function)
-            raise TypeError(f"{name}() got multiple values for keyword argument '{key}'")
+            msg = f"{name}() got multiple values for keyword argument '{key}'"
+            raise TypeError(msg)
         target[key] = value
 
 
@@ -160,8 +162,9 @@ def format_with_spec(machine: Machine, frame: Frame, arg: Any) -> None:
 
 def template_string(machine: Machine, frame: Frame, arg: Any) -> None:
     """BUILD_INTERPOLATION and BUILD_TEMPLATE."""
+    msg = "a template string"
     raise machine.unsupported(
-        "a template string",
+        msg,
         why="template strings are not captured",
         remedy="use an f-string, or make the template outside the compiled function",
     )

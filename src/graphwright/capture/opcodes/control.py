@@ -71,16 +71,19 @@ def _take_all(machine: Machine, value: Any) -> list[Any]:
     except TypeError:
         if hasattr(type(value), "__iter__") or hasattr(type(value), "__getitem__"):
             raise
-        raise TypeError(f"cannot unpack non-iterable {type(value).__name__} object") from None
+        msg = f"cannot unpack non-iterable {type(value).__name__} object"
+        raise TypeError(msg) from None
 
 
 def unpack_sequence(machine: Machine, frame: Frame, arg: int) -> None:
     """UNPACK_SEQUENCE."""
     items = _take_all(machine, frame.stack.pop())
     if len(items) > arg:
-        raise ValueError(f"too many values to unpack (expected {arg})")
+        msg = f"too many values to unpack (expected {arg})"
+        raise ValueError(msg)
     if len(items) < arg:
-        raise ValueError(f"not enough values to unpack (expected {arg}, got {len(items)})")
+        msg = f"not enough values to unpack (expected {arg}, got {len(items)})"
+        raise ValueError(msg)
     items.reverse()
     frame.stack.extend(items)
 
@@ -197,7 +200,8 @@ def match_class(machine: Machine, frame: Frame, arg: int) -> None:
     subject, kind, names = frame.stack[-3:]
     del frame.stack[-3:]
     if not isinstance(kind, type):
-        raise TypeError("called match pattern must be a class")
+        msg = "called match pattern must be a class"
+        raise TypeError(msg)
     if not machine.call(isinstance, [subject, kind], {}):
         frame.stack.append(None)
         return
@@ -208,10 +212,11 @@ def match_class(machine: Machine, frame: Frame, arg: int) -> None:
         if arg:
             match_args = machine.load_attr(kind, "__match_args__")
             if len(match_args) < arg:
-                raise TypeError(
+                msg = (
                     f"{kind.__name__}() accepts {len(match_args)} positional sub-patterns "
                     f"({arg} given)"
                 )
+                raise TypeError(msg)
             positional += [machine.load_attr(subject, name) for name in match_args[:arg]]
         keyword = [machine.load_attr(subject, name) for name in names]
     except AttributeError:

@@ -14,7 +14,8 @@ def raise_(machine: Machine, frame: Frame, arg: int) -> None:
     """RAISE."""
     if arg == 0:
         if machine.handled is None:
-            raise RuntimeError("No active exception to reraise")
+            msg = "No active exception to reraise"
+            raise RuntimeError(msg)
         raise machine.handled
     cause = frame.stack.pop() if arg == 2 else ABSENT
     error = _make_exception(machine, frame.stack.pop())
@@ -30,7 +31,8 @@ def _make_exception(machine: Machine, value: Any) -> BaseException:
     if isinstance(value, type) and issubclass(value, BaseException):
         value = machine.call(value, [], {})
     if not isinstance(value, BaseException):
-        raise TypeError("exceptions must derive from BaseException")
+        msg = "exceptions must derive from BaseException"
+        raise TypeError(msg)
     return value
 
 
@@ -57,16 +59,16 @@ def check_exc_match(machine: Machine, frame: Frame, arg: Any) -> None:
     kinds = frame.stack.pop()
     for kind in kinds if isinstance(kinds, tuple) else (kinds,):
         if not (isinstance(kind, type) and issubclass(kind, BaseException)):
-            raise TypeError(
-                "catching classes that do not inherit from BaseException is not allowed"
-            )
+            msg = "catching classes that do not inherit from BaseException is not allowed"
+            raise TypeError(msg)
     frame.stack.append(isinstance(frame.stack[-1], kinds))
 
 
 def check_eg_match(machine: Machine, frame: Frame, arg: Any) -> None:
     """CHECK_EG_MATCH."""
+    msg = "an except* clause"
     raise machine.unsupported(
-        "an except* clause",
+        msg,
         why="exception groups are not captured",
         remedy="catch the group with except, or outside the compiled function",
     )

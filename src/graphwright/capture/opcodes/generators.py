@@ -17,7 +17,7 @@ from graphwright.capture.machine import Machine
 def return_generator(machine: Machine, frame: Frame, arg: Any) -> int:
     """RETURN_GENERATOR."""
     frame.is_generator = True
-    made = drive(machine, frame)
+    made: Any = drive(machine, frame)
     made.__name__ = frame.function.__name__
     made.__qualname__ = frame.function.__qualname__
     frame.value = made
@@ -60,10 +60,11 @@ def send(machine: Machine, frame: Frame, arg: int) -> int | None:
     """SEND."""
     receiver, value = frame.stack[-2:]
     try:
-        if value is None:
-            result = machine.next_item(receiver)
-        else:
-            result = machine.call(machine.load_attr(receiver, "send"), [value], {})
+        result = (
+            machine.next_item(receiver)
+            if value is None
+            else machine.call(machine.load_attr(receiver, "send"), [value], {})
+        )
     except StopIteration as stop:
         frame.stack[-2:] = [stop.value]
         return arg
@@ -88,8 +89,9 @@ def cleanup_throw(machine: Machine, frame: Frame, arg: Any) -> None:
 
 def asynchronous(machine: Machine, frame: Frame, arg: Any) -> None:
     """The opcodes of asynchronous code."""
+    msg = "asynchronous code"
     raise machine.unsupported(
-        "asynchronous code",
+        msg,
         why="coroutines run outside the call that makes them",
         remedy="compile the synchronous parts",
     )
@@ -107,4 +109,3 @@ OPCODES: Final[dict[Op, Opcode]] = {
     Op.GET_ANEXT: asynchronous,
     Op.END_ASYNC_FOR: asynchronous,
 }
-

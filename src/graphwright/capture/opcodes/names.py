@@ -68,7 +68,8 @@ def load_global(machine: Machine, frame: Frame, name: str) -> Any:
             machine.globals_read[key] = value
             return value
     if not hasattr(builtins, name):
-        raise NameError(f"name '{name}' is not defined", name=name)
+        msg = f"name '{name}' is not defined"
+        raise NameError(msg, name=name)
     value = machine.world.read(
         builtins,
         name,
@@ -89,7 +90,9 @@ def _read_global(machine: Machine, frame: Frame, name: str) -> Any:
             table, ("item", name), table[name], lambda: ItemSource(source, PlainConst(name))
         )
     if source is not None:
-        machine.guards.add(DictContainsGuard(source, PlainConst(name), False, machine.loc()))
+        machine.guards.add(
+            DictContainsGuard(source, PlainConst(name), is_present=False, loc=machine.loc())
+        )
     return ABSENT
 
 
@@ -118,8 +121,9 @@ def store_global(machine: Machine, frame: Frame, arg: str) -> None:
 
 def delete_global(machine: Machine, frame: Frame, arg: str) -> None:
     """DELETE_GLOBAL."""
+    msg = f"the deletion of global {arg!r}"
     raise machine.unsupported(
-        f"the deletion of global {arg!r}",
+        msg,
         why="a deletion of a global is not replayed",
         remedy="set it to None",
     )
@@ -141,7 +145,8 @@ def delete_name(machine: Machine, frame: Frame, arg: str) -> None:
     """DELETE_NAME."""
     space = frame.namespace or {}
     if arg not in space:
-        raise NameError(f"name '{arg}' is not defined", name=arg)
+        msg = f"name '{arg}' is not defined"
+        raise NameError(msg, name=arg)
     del space[arg]
 
 
@@ -183,10 +188,11 @@ def load_super_attr(machine: Machine, frame: Frame, arg: SuperAttr) -> None:
     """LOAD_SUPER_ATTR."""
     maker, kind, receiver = frame.stack[-3:]
     del frame.stack[-3:]
-    if maker is super or arg.has_arguments:
-        found = machine.call(maker, [kind, receiver], {})
-    else:
-        found = machine.call(maker, [], {})
+    found = (
+        machine.call(maker, [kind, receiver], {})
+        if maker is super or arg.has_arguments
+        else machine.call(maker, [], {})
+    )
     frame.stack.append(machine.load_attr(found, arg.name))
 
 
@@ -205,9 +211,8 @@ def load_special_method(machine: Machine, value: Any, name: str) -> Any:
     if raw is not None:
         return types.MethodType(raw, value)
     if not hasattr(type(value), name):
-        raise TypeError(
-            f"'{type(value).__name__}' object does not support the context manager protocol"
-        )
+        msg = f"'{type(value).__name__}' object does not support the context manager protocol"
+        raise TypeError(msg)
     return getattr(value, name)
 
 
@@ -216,8 +221,9 @@ def import_name(machine: Machine, frame: Frame, arg: str) -> None:
     names = frame.stack.pop()
     level = frame.stack.pop()
     if arg.startswith(_COMPILERS):
+        msg = f"an import of {arg}"
         raise machine.unsupported(
-            f"an import of {arg}",
+            msg,
             why="it is another compiler, whose state has no meaning here",
             remedy="use torch.compiler.is_compiling() instead",
         )
@@ -244,9 +250,7 @@ def import_from(machine: Machine, frame: Frame, arg: str) -> None:
         if full not in sys.modules:
             text = f"cannot import name {arg!r} from {module.__name__!r}"
             raise ImportError(text, name=module.__name__) from None
-        value = machine.world.read(
-            sys.modules, full, sys.modules[full], lambda: ImportSource(full)
-        )
+        value = machine.world.read(sys.modules, full, sys.modules[full], lambda: ImportSource(full))
     frame.stack.append(value)
 
 

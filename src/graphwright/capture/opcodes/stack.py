@@ -101,10 +101,11 @@ def read_deref(machine: Machine, frame: Frame, name: str) -> Any:
     if value is not ABSENT:
         return value
     if name in frame.info.code.co_freevars:
-        raise NameError(
+        msg = (
             f"cannot access free variable '{name}' where it is not associated "
             "with a value in enclosing scope"
         )
+        raise NameError(msg)
     raise _unbound(name)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from graphwright.capture.machine import Machine, Rule
+from graphwright.capture.natives import make_callback
 from graphwright.capture.operators import unary
 from graphwright.capture.world import ABSENT
 
@@ -88,16 +89,7 @@ def _number(kind: type, names: tuple[str, ...]) -> Rule:
 
 def map_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """`map(function, ...)`."""
-    return map(_callable(machine, args[0]), *map(machine.native_iterable, args[1:]))
-
-
-def _callable(machine: Machine, function: Any) -> Any:
-    """Give a function that native code may call, whatever it is."""
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return machine.call(function, args, kwargs)
-
-    return call
+    return map(make_callback(machine, args[0]), *map(machine.native_iterable, args[1:]))
 
 
 def filter_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
@@ -166,7 +158,9 @@ def sorted_(machine: Machine, args: Args, kwargs: Kwargs) -> list[Any]:
     if any(type(value) is _Ordered for value in ranks):
         ranks = [v if type(v) is _Ordered else _Ordered(machine, v) for v in ranks]
     order = sorted(
-        range(len(items)), key=ranks.__getitem__, reverse=machine.truth(kwargs.get("reverse", False))
+        range(len(items)),
+        key=ranks.__getitem__,
+        reverse=machine.truth(kwargs.get("reverse", False)),
     )
     return [items[i] for i in order]
 
@@ -224,7 +218,9 @@ def ordered_dict(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
 def default_dict(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """`collections.defaultdict(factory, ...)`."""
     factory = args[0] if args else None
-    own = factory if factory is None or isinstance(factory, type) else _callable(machine, factory)
+    own = (
+        factory if factory is None or isinstance(factory, type) else make_callback(machine, factory)
+    )
     made: collections.defaultdict[Any, Any] = collections.defaultdict(own)
     _fill(machine, made, args[1:], kwargs)
     return made
@@ -232,18 +228,21 @@ def default_dict(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
 
 def partial_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """`functools.partial(function, ...)`."""
-    return functools.partial(*args, **kwargs)
+    maker: Any = functools.partial
+    return maker(*args, **kwargs)
 
 
 def reduce_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """`functools.reduce(function, iterable[, start])`."""
     items = iter(machine.native_iterable(args[1]))
+    total: Any
     if len(args) > 2:
         total = args[2]
     else:
         total = next(items, ABSENT)
         if total is ABSENT:
-            raise TypeError("reduce() of empty iterable with no initial value")
+            msg = "reduce() of empty iterable with no initial value"
+            raise TypeError(msg)
     for item in items:
         total = machine.call(args[0], [total, item], {})
     return total
@@ -273,8 +272,34 @@ def _unary(function: Callable[..., Any]) -> Rule:
     return rule
 
 
-_BINARY: Final = "add sub mul matmul truediv floordiv mod pow lshift rshift and_ or_ xor".split()
-_IN_PLACE: Final = "iadd isub imul imatmul itruediv ifloordiv imod ipow iand ior ixor".split()
+_BINARY: Final = [
+    "add",
+    "sub",
+    "mul",
+    "matmul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "pow",
+    "lshift",
+    "rshift",
+    "and_",
+    "or_",
+    "xor",
+]
+_IN_PLACE: Final = [
+    "iadd",
+    "isub",
+    "imul",
+    "imatmul",
+    "itruediv",
+    "ifloordiv",
+    "imod",
+    "ipow",
+    "iand",
+    "ior",
+    "ixor",
+]
 
 RULES: Final[dict[Any, Rule]] = {
     len: len_,

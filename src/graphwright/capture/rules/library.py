@@ -35,8 +35,9 @@ def _log_at(name: str, level: int) -> Rule:
 
     def rule(machine: Machine, args: Args, kwargs: Kwargs) -> None:
         if args[0].isEnabledFor(level):
+            msg = f"a call of Logger.{name}"
             raise machine.unsupported(
-                f"a call of Logger.{name}",
+                msg,
                 why="the message would have to be written again at each call",
                 remedy="raise the logger's level, or log outside the compiled function",
             )
@@ -79,15 +80,20 @@ def copy_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     if isinstance(value, list | dict | set) and kind.__module__ in ("builtins", "collections"):
         return copy.copy(machine.world.contents(value))
     if isinstance(value, torch.Tensor):
+        msg = "copy.copy of a tensor"
         raise machine.unsupported(
-            "copy.copy of a tensor",
+            msg,
             why="it makes a second tensor object of the same memory",
             remedy="use detach() or clone()",
         )
-    made = kind.__new__(kind)
+    made = _make_empty(kind)
     table = machine.load_attr(value, "__dict__")
     made.__dict__.update(machine.world.contents(table))
     return made
+
+
+def _make_empty(kind: Any) -> Any:
+    return kind.__new__(kind)
 
 
 def deepcopy(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
@@ -120,12 +126,13 @@ def _deepcopy(machine: Machine, value: Any, memo: dict[int, Any]) -> Any:
         made.update((key, _deepcopy(machine, item, memo)) for key, item in contents.items())
         return made
     if instance_dict(value) is None or isinstance(value, dict | list | set | tuple):
+        msg = f"copy.deepcopy of an object of type {kind.__qualname__}"
         raise machine.unsupported(
-            f"copy.deepcopy of an object of type {kind.__qualname__}",
+            msg,
             why="it is more than its attributes",
             remedy="copy it before the call",
         )
-    made = memo[id(value)] = kind.__new__(kind)
+    made = memo[id(value)] = _make_empty(kind)
     table = machine.world.contents(machine.load_attr(value, "__dict__"))
     made.__dict__.update((name, _deepcopy(machine, item, memo)) for name, item in table.items())
     return made
@@ -137,8 +144,9 @@ def wraps_update(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
 
 
 def _print(machine: Machine, args: Args, kwargs: Kwargs) -> None:
+    msg = "a call of print()"
     raise machine.unsupported(
-        "a call of print()",
+        msg,
         why="the text would have to be printed again at each call",
         remedy="print outside the compiled function",
     )

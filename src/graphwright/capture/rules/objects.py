@@ -151,8 +151,9 @@ def locals_(machine: Machine, args: Args, kwargs: Kwargs) -> dict[str, Any]:
 
 def globals_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """`globals()`."""
+    msg = "a call of globals()"
     raise machine.unsupported(
-        "a call of globals()",
+        msg,
         why="the whole of a module's names would have to be guarded",
         remedy="name the globals that you need",
     )
@@ -165,15 +166,18 @@ def super_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     frame = _frame(machine)
     cell = frame.slots.get("__class__")
     if not isinstance(cell, types.CellType):
-        raise RuntimeError("super(): __class__ cell not found")
+        msg = "super(): __class__ cell not found"
+        raise RuntimeError(msg)  # noqa: TRY004  (what Python raises)
     names = frame.info.code.co_varnames
     if not frame.info.code.co_argcount:
-        raise RuntimeError("super(): no arguments")
+        msg = "super(): no arguments"
+        raise RuntimeError(msg)
     receiver = frame.slots.get(names[0], ABSENT)
     if isinstance(receiver, types.CellType):
         receiver = machine.world.read_cell(receiver)
     if receiver is ABSENT:
-        raise RuntimeError("super(): arg[0] deleted")
+        msg = "super(): arg[0] deleted"
+        raise RuntimeError(msg)
     kind: Any = machine.world.read_cell(cell)
     return super(kind, receiver)
 
@@ -276,4 +280,3 @@ RULES: Final[dict[Any, Rule]] = {
     inspect.signature: signature,
     inspect.isclass: is_method_kind,
 }
-

@@ -32,13 +32,14 @@ def slice_module_list(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
         size = machine.length(children)
         position = index.__index__()
         if not -size <= position < size:
-            raise IndexError(f"index {position} is out of range")
+            msg = f"index {position} is out of range"
+            raise IndexError(msg)
         return machine.getitem(children, str(position % size))
-    kind = type(holder)
+    kind: Any = type(holder)
     picked = list(machine.native_iterable(children).values())[index]
     made = kind.__new__(kind)
     torch.nn.Module.__init__(made)
-    made._modules.update({str(i): child for i, child in enumerate(picked)})
+    made._modules.update({str(i): child for i, child in enumerate(picked)})  # noqa: SLF001
     return made
 
 
@@ -51,10 +52,10 @@ def iterate_module_list(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
 def has_torch_function(machine: Machine, args: Args, kwargs: Kwargs) -> bool:
     """`torch.overrides.has_torch_function(tensors)`: an abstract tensor is an ordinary tensor to the program."""
     return any(
-        type(machine.world.original_of(value)) not in _ORDINARY and hasattr(value, "__torch_function__")
+        type(machine.world.original_of(value)) not in _ORDINARY
+        and hasattr(value, "__torch_function__")
         for value in args[0]
-        if type(value) is not machine.tensor_type
-        or machine.world.original_of(value) is not value
+        if type(value) is not machine.tensor_type or machine.world.original_of(value) is not value
     )
 
 
@@ -75,8 +76,9 @@ def update_flat_weights(machine: Machine, args: Args, kwargs: Kwargs) -> None:
     names = machine.load_attr(module, "_flat_weights_names")
     for i, name in enumerate(machine.native_iterable(names)):
         if not machine.is_same(machine.getitem(flat, i), machine.load_attr(module, name)):
+            msg = f"a recurrent module whose parameter {name} was replaced"
             raise machine.unsupported(
-                f"a recurrent module whose parameter {name} was replaced",
+                msg,
                 why="it would gather its weights anew",
                 remedy="call its flatten_parameters() once before the call",
             )
@@ -87,7 +89,9 @@ def check(machine: Machine, args: Args, kwargs: Kwargs) -> None:
     condition = args[0] if args else kwargs["cond"]
     if not machine.truth(condition):
         message = args[1] if len(args) > 1 else kwargs.get("message")
-        raise RuntimeError(machine.call(message, [], {}) if message is not None else "Expected cond to be True")
+        raise RuntimeError(
+            machine.call(message, [], {}) if message is not None else "Expected cond to be True"
+        )
 
 
 def _quiet(machine: Machine, args: Args, kwargs: Kwargs) -> None:
@@ -102,16 +106,16 @@ def make_rules() -> dict[Any, Rule]:
         module.__setattr__: store_module_attr,
         module.__delattr__: delete_module_attr,
         module.__call__: call_module,
-        module._wrapped_call_impl: call_module,
+        module._wrapped_call_impl: call_module,  # noqa: SLF001
         torch.nn.ModuleList.__getitem__: slice_module_list,
         torch.nn.ModuleList.__iter__: iterate_module_list,
         torch.nn.Sequential.__iter__: iterate_module_list,
         torch.compiler.is_compiling: is_compiling,
         torch.compiler.is_dynamo_compiling: is_compiling,
         torch.overrides.has_torch_function: has_torch_function,
-        torch._assert: assert_,
-        torch._check: check,
-        torch.nn.RNNBase._update_flat_weights: update_flat_weights,
-        torch._C._log_api_usage_once: _quiet,
+        torch._assert: assert_,  # noqa: SLF001
+        torch._check: check,  # noqa: SLF001
+        torch.nn.RNNBase._update_flat_weights: update_flat_weights,  # noqa: SLF001
+        torch._C._log_api_usage_once: _quiet,  # noqa: SLF001
     }
     return rules
