@@ -1,0 +1,54 @@
+"""graphwright: a compiler for ordinary PyTorch programs.
+
+`import graphwright as gw; fast = gw.compile(model)`. What is named in `__all__` is public and stable; everything else is
+private. The names are loaded when first used, so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from graphwright import testing as testing
+    from graphwright.api import compile as compile
+    from graphwright.api import reset as reset
+    from graphwright.base import errors as errors
+    from graphwright.base import logging as logging
+    from graphwright.base.config import config as config
+    from graphwright.base.counters import counters as counters
+
+__all__ = ["compile", "config", "counters", "errors", "logging", "reset", "testing"]
+
+__version__ = "0.1.0"
+
+_HOMES: Final = {
+    "compile": "graphwright.api",
+    "config": "graphwright.base.config",
+    "counters": "graphwright.base.counters",
+    "reset": "graphwright.api",
+}
+"""Public name → the module that defines it."""
+
+_MODULES: Final = {
+    "errors": "graphwright.base.errors",
+    "logging": "graphwright.base.logging",
+    "testing": "graphwright.testing",
+}
+"""Public name → the module that it is."""
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    if name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    elif name in _MODULES:
+        value = importlib.import_module(_MODULES[name])
+    else:
+        message = f"module 'graphwright' has no attribute {name!r}"
+        raise AttributeError(message)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

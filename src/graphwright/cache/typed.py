@@ -21,8 +21,6 @@ class ProgramEntry(msgspec.Struct, frozen=True):
 
     program: Program
     plan: Plan
-    code_name: str
-    """`Key.name` of the kernels that the plan runs; empty when it runs none."""
 
 
 class GraphEntry(msgspec.Struct, frozen=True):

@@ -7,5 +7,6 @@ Read first: `execute.py` (what a graph means).
 """
 
 from graphwright.graph.execute import execute
+from graphwright.graph.partition import Partition, partition
 
-__all__ = ["execute"]
+__all__ = ["Partition", "execute", "partition"]

@@ -32,8 +32,9 @@ from graphwright.ir.aten import (
     SymArg,
     TensorMeta,
 )
+from graphwright.ir.dims import evaluate_dim
 from graphwright.ir.overloads import find_overload
-from graphwright.ir.symint import Atom, Dim, FloorDiv, Max, Min, Mod, Symbol
+from graphwright.ir.symint import Dim
 
 NO_SYMBOLS: Final[Mapping[str, int]] = MappingProxyType({})
 
@@ -74,35 +75,6 @@ def make_constant(constant: ConstantTensor) -> torch.Tensor:
     return torch.frombuffer(data, dtype=constant.meta.dtype.torch_dtype).view(shape)
 
 
-def evaluate(dim: Dim, symbols: Mapping[str, int]) -> int:
-    """Give the value of `dim` for these values of the size symbols."""
-    if isinstance(dim, int):
-        return dim
-    total = 0
-    for term in dim.terms:
-        product = term.coeff
-        for factor in term.factors:
-            product *= _evaluate_atom(factor.base, symbols) ** factor.exponent
-        total += product
-    return total
-
-
-def _evaluate_atom(atom: Atom, symbols: Mapping[str, int]) -> int:
-    match atom:
-        case Symbol():
-            return symbols[atom.name]
-        case FloorDiv():
-            return evaluate(atom.numerator, symbols) // evaluate(atom.denominator, symbols)
-        case Mod():
-            return evaluate(atom.value, symbols) % evaluate(atom.modulus, symbols)
-        case Min():
-            return min(evaluate(operand, symbols) for operand in atom.operands)
-        case Max():
-            return max(evaluate(operand, symbols) for operand in atom.operands)
-        case _:
-            assert_never(atom)
-
-
 def _run_node(
     node: AtenNode, values: Sequence[torch.Tensor | None], symbols: Mapping[str, int]
 ) -> list[torch.Tensor | None]:
@@ -135,7 +107,7 @@ def _make_argument(
         case LiteralArg() | FloatArg():
             return arg.value
         case SymArg():
-            return evaluate(arg.expr, symbols)
+            return evaluate_dim(arg.expr, symbols)
         case DTypeArg():
             return arg.dtype.torch_dtype
         case DeviceArg():
@@ -234,9 +206,9 @@ def _alias_outputs(
 def _as_view(
     base: torch.Tensor, meta: TensorMeta, base_offset: Dim, symbols: Mapping[str, int]
 ) -> torch.Tensor:
-    shape = [evaluate(extent, symbols) for extent in meta.shape]
-    strides = [evaluate(stride, symbols) for stride in meta.strides]
-    shift = evaluate(meta.offset, symbols) - evaluate(base_offset, symbols)
+    shape = [evaluate_dim(extent, symbols) for extent in meta.shape]
+    strides = [evaluate_dim(stride, symbols) for stride in meta.strides]
+    shift = evaluate_dim(meta.offset, symbols) - evaluate_dim(base_offset, symbols)
     if meta.dtype.torch_dtype != base.dtype:
         base = _reinterpret(base, meta)
     return base.as_strided(shape, strides, base.storage_offset() + shift)
@@ -252,7 +224,7 @@ def _reinterpret(base: torch.Tensor, meta: TensorMeta) -> torch.Tensor:
 
 def _has_layout(value: torch.Tensor, meta: TensorMeta, symbols: Mapping[str, int]) -> bool:
     return all(
-        extent == 1 or stride == evaluate(wanted, symbols)
+        extent == 1 or stride == evaluate_dim(wanted, symbols)
         for extent, stride, wanted in zip(value.shape, value.stride(), meta.strides, strict=True)
     )
 
@@ -260,7 +232,7 @@ def _has_layout(value: torch.Tensor, meta: TensorMeta, symbols: Mapping[str, int
 def _copy_with_layout(
     value: torch.Tensor, meta: TensorMeta, symbols: Mapping[str, int]
 ) -> torch.Tensor:
-    shape = [evaluate(extent, symbols) for extent in meta.shape]
-    strides = [evaluate(stride, symbols) for stride in meta.strides]
+    shape = [evaluate_dim(extent, symbols) for extent in meta.shape]
+    strides = [evaluate_dim(stride, symbols) for stride in meta.strides]
     copy = torch.empty_strided(shape, strides, dtype=value.dtype, device=value.device)
     return copy.copy_(value)

@@ -134,6 +134,9 @@ class Dispatcher:
         targets = [_argument(mutated, args, kwargs) for mutated in facts.mutated]
         kept = {name: value for name, value in kwargs.items() if not _is_out(facts, name)}
         twin = self._known_twin(facts.functional)
+        for position, default in facts.functional_defaults.items():
+            if position == len(args):
+                args = (*args, default)
         rule_args, ir_args = self._convert(args)
         rule_kwargs, ir_kwargs = self._convert_kwargs(kept)
         specs = self._infer(twin, rule_args, rule_kwargs)

@@ -201,8 +201,7 @@ def _undo_transpose(builder: GraphBuilder, step: ViewStep, _parent: int, value: 
 
 def _scatter_spec(builder: GraphBuilder, parent: int) -> TensorSpec:
     own = builder.specs[parent]
-    strides = own.strides if is_dense(own.shape, own.strides) else contiguous_strides(own.shape)
-    return TensorSpec(own.shape, strides, own.dtype, own.device)
+    return TensorSpec(own.shape, own.strides, own.dtype, own.device)
 
 
 def _undo_select(builder: GraphBuilder, step: ViewStep, parent: int, value: int) -> int:
@@ -230,6 +229,19 @@ def _undo_dtype(builder: GraphBuilder, step: ViewStep, _parent: int, value: int)
     dtype = DTypeArg(FROM_TORCH[step.source.dtype])
     spec = TensorSpec(step.source.shape, contiguous_strides(step.source.shape), step.source.dtype, step.source.device)
     return builder.emit("aten.view.dtype", (Ref(_contiguous(builder, value)), dtype), (), spec)
+
+
+def _undo_view_as_complex(builder: GraphBuilder, step: ViewStep, _parent: int, value: int) -> int:
+    own, source = builder.specs[value], step.source
+    strides = (*(stride * 2 for stride in own.strides), 1)
+    spec = TensorSpec(source.shape, strides, source.dtype, source.device)
+    return builder.emit("aten.view_as_real.default", (Ref(value),), (), spec)
+
+
+def _undo_view_as_real(builder: GraphBuilder, step: ViewStep, _parent: int, value: int) -> int:
+    source = step.source
+    spec = TensorSpec(source.shape, contiguous_strides(source.shape), source.dtype, source.device)
+    return builder.emit("aten.view_as_complex.default", (Ref(_contiguous(builder, value)),), (), spec)
 
 
 def _undo_by_strides(builder: GraphBuilder, step: ViewStep, parent: int, value: int) -> int:
@@ -277,5 +289,7 @@ _UNDO: Final[dict[str, _Undo]] = {
     "aten.split_with_sizes.default": _undo_split,
     "aten.unbind.int": _undo_split,
     "aten.view.dtype": _undo_dtype,
+    "aten.view_as_real.default": _undo_view_as_real,
+    "aten.view_as_complex.default": _undo_view_as_complex,
 }
 

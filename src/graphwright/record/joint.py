@@ -123,7 +123,7 @@ def try_finish_joint(recorder: Recorder, outputs: Sequence[torch.Tensor]) -> Joi
         for index, gradient in zip(wanted, gradients, strict=True)
         if gradient is not None
     }
-    graph = recorder.finish([*tensors, *reached.values()])
+    graph = recorder.finish([*tensors, *reached.values()], is_shown=False)
     return JointGraph(
         graph=graph,
         extra_inputs=(),

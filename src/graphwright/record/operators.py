@@ -37,7 +37,7 @@ class Mutated:
 class OpFacts:
     """What is known of one overload."""
 
-    __slots__ = ("functional", "kind", "mutated", "name", "num_returns", "overload", "return_sources")
+    __slots__ = ("functional", "functional_defaults", "kind", "mutated", "name", "num_returns", "overload", "return_sources")
 
     def __init__(self, overload: Any) -> None:
         schema = overload._schema
@@ -55,6 +55,19 @@ class OpFacts:
         else:
             self.kind = OpKind.FUNCTIONAL
         self.functional = _functional_twin(overload, self.mutated) if self.mutated else None
+        self.functional_defaults = _extra_defaults(schema, self.functional)
+        """Values for positional arguments of the twin that it demands and this op has defaults for, by position."""
+
+
+def _extra_defaults(schema: Any, twin: Any) -> dict[int, Any]:
+    if twin is None:
+        return {}
+    own = {argument.name: argument for argument in schema.arguments}
+    return {
+        position: own[argument.name].default_value
+        for position, argument in enumerate(twin._schema.arguments)
+        if not argument.has_default_value() and argument.name in own and own[argument.name].has_default_value()
+    }
 
 
 def _mutated_arguments(schema: Any) -> list[Mutated]:

@@ -229,10 +229,15 @@ class Recorder:
         """The torch-level graph, built anew from the calls so far."""
         return self.trace.build()
 
-    def finish(self, outputs: Sequence[torch.Tensor]) -> AtenGraph:
-        """Give the functional graph whose outputs are these tensors; recording may go on and finish again."""
+    def finish(self, outputs: Sequence[torch.Tensor], *, is_shown: bool = True) -> AtenGraph:
+        """Give the functional graph whose outputs are these tensors; recording may go on and finish again.
+
+        Args:
+            outputs: abstract tensors, or real ones that were met.
+            is_shown: whether they are the outputs of the torch-level graph too.
+        """
         tensors = [self.abstract_of(tensor) for tensor in outputs]
-        if self._trace is not None:
+        if self._trace is not None and is_shown:
             self._trace.set_outputs(tensors)
         with self.paused():
             described = self._describe_outputs(tensors)

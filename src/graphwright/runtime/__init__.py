@@ -6,9 +6,10 @@ Out: `Entry` (one compiled variant) and `Dispatcher` (all variants of one target
 Read first: `entry.py`, then `guard_steps.py`.
 """
 
+from graphwright.runtime.autograd import GradientRuns, make_gradient_run
 from graphwright.runtime.checks import may_overlap
 from graphwright.runtime.dispatcher import Dispatcher, OnMiss
-from graphwright.runtime.entry import Entry, Run, make_backend_entry, make_entry
+from graphwright.runtime.entry import Entry, Run, make_backend_entry, make_entry, make_plan_run
 from graphwright.runtime.failures import GuardFailure
 from graphwright.runtime.global_state import read_global_state
 from graphwright.runtime.plan_code import Code
@@ -19,11 +20,14 @@ __all__ = [
     "Code",
     "Dispatcher",
     "Entry",
+    "GradientRuns",
     "GuardFailure",
     "OnMiss",
     "Run",
     "make_backend_entry",
     "make_entry",
+    "make_gradient_run",
+    "make_plan_run",
     "may_overlap",
     "read_global_state",
 ]

@@ -126,6 +126,35 @@ def make_entry(
     return parts.entry(namespace, namespace["call"], plan, code, tuple(plan_code.constants))
 
 
+def make_plan_run(plan: Plan, code: Code, kernel_texts: Sequence[str] = ()) -> PlanRun:
+    """Make what runs a plan, with no program around it.
+
+    Args:
+        plan: the steps.
+        code: machine code of the plan's kernels; kept in memory as long as the run.
+        kernel_texts: for each kernel, what to say of it in the readable source.
+    """
+    plan_code = PlanCode(plan, code, kernel_texts)
+    namespace = run_source("plan", plan_code.render(), plan_code.namespace)
+    return PlanRun(call=namespace["call"], code=code)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PlanRun:
+    """Runs a plan."""
+
+    call: Run
+    code: Code
+    """The machine code of the plan's kernels; held so that it stays in memory."""
+
+    def __call__(
+        self, inputs: Sequence[torch.Tensor], symbols: tuple[int, ...]
+    ) -> Sequence[torch.Tensor]:
+        """Run the plan on `inputs`."""
+        return self.call(inputs, symbols)
+
+
 def make_backend_entry(
     program: Program,
     run: Run,
@@ -144,6 +173,16 @@ def make_backend_entry(
     parts = _Parts(program, target, live_pins)
     namespace = parts.run("", {})
     return parts.entry(namespace, run, None, None, ())
+
+
+def run_source(name: str, source: str, names: Mapping[str, object]) -> dict[str, Any]:
+    """Run generated source, so that tracebacks show its lines; gives the namespace it ran in."""
+    namespace = dict(names)
+    filename = f"<graphwright {name} {id(namespace):x}>"
+    lines = source.splitlines(keepends=True)
+    linecache.cache[filename] = (len(source), None, lines, filename)
+    exec(compile(source, filename, "exec"), namespace)
+    return namespace
 
 
 @final
@@ -165,16 +204,8 @@ class _Parts:
         if self.program.loc:
             title += f", from {self.program.loc.render()}"
         self.source = "\n\n".join([title, *filter(None, texts)])
-        namespace: dict[str, Any] = {**guards.namespace, **recipes.namespace, **names}
-        filename = f"<graphwright {self.program.name} {id(self):x}>"
-        linecache.cache[filename] = (
-            len(self.source),
-            None,
-            self.source.splitlines(keepends=True),
-            filename,
-        )
-        exec(compile(self.source, filename, "exec"), namespace)
-        return namespace
+        namespace = {**guards.namespace, **recipes.namespace, **names}
+        return run_source(self.program.name, self.source, namespace)
 
     def entry(
         self,

@@ -12,7 +12,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from graphwright.record.shapes import factory, index, matmul, pointwise, random, reduction, view
+from graphwright.record.shapes import (
+    convolution,
+    factory,
+    index,
+    loss,
+    matmul,
+    norm,
+    pointwise,
+    random,
+    reduction,
+    view,
+)
 
 Rule = Callable[..., Any]
 
@@ -29,7 +40,16 @@ def _join(*tables: Mapping[str, Rule]) -> dict[str, Rule]:
 
 
 RULES: Final = _join(
-    factory.RULES, index.RULES, matmul.RULES, pointwise.RULES, random.RULES, reduction.RULES, view.RULES
+    convolution.RULES,
+    factory.RULES,
+    index.RULES,
+    loss.RULES,
+    matmul.RULES,
+    norm.RULES,
+    pointwise.RULES,
+    random.RULES,
+    reduction.RULES,
+    view.RULES,
 )
 """By overload (`aten.add.Tensor`) or, for all overloads of an op, by packet (`aten.add`)."""
 

@@ -10,7 +10,13 @@ from typing import Any, Final
 
 import torch
 
-from graphwright.record.layout import broadcast_shapes, contiguous_strides, format_strides, pointwise_strides
+from graphwright.record.layout import (
+    broadcast_shapes,
+    contiguous_strides,
+    format_strides,
+    pointwise_strides,
+    wrap_dim,
+)
 from graphwright.record.promotion import (
     Operand,
     as_float,
@@ -124,6 +130,20 @@ def _polygamma(_order: int, self: TensorSpec) -> TensorSpec:
     return broadcast(as_float(self.dtype), self)
 
 
+def _glu(self: TensorSpec, dim: int = -1) -> TensorSpec:
+    place = wrap_dim(dim, self.ndim)
+    shape = (*self.shape[:place], self.shape[place] // 2, *self.shape[place + 1 :])
+    return TensorSpec(shape, pointwise_strides(shape, (self.strides,), (shape,)), self.dtype, self.device)
+
+
+def _glu_backward(_grad_output: TensorSpec, self: TensorSpec, _dim: int) -> TensorSpec:
+    return TensorSpec(self.shape, contiguous_strides(self.shape), self.dtype, self.device)
+
+
+def _dropout_backward(grad_output: TensorSpec, mask: TensorSpec, _scale: float) -> TensorSpec:
+    return broadcast(grad_output.dtype, grad_output, mask)
+
+
 def _complex(real: TensorSpec, imag: TensorSpec) -> TensorSpec:
     return broadcast(real.dtype.to_complex(), real, imag)
 
@@ -207,4 +227,8 @@ RULES: Final = {
     "aten.zero": _fill,
     "aten.polygamma": _polygamma,
     "aten.complex": _complex,
+    "aten.polar": _complex,
+    "aten.glu": _glu,
+    "aten.glu_backward": _glu_backward,
+    "aten.native_dropout_backward": _dropout_backward,
 }

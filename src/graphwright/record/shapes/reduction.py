@@ -1,4 +1,4 @@
-"""Shape rules of reductions, scans, softmax and norms.
+"""Shape rules of reductions, scans and softmax.
 
 In:  the reduced tensor, dimensions, keepdim.   Out: the result's spec; reductions give contiguous tensors.
 """
@@ -138,6 +138,15 @@ def _softmax(self: TensorSpec, dim: int, half_to_float: bool) -> TensorSpec:  # 
     return fresh(self, self.shape, dtype)
 
 
+def _safe_softmax(self: TensorSpec, dim: int, dtype: torch.dtype | None = None) -> TensorSpec:
+    wrap_dim(dim, self.ndim)
+    return fresh(self, self.shape, dtype)
+
+
+def _trace(self: TensorSpec) -> TensorSpec:
+    return fresh(self, (), sum_dtype(self.dtype))
+
+
 def _softmax_backward(grad_output: TensorSpec, _output: TensorSpec, _dim: int, dtype: torch.dtype) -> TensorSpec:
     return fresh(grad_output, grad_output.shape, dtype)
 
@@ -160,47 +169,6 @@ def _topk(self: TensorSpec, k: int, dim: int = -1, *_flags: bool) -> tuple[Tenso
     return fresh(self, shape), fresh(self, shape, torch.int64)
 
 
-def _layer_norm(
-    self: TensorSpec, normalized_shape: Sequence[int], _weight: object, _bias: object, _eps: float
-) -> tuple[TensorSpec, TensorSpec, TensorSpec]:
-    outer = self.ndim - len(normalized_shape)
-    shape = (*self.shape[:outer], *(1 for _ in normalized_shape))
-    statistics = fresh(self, shape, _statistics_dtype(self, _weight))
-    return fresh(self, self.shape), statistics, statistics
-
-
-def _statistics_dtype(self: TensorSpec, weight: object) -> torch.dtype:
-    """Give the dtype of mean and rstd: that of the weight where input and weight are of different precision."""
-    is_mixed = isinstance(weight, TensorSpec) and weight.dtype is not self.dtype
-    return weight.dtype if is_mixed and isinstance(weight, TensorSpec) else self.dtype
-
-
-def _layer_norm_backward(
-    grad_out: TensorSpec,
-    self: TensorSpec,
-    _normalized_shape: Sequence[int],
-    _mean: TensorSpec,
-    _rstd: TensorSpec,
-    weight: TensorSpec | None,
-    bias: TensorSpec | None,
-    output_mask: Sequence[bool],
-) -> tuple[TensorSpec | None, ...]:
-    return (
-        fresh(self, self.shape) if output_mask[0] else None,
-        fresh(weight, weight.shape) if output_mask[1] and weight is not None else None,
-        fresh(bias or weight or self, (bias or weight or self).shape) if output_mask[2] and bias is not None else None,
-    )
-
-
-def _group_norm(
-    self: TensorSpec, _weight: object, _bias: object, n: int, _c: int, _hxw: int, group: int, _eps: float
-) -> tuple[TensorSpec, TensorSpec, TensorSpec]:
-    statistics = fresh(self, (n, group), _statistics_dtype(self, _weight))
-    strides = format_strides(self.shape, torch.preserve_format, self.strides)
-    return TensorSpec(self.shape, strides, self.dtype, self.device), statistics, statistics
-
-
-
 def _rows(names: str, rule: Rule) -> dict[str, Rule]:
     return {f"aten.{name}": rule for name in names.split()}
 
@@ -217,6 +185,8 @@ RULES: Final = {
     **_rows("cumsum cumprod", _scan),
     **_rows("cummax cummin", _scan_with_index),
     **_rows("_softmax _log_softmax", _softmax),
+    "aten._safe_softmax": _safe_softmax,
+    "aten.trace": _trace,
     **_rows("_softmax_backward_data _log_softmax_backward_data", _softmax_backward),
     "aten.aminmax": _aminmax,
     "aten.kthvalue": _kthvalue,
@@ -227,7 +197,4 @@ RULES: Final = {
     "aten.count_nonzero": _count_nonzero,
     "aten.sort": _sort,
     "aten.topk": _topk,
-    "aten.native_layer_norm": _layer_norm,
-    "aten.native_layer_norm_backward": _layer_norm_backward,
-    "aten.native_group_norm": _group_norm,
 }

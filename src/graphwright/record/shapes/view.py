@@ -52,7 +52,7 @@ def view_strides(shape: Shape, strides: Shape, wanted: Shape) -> Shape | None:
         return strides if shape == wanted else contiguous_strides(wanted)
     result: list[Extent] = [1] * len(wanted)
     place = len(wanted) - 1
-    for extent, step in reversed(_merged(shape, strides)):
+    for extent, step in _runs(shape, strides):
         filled: Extent = 1
         while place >= 0 and (wanted[place] == 1 or filled != extent):
             result[place] = filled * step
@@ -65,17 +65,20 @@ def view_strides(shape: Shape, strides: Shape, wanted: Shape) -> Shape | None:
     return tuple(result) if place < 0 else None
 
 
-def _merged(shape: Shape, strides: Shape) -> list[tuple[Extent, Extent]]:
-    """Join neighbouring dimensions that walk memory as one; give (extent, stride) of each, one at least."""
-    merged: list[tuple[Extent, Extent]] = []
-    for extent, stride in zip(shape, strides, strict=True):
-        if merged and extent == 1:
+def _runs(shape: Shape, strides: Shape) -> list[tuple[Extent, Extent]]:
+    """Join neighbouring dimensions that walk memory as one; give (extent, stride) of each run, the last first."""
+    if not shape:
+        return [(1, 1)]
+    runs: list[tuple[Extent, Extent]] = []
+    extent: Extent = 1
+    step = strides[-1]
+    for dim in range(len(shape) - 1, -1, -1):
+        extent = extent * shape[dim]
+        if dim and (shape[dim - 1] == 1 or strides[dim - 1] == extent * step):
             continue
-        if merged and (merged[-1][0] == 1 or merged[-1][1] == extent * stride):
-            merged[-1] = (merged[-1][0] * extent, stride)
-        else:
-            merged.append((extent, stride))
-    return merged or [(1, 1)]
+        runs.append((extent, step))
+        extent, step = 1, strides[dim - 1]
+    return runs
 
 
 def _viewed(source: TensorSpec, shape: Shape, strides: Shape, offset: Extent | None = None) -> TensorSpec:

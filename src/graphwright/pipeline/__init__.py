@@ -1,0 +1,29 @@
+"""Pipeline: the only room that knows the order of the stages.
+
+In: a user's callable and how it is to be compiled.   Out: `CompiledTarget`, which serves its calls.
+Read first: `stages.py` (the way of a program, top to bottom), `targets.py` (what happens to a call).
+"""
+
+from graphwright.pipeline.options import (
+    BackendFunction,
+    BackendKind,
+    CompileOptions,
+    Mode,
+    make_options,
+)
+from graphwright.pipeline.session import collect_observers, forget_all
+from graphwright.pipeline.backends import backend_by_name, compile_fx
+from graphwright.pipeline.targets import CompiledTarget
+
+__all__ = [
+    "BackendFunction",
+    "BackendKind",
+    "CompileOptions",
+    "CompiledTarget",
+    "Mode",
+    "backend_by_name",
+    "collect_observers",
+    "compile_fx",
+    "forget_all",
+    "make_options",
+]

@@ -1,0 +1,105 @@
+"""How one target is to be compiled, checked.
+
+In: what the user wrote.   Out: `CompileOptions`, or an error that names the nearest valid word.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from graphwright.base.config import config, nearest
+from graphwright.base.errors import ConfigError
+
+BackendFunction = Callable[[torch.fx.GraphModule, list[torch.Tensor]], Callable[..., Any]]
+"""A user's backend: takes the captured torch-level graph and example inputs, gives what runs in its place."""
+
+
+class BackendKind(enum.StrEnum):
+    """What runs a captured program."""
+
+    NATIVE = "native"
+    """Own kernels and planned memory."""
+    ATEN = "aten"
+    """The functional ATen graph, by eager kernels."""
+    EAGER = "eager"
+    """The captured torch-level graph, as captured."""
+
+
+class Mode(enum.StrEnum):
+    """What compiling aims at; the names are `torch.compile`'s."""
+
+    DEFAULT = "default"
+    REDUCE_OVERHEAD = "reduce-overhead"
+    MAX_AUTOTUNE = "max-autotune"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CompileOptions:
+    """How one target is to be compiled; the public meaning of each field is at `graphwright.api.compile`."""
+
+    fullgraph: bool = False
+    dynamic: bool | None = None
+    backend: BackendKind | BackendFunction = BackendKind.NATIVE
+    mode: Mode = Mode.DEFAULT
+    settings: Mapping[str, object] = dataclasses.field(default_factory=dict)
+
+
+def make_options(
+    *,
+    fullgraph: bool,
+    dynamic: bool | None,
+    backend: str | BackendFunction,
+    mode: str | None,
+    settings: Mapping[str, object] | None,
+) -> CompileOptions:
+    """Check what a user asked for.
+
+    Raises:
+        ConfigError: an unknown backend, mode or option, or an option's value of the wrong type.
+    """
+    options = CompileOptions(
+        fullgraph=fullgraph,
+        dynamic=dynamic,
+        backend=_checked_backend(backend),
+        mode=_checked_mode(mode),
+        settings=dict(settings or {}),
+    )
+    config.snapshot(options.settings)
+    return options
+
+
+def checked_kind(name: str) -> BackendKind:
+    """Give the backend of this name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    try:
+        return BackendKind(name)
+    except ValueError:
+        hint = nearest(name, list(BackendKind))
+        raise ConfigError.for_name(name, what="backend", nearest=hint) from None
+
+
+def _checked_backend(backend: str | BackendFunction) -> BackendKind | BackendFunction:
+    if isinstance(backend, str):
+        return checked_kind(backend)
+    if not callable(backend):
+        expects = "the name of a backend, or a function of a graph and its example inputs"
+        raise ConfigError.for_value("backend", backend, expects=expects)
+    return backend
+
+
+def _checked_mode(mode: str | None) -> Mode:
+    if mode is None:
+        return Mode.DEFAULT
+    try:
+        return Mode(mode)
+    except ValueError:
+        hint = nearest(str(mode), list(Mode))
+        raise ConfigError.for_name(str(mode), what="mode", nearest=hint) from None

@@ -1,0 +1,70 @@
+"""Programs from the cache: a warm start, with no capture.
+
+In: a target and a call.   Out: an entry made from the data of an earlier process, whose guards this call passes; or nothing.
+Keeps: a program is found by what the function is (its name and the hash of its code), the form of the call, the versions and the
+settings; every guard is checked against the live objects before anything of it is run.
+"""
+
+from __future__ import annotations
+
+import types
+
+import torch
+
+from graphwright.cache import Caches, Key, Kind, ProgramEntry, make_part
+from graphwright.ir.code_digest import code_digest
+from graphwright.pipeline.options import BackendKind
+from graphwright.pipeline.session import SESSION
+from graphwright.pipeline.stages import Job, find_kernel, num_threads_of, plan_code
+from graphwright.runtime import Entry, make_entry
+
+
+def try_revive(job: Job) -> Entry | None:
+    """Give an entry for the job's call from the cache, or None."""
+    caches = SESSION.caches(job.settings)
+    if caches is None or job.options.backend is not BackendKind.NATIVE:
+        return None
+    with job.observer.span("revive"):
+        key = _try_make_key(job, caches)
+        if key is None:
+            return None
+        for found in caches.programs.get_all(key):
+            entry = _try_load(job, found, caches)
+            if entry is not None and entry.explain_failure(job.args, job.kwargs) is None:
+                return entry
+    return None
+
+
+def keep_program(job: Job, entry: Entry) -> None:
+    """Save a new entry for later processes, where it is made of data alone."""
+    caches = SESSION.caches(job.settings)
+    if caches is None or entry.plan is None:
+        return
+    key = _try_make_key(job, caches)
+    if key is not None:
+        caches.programs.add(key, ProgramEntry(program=entry.program, plan=entry.plan))
+
+
+def _try_make_key(job: Job, caches: Caches) -> Key | None:
+    """Make the key of a target's programs for calls of this form; None when there is no code to know the target by."""
+    is_module = isinstance(job.target, torch.nn.Module)
+    function = type(job.target).forward if is_module else job.target
+    if not isinstance(function, types.FunctionType):
+        return None
+    named = type(job.target) if is_module else function
+    return caches.make_key(
+        Kind.PROGRAM,
+        make_part("function", f"{named.__module__}.{named.__qualname__}"),
+        make_part("code", code_digest(function.__code__)),
+        make_part(
+            "call", f"{len(job.args)} positional, {', '.join(job.kwargs) or 'no keywords'}"
+        ),
+    )
+
+
+def _try_load(job: Job, found: ProgramEntry, caches: Caches) -> Entry | None:
+    num_threads = num_threads_of(job.settings)
+    for ref in found.plan.kernels:
+        if find_kernel(ref.key, num_threads, caches) is None:
+            return None
+    return make_entry(found.program, found.plan, plan_code(found.plan), target=job.target)

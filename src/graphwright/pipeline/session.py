@@ -1,0 +1,123 @@
+"""What the compiles of one process share.
+
+In: settings, compiled code.   Out: the caches on disk, the code in memory, the observers, and the targets that live.
+Keeps: code is known by the content of its kernel, so equal kernels of all programs are compiled and loaded once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import os
+import threading
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Protocol
+
+import graphwright
+from graphwright.base.config import Config
+from graphwright.base.counters import counters
+from graphwright.base.ids import CompileId, ProgramIds
+from graphwright.cache import Caches
+from graphwright.capture import make_code_table
+from graphwright.codegen.llvm import LoadedCode
+from graphwright.observe import Observer
+
+
+class Forgettable(Protocol):
+    """Something that holds compiled variants."""
+
+    def forget(self) -> None:
+        """Drop them."""
+
+
+class Session:
+    """The state of one process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ids = ProgramIds()
+        self.codes: Final = make_code_table()
+        """What captures learnt of code objects."""
+        self._loaded: dict[str, LoadedCode] = {}
+        self._caches: dict[tuple[str, ...], Caches] = {}
+        self._targets: weakref.WeakSet[Forgettable] = weakref.WeakSet()
+
+    def caches(self, settings: Config) -> Caches | None:
+        """Give the caches for these settings, or None where they are switched off."""
+        if not settings.disk_cache:
+            return None
+        outputs = settings.output_settings()
+        identity = (settings.cache_dir, *outputs.values())
+        with self._lock:
+            found = self._caches.get(identity)
+            if found is None:
+                found = self._caches[identity] = Caches(
+                    Path(settings.cache_dir or default_folder()),
+                    counters=counters,
+                    source=Path(graphwright.__path__[0]),
+                    cache_key_tag=outputs.pop("cache_key_tag"),
+                    config=outputs,
+                )
+        return found
+
+    def next_program(self) -> CompileId:
+        """Give the id of a new target's first compile."""
+        return self._ids.next_program()
+
+    def find_code(self, kernel_key: str) -> LoadedCode | None:
+        """Give the loaded code of a kernel, if this process has it."""
+        return self._loaded.get(kernel_key)
+
+    def keep_code(self, kernel_key: str, code: LoadedCode) -> LoadedCode:
+        """Keep the loaded code of a kernel; gives what is kept, which another thread may have been first with."""
+        return self._loaded.setdefault(kernel_key, code)
+
+    def keep_target(self, target: Forgettable) -> None:
+        """Remember a target for `forget_all`, for as long as it lives."""
+        self._targets.add(target)
+
+    def forget_all(self) -> None:
+        """Forget the compiled variants of every target."""
+        for target in list(self._targets):
+            target.forget()
+
+
+def default_folder() -> Path:
+    """Give the folder of the caches where the user names none."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "graphwright"
+
+
+SESSION: Final = Session()
+"""The one of this process."""
+
+_COLLECTED: Final[contextvars.ContextVar[list[Observer] | None]] = contextvars.ContextVar(
+    "collected", default=None
+)
+
+
+def forget_all() -> None:
+    """Forget every compiled program of this process; caches on disk stay."""
+    SESSION.forget_all()
+
+
+def make_observer(compile_id: CompileId) -> Observer:
+    """Make the observer of one compile."""
+    collected = _COLLECTED.get()
+    observer = Observer(str(compile_id), keeps_artifacts=collected is not None)
+    if collected is not None:
+        collected.append(observer)
+    return observer
+
+
+@contextlib.contextmanager
+def collect_observers() -> Iterator[list[Observer]]:
+    """Collect the observers, artifacts included, of the compiles that this thread makes inside the block."""
+    observers: list[Observer] = []
+    token = _COLLECTED.set(observers)
+    try:
+        yield observers
+    finally:
+        _COLLECTED.reset(token)

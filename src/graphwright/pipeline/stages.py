@@ -1,0 +1,284 @@
+"""The way of a program, top to bottom.
+
+In: a target and the arguments of one call.   Out: an `Entry` that serves this call and those like it.
+
+    capture → simplify → lower → codegen → runtime
+
+Each stage is a span of the observer and leaves its artifact there. Does not: decide whether to compile (see `targets.py`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, final
+
+import torch
+
+from graphwright.base.config import Config
+from graphwright.base.counters import counters
+from graphwright.base.errors import BackendError, Unsupported
+from graphwright.cache import Caches, KernelEntry, Key, Kind, make_part
+from graphwright.capture import Captured, CaptureOptions, capture_call
+from graphwright.codegen.llvm import (
+    LoadedCode,
+    ObjectCode,
+    compile_kernels,
+    host_target,
+    load_object,
+)
+from graphwright.graph import execute, partition, simplify
+from graphwright.ir.aten import AtenGraph
+from graphwright.ir.aten_text import render_graph
+from graphwright.ir.loops import Kernel
+from graphwright.ir.loops_text import render_kernel
+from graphwright.ir.plan import CallExtern, Plan
+from graphwright.ir.plan_text import render_plan
+from graphwright.lower import lower_graph
+from graphwright.observe import Observer
+from graphwright.pipeline.options import BackendFunction, BackendKind, CompileOptions
+from graphwright.pipeline.session import SESSION
+from graphwright.runtime import (
+    Entry,
+    GradientRuns,
+    Run,
+    make_backend_entry,
+    make_entry,
+    make_gradient_run,
+    make_plan_run,
+)
+
+
+@final
+class PlanCode:
+    """The loaded code of a plan's kernels, by their symbols in the plan."""
+
+    def __init__(self, codes: Mapping[str, LoadedCode]) -> None:
+        self._codes: Final = dict(codes)
+
+    def address(self, symbol: str) -> int:
+        """Give the address of the kernel that the plan calls `symbol`."""
+        code = self._codes[symbol]
+        return code.address(code.symbols[0])
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Job:
+    """One compile: the call to compile for, and how."""
+
+    target: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    options: CompileOptions
+    settings: Config
+    observer: Observer
+
+
+def build_entry(job: Job) -> Entry:
+    """Compile one call.
+
+    Raises:
+        Unsupported: something in the program cannot be captured.
+        BackendError: the user's backend raised.
+    """
+    has_backward = job.options.backend in (BackendKind.NATIVE, BackendKind.ATEN)
+    how = CaptureOptions(codes=SESSION.codes, has_backward=has_backward)
+    with job.observer.span("capture"):
+        captured = capture_call(job.target, job.args, job.kwargs, options=how)
+    counters.add("capture", "frames")
+    counters.add("capture", "graphs")
+    job.observer.artifact("graph", lambda: _render_torch_graph(captured))
+    entry = _entry_of(job, captured)
+    job.observer.artifact("output_code", lambda: entry.source)
+    return entry
+
+
+def _render_torch_graph(captured: Captured) -> str:
+    return str(captured.torch_graph.print_readable(print_output=False))
+
+
+def _entry_of(job: Job, captured: Captured) -> Entry:
+    target, settings, observer = job.target, job.settings, job.observer
+    program, live_pins = captured.program, captured.live_pins
+    match job.options.backend:
+        case BackendKind.NATIVE if captured.joint is None:
+            plan, kernels = lower_program(program.graph, settings, observer)
+            code = load_kernels(plan, kernels, settings, observer)
+            with observer.span("runtime"):
+                texts = [render_kernel(kernel) for kernel in kernels]
+                return make_entry(
+                    program, plan, code, target=target, live_pins=live_pins, kernel_texts=texts
+                )
+        case (BackendKind.NATIVE | BackendKind.ATEN) as kind:
+            run = _make_graph_run(captured, kind, settings, observer)
+            return make_backend_entry(program, run, target=target, live_pins=live_pins)
+        case BackendKind.EAGER:
+            run = _run_of(captured.torch_graph)
+            return make_backend_entry(program, run, target=target, live_pins=live_pins)
+        case backend:
+            run = _run_of(_call_backend(backend, captured))
+            return make_backend_entry(program, run, target=target, live_pins=live_pins)
+
+
+def lower_program(
+    graph: AtenGraph, settings: Config, observer: Observer
+) -> tuple[Plan, tuple[Kernel, ...]]:
+    """Simplify an ATen graph and lower it to a plan and its kernels."""
+    observer.artifact("aten", lambda: render_graph(graph))
+    with observer.span("simplify"):
+        simple = simplify(graph)
+    observer.artifact("aten_simplified", lambda: render_graph(simple))
+    with observer.span("lower"):
+        lowered = lower_graph(simple, num_threads=num_threads_of(settings))
+    observer.artifact("schedule", lambda: "\n\n".join(map(render_kernel, lowered.kernels)))
+    observer.artifact("plan", lambda: render_plan(lowered.plan))
+    _count(lowered.plan, lowered.kernels)
+    return lowered.plan, lowered.kernels
+
+
+def num_threads_of(settings: Config) -> int:
+    """Give the number of threads that kernels are divided among."""
+    return settings.num_threads or torch.get_num_threads()
+
+
+def _count(plan: Plan, kernels: Sequence[Kernel]) -> None:
+    counters.add("codegen", "kernels", len(kernels))
+    counters.add("codegen", "fused_nodes", sum(len(kernel.origins) for kernel in kernels))
+    counters.add(
+        "codegen", "extern_calls", sum(isinstance(step, CallExtern) for step in plan.steps)
+    )
+
+
+def load_kernels(
+    plan: Plan, kernels: Sequence[Kernel], settings: Config, observer: Observer
+) -> PlanCode:
+    """Give the loaded code of a plan's kernels: from memory, from the cache, or compiled now, several at a time."""
+    caches = SESSION.caches(settings)
+    num_threads = num_threads_of(settings)
+    missing: list[tuple[str, Kernel]] = []
+    with observer.span("load"):
+        for ref, kernel in zip(plan.kernels, kernels, strict=True):
+            if find_kernel(ref.key, num_threads, caches) is None:
+                missing.append((ref.key, kernel))
+    with observer.span("codegen"):
+        if missing:
+            _compile_missing(missing, num_threads, caches)
+    return plan_code(plan)
+
+
+def plan_code(plan: Plan) -> PlanCode:
+    """Give the code of a plan whose kernels are all loaded."""
+    codes = {ref.symbol: SESSION.find_code(ref.key) for ref in plan.kernels}
+    return PlanCode({symbol: code for symbol, code in codes.items() if code is not None})
+
+
+def find_kernel(key: str, num_threads: int, caches: Caches | None) -> LoadedCode | None:
+    """Give the loaded code of the kernel with this content, from memory or from the cache; None when it is in neither."""
+    code = SESSION.find_code(key)
+    if code is not None or caches is None:
+        return code
+    entry = caches.kernels.get(_kernel_key(key, num_threads, caches))
+    if entry is None:
+        return None
+    found = ObjectCode((entry.object_code,), entry.symbols, host_target())
+    return SESSION.keep_code(key, load_object(found))
+
+
+def _kernel_key(key: str, num_threads: int, caches: Caches) -> Key:
+    is_parallel = make_part("threads", "one" if num_threads == 1 else "several")
+    return caches.make_key(Kind.KERNEL, make_part("loop IR", key), is_parallel)
+
+
+def _compile_missing(
+    missing: Sequence[tuple[str, Kernel]], num_threads: int, caches: Caches | None
+) -> None:
+    def compile_one(item: tuple[str, Kernel]) -> ObjectCode:
+        return compile_kernels([item[1]], num_threads=num_threads)
+
+    with ThreadPoolExecutor(max_workers=min(len(missing), _COMPILE_THREADS)) as pool:
+        for (key, _), made in zip(missing, pool.map(compile_one, missing), strict=True):
+            SESSION.keep_code(key, load_object(made))
+            if caches is not None:
+                entry = KernelEntry(object_code=made.objects[0], symbols=made.symbols)
+                caches.kernels.put(_kernel_key(key, num_threads, caches), entry)
+
+
+_COMPILE_THREADS: Final = os.cpu_count() or 1
+
+
+def _make_graph_run(
+    captured: Captured, kind: BackendKind, settings: Config, observer: Observer
+) -> Run:
+    """Make what runs a captured graph, with gradients where they are needed."""
+
+    def make_run(graph: AtenGraph) -> Run:
+        if kind is BackendKind.ATEN:
+            return _make_eager_run(graph)
+        plan, kernels = lower_program(graph, settings, observer)
+        return make_plan_run(plan, load_kernels(plan, kernels, settings, observer))
+
+    joint = captured.joint
+    if joint is None:
+        return make_run(captured.program.graph)
+    _check_gradients(joint.graph, joint.num_forward_outputs)
+    num_tangents = len(joint.tangent_outputs)
+    with observer.span("partition"):
+        cut = partition(
+            joint.graph, num_tangents=num_tangents, num_outputs=joint.num_forward_outputs
+        )
+    return make_gradient_run(
+        GradientRuns(
+            forward=make_run(cut.forward),
+            backward=make_run(cut.backward),
+            num_outputs=cut.num_outputs,
+            saved_inputs=cut.saved_inputs,
+            tangent_outputs=joint.tangent_outputs,
+            tangent_metas=joint.graph.inputs[len(joint.graph.inputs) - num_tangents :],
+            gradient_inputs=joint.gradient_inputs,
+        )
+    )
+
+
+def _check_gradients(graph: AtenGraph, num_outputs: int) -> None:
+    """Refuse what autograd could not tell from ordinary outputs."""
+    is_written = any(graph.inputs[item.input_index].requires_grad for item in graph.mutations)
+    is_shared = any(
+        output.meta.requires_grad
+        and (output.alias_of_input is not None or output.alias_of_output is not None)
+        for output in graph.outputs[:num_outputs]
+    )
+    if is_written or is_shared:
+        met = "an in-place change of" if is_written else "an output that shares memory with"
+        raise Unsupported(
+            f"{met} a tensor that needs a gradient",
+            why="the history of such a tensor is not rebuilt after a compiled program",
+            remedy="clone the tensor first, or call under torch.no_grad()",
+        )
+
+
+def _make_eager_run(graph: AtenGraph) -> Run:
+    def run(inputs: Sequence[torch.Tensor], symbols: tuple[int, ...]) -> Sequence[torch.Tensor]:
+        return execute(graph, inputs, dict(zip(graph.symbols, symbols, strict=True)))
+
+    return run
+
+
+def _call_backend(backend: BackendFunction, captured: Captured) -> Callable[..., Any]:
+    inputs = list(captured.inputs)
+    try:
+        return backend(captured.torch_graph, inputs)
+    except Exception as error:
+        name = getattr(backend, "__qualname__", type(backend).__qualname__)
+        message = f"the backend {name} raised {type(error).__name__}: {error}"
+        raise BackendError(message) from error
+
+
+def _run_of(function: Callable[..., Any]) -> Run:
+    def run(inputs: Sequence[torch.Tensor], symbols: tuple[int, ...]) -> Sequence[torch.Tensor]:
+        del symbols  # a static graph has none
+        outputs: Sequence[torch.Tensor] = function(*inputs)
+        return outputs
+
+    return run

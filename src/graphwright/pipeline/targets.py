@@ -1,0 +1,180 @@
+"""One compiled function or module, and what happens to a call.
+
+In: a target, options, calls.   Out: results.
+
+A call runs the first variant whose guards hold. When none fits, one more is compiled under the target's lock. When that cannot
+be done, the call runs eagerly: it is counted under its reason, and each reason is told of once.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, Final, final
+
+from graphwright.base.config import Config, config
+from graphwright.base.counters import counters
+from graphwright.base.errors import (
+    GraphwrightError,
+    InternalError,
+    RecompileLimitExceeded,
+    Unsupported,
+)
+from graphwright.base.ids import CompileId
+from graphwright.base.logging import LogName, log
+from graphwright.capture import ProgramRaised, is_capturing
+from graphwright.pipeline.obstacles import find_obstacle
+from graphwright.pipeline.options import CompileOptions, Mode
+from graphwright.pipeline.revival import keep_program, try_revive
+from graphwright.pipeline.session import SESSION, make_observer
+from graphwright.pipeline.stages import Job, build_entry
+from graphwright.runtime import MISSING, Dispatcher, Entry
+
+
+@final
+class CompiledTarget:
+    """A target and its compiled variants.
+
+    Args:
+        target: the user's function or module.
+        options: how to compile it.
+    """
+
+    def __init__(self, target: Callable[..., Any], options: CompileOptions) -> None:
+        self.target: Final = target
+        self.options: Final = options
+        self._lock = threading.RLock()
+        self._id = SESSION.next_program()
+        self._noticed: set[str] = set()
+        self._gave_up = False
+        self._dispatcher = Dispatcher(self._on_miss)
+        self.call: Final[Callable[..., Any]] = self._dispatcher.function
+        """Serves a call."""
+        SESSION.keep_target(self)
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        """The compiled variants, in the order in which they were made."""
+        return self._dispatcher.entries
+
+    def forget(self) -> None:
+        """Forget the variants, what was told of, and that compiling was given up."""
+        with self._lock:
+            self._dispatcher.clear()
+            self._noticed.clear()
+            self._gave_up = False
+
+    def _on_miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
+        if self._gave_up or is_capturing():
+            return self.target(*args, **kwargs)
+        obstacle = find_obstacle(args, kwargs)
+        if obstacle is not None:
+            self._notice("unsupported_argument", f"{obstacle}; calls with it run eagerly")
+            return self.target(*args, **kwargs)
+        settings = config.snapshot(self.options.settings)
+        entry, failure = self._find_or_build(args, kwargs, settings)
+        if entry is not None:
+            result = entry.try_call(args, kwargs)
+            if result is not MISSING:
+                return result
+            failure = self._unstable(entry, args, kwargs)
+        result = self.target(*args, **kwargs)
+        if failure is not None:
+            # Eager accepts what the compiler failed on, so the fault is ours and not the user's.
+            self._report(failure, settings)
+        return result
+
+    def _find_or_build(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], settings: Config
+    ) -> tuple[Entry | None, Exception | None]:
+        with self._lock:
+            for entry in self.entries:  # another thread may have compiled it meanwhile
+                if entry.explain_failure(args, kwargs) is None:
+                    return entry, None
+            if self._gave_up or self._is_at_limit(args, kwargs, settings):
+                return None, None
+            try:
+                entry = self._build(args, kwargs, settings)
+            except Unsupported as error:
+                if self.options.fullgraph:
+                    raise
+                self._gave_up = True
+                self._notice("unsupported", f"it runs eagerly: {error}")
+                return None, None
+            except (InternalError, ProgramRaised) as error:
+                return None, error
+            except GraphwrightError:
+                raise
+            except Exception as error:  # noqa: BLE001  (the frame fallback: eager will tell whose fault it is)
+                return None, error
+            self._dispatcher.add(entry)
+            return entry, None
+
+    def _build(self, args: tuple[Any, ...], kwargs: dict[str, Any], settings: Config) -> Entry:
+        if self.entries:
+            counters.add("capture", "recompiles")
+            self._log_recompile(args, kwargs)
+        self._notice_options()
+        observer = make_observer(CompileId(self._id.program, len(self.entries)))
+        job = Job(self.target, args, kwargs, self.options, settings, observer)
+        revived = try_revive(job)
+        if revived is not None:
+            return revived
+        entry = build_entry(job)
+        keep_program(job, entry)
+        return entry
+
+    def _is_at_limit(self, args: tuple[Any, ...], kwargs: dict[str, Any], settings: Config) -> bool:
+        if len(self.entries) < settings.recompile_limit:
+            return False
+        failure = self.entries[-1].explain_failure(args, kwargs)
+        text = (
+            f"{len(self.entries)} variants were compiled, which is `gw.config.recompile_limit`; calls that fit none of them "
+            f"run eagerly. {failure.render() if failure else ''}. Raise the limit, or keep that value from changing."
+        )
+        if self.options.fullgraph:
+            raise RecompileLimitExceeded(f"{self._name}: {text}")
+        self._notice("recompile_limit", text)
+        return True
+
+    def _log_recompile(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        logger = log(LogName.RECOMPILES)
+        for index, entry in enumerate(self.entries):
+            failure = entry.explain_failure(args, kwargs)
+            if failure is not None:
+                logger.info("%s: variant %d: %s", self._name, index, failure.render())
+
+    def _notice_options(self) -> None:
+        if self.options.mode is not Mode.DEFAULT:
+            self._notice("mode", f"the mode {self.options.mode!s} compiles as the default one does")
+        if self.options.dynamic:
+            self._notice("dynamic", "dynamic=True compiles one variant for each set of sizes")
+
+    def _unstable(
+        self, entry: Entry, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> InternalError:
+        failure = entry.explain_failure(args, kwargs)
+        text = failure.render() if failure else "the guards hold by now"
+        return InternalError(f"the new variant of {self._name} does not serve its own call: {text}")
+
+    def _report(self, failure: Exception, settings: Config) -> None:
+        counters.add("capture", "internal_failures")
+        if settings.strict:
+            message = f"compiling {self._name} failed, and eager did not: {failure!r}"
+            raise InternalError(message) from failure
+        self._gave_up = True
+        reason = f"{type(failure).__name__}: {failure}"
+        text = f"compiling it failed, so it runs eagerly; this is a bug of graphwright's: {reason}"
+        self._notice("internal_failure", text)
+
+    def _notice(self, reason: str, text: str) -> None:
+        counters.add("eager", reason)
+        if reason not in self._noticed:
+            self._noticed.add(reason)
+            warnings.warn(f"graphwright: {self._name}: {text}", stacklevel=2)
+
+    @property
+    def _name(self) -> str:
+        named = self.target if hasattr(self.target, "__qualname__") else type(self.target)
+        return str(getattr(named, "__qualname__", named))
