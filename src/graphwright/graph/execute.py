@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Final, assert_never
 
 import torch
+from torch._ops import OpOverload
 
 from graphwright.ir.aten import (
     Arg,
@@ -33,7 +34,7 @@ from graphwright.ir.aten import (
     TensorMeta,
 )
 from graphwright.ir.dims import evaluate_dim
-from graphwright.ir.overloads import find_overload
+from graphwright.ir.overloads import find_overload, schema_of
 from graphwright.ir.symint import Dim
 
 NO_SYMBOLS: Final[Mapping[str, int]] = MappingProxyType({})
@@ -80,12 +81,50 @@ def _run_node(
 ) -> list[torch.Tensor | None]:
     args = [_make_argument(arg, values, symbols) for arg in node.args]
     kwargs = {kwarg.name: _make_argument(kwarg.value, values, symbols) for kwarg in node.kwargs}
-    returned = list(_iter_results(find_overload(node.op)(*args, **kwargs)))
+    overload = find_overload(node.op)
+    if schema_of(overload).is_mutable:
+        returned = _run_on_copies(overload, args, kwargs)
+    else:
+        returned = list(_iter_results(overload(*args, **kwargs)))
     return [
         result if isinstance(result, torch.Tensor) else None
         for result, value_id in zip(returned, node.results, strict=True)
         if value_id >= 0
     ]
+
+
+def _run_on_copies(overload: OpOverload, args: list[Any], kwargs: dict[str, Any]) -> list[object]:
+    """Run an op that writes to its arguments on copies; give its new tensors, then the copies."""
+    copies: list[torch.Tensor | None] = []
+    for position, argument in enumerate(schema_of(overload).arguments):
+        if argument.alias_info is None or not argument.alias_info.is_write:
+            continue
+        holder: Any = kwargs if argument.kwarg_only or position >= len(args) else args
+        place: Any = argument.name if holder is kwargs else position
+        written = holder.get(place) if holder is kwargs else holder[place]
+        if isinstance(written, list):
+            own = [_copy_in_place(tensor) for tensor in written]
+            copies.extend(own)
+            holder[place] = own
+        elif written is not None:
+            holder[place] = _copy_in_place(written)
+            copies.append(holder[place])
+        else:
+            copies.append(None)
+    returned = list(_iter_results(overload(*args, **kwargs)))
+    new = [
+        result
+        for result in returned
+        if isinstance(result, torch.Tensor) and all(result is not copy for copy in copies)
+    ]
+    return [*new, *copies]
+
+
+def _copy_in_place(tensor: torch.Tensor) -> torch.Tensor:
+    copy = torch.empty_strided(
+        tensor.shape, tensor.stride(), dtype=tensor.dtype, device=tensor.device
+    )
+    return copy.copy_(tensor)
 
 
 def _iter_results(returned: object) -> Iterator[object]:
@@ -98,7 +137,7 @@ def _iter_results(returned: object) -> Iterator[object]:
 
 def _make_argument(
     arg: Arg, values: Sequence[torch.Tensor | None], symbols: Mapping[str, int]
-) -> Any:  # noqa: ANN401  (whatever an ATen schema takes)
+) -> Any:
     match arg:
         case Ref():
             return values[arg.id]

@@ -5,7 +5,9 @@ In: what `record/` observed.   Out: `AtenGraph`, which `graph/` simplifies and `
 Keeps:
 - functional: no node mutates or aliases a value that another node reads. Views are nodes like any other (their result
   is a new value); an in-place op of the program has become its functional twin, and the last value of a mutated input is
-  listed in `mutations`.
+  listed in `mutations`. An op that has no such twin (a user's op that writes to its arguments; a random fill of a tensor that
+  is not contiguous) stays as it is, but works on copies of the arguments that its schema says it writes to, strides kept: its
+  results are the tensors that it gives anew, then the new values of those arguments, in the schema's order.
 - values are numbered densely: the graph's inputs first, then its constants, then each node's results in order; a node reads only smaller
   numbers (topological order).
 - nodes whose op draws random numbers or is otherwise effectful keep the program's order among themselves.
@@ -101,7 +103,7 @@ class SymArg(msgspec.Struct, frozen=True, tag="sym"):
 class LiteralArg(msgspec.Struct, frozen=True, tag="literal"):
     """None, a bool, an int or a string."""
 
-    value: None | bool | int | str
+    value: bool | int | str | None
 
 
 Arg = (

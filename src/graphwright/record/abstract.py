@@ -66,7 +66,9 @@ class Storage:
 
     __slots__ = ("input_index", "origin", "root", "value", "version")
 
-    def __init__(self, root: TensorSpec, value: int, origin: Origin, input_index: int | None = None) -> None:
+    def __init__(
+        self, root: TensorSpec, value: int, origin: Origin, input_index: int | None = None
+    ) -> None:
         self.root = root
         self.value = value
         self.version = 0
@@ -79,7 +81,9 @@ class TensorState:
 
     __slots__ = ("recipe", "spec", "storage", "value", "version")
 
-    def __init__(self, spec: TensorSpec, storage: Storage, recipe: tuple[ViewStep, ...], value: int) -> None:
+    def __init__(
+        self, spec: TensorSpec, storage: Storage, recipe: tuple[ViewStep, ...], value: int
+    ) -> None:
         self.spec = spec
         self.storage = storage
         self.recipe = recipe
@@ -120,7 +124,11 @@ class AbstractTensor(torch.Tensor):
 
     @classmethod
     def __torch_dispatch__(
-        cls, func: Any, _types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+        cls,
+        func: Any,
+        _types: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         """Hand the op to the recorder; this happens outside its `with` block only."""
         return _handler_of(args, kwargs or {}).dispatch(func, args, kwargs or {})

@@ -51,7 +51,9 @@ def _dtype_arg(dtype: torch.dtype) -> Arg:
     known = FROM_TORCH.get(dtype)
     if known is None:
         raise Unsupported(
-            f"the dtype {dtype}", why="graphwright has no element type for it", remedy="convert the tensor first"
+            f"the dtype {dtype}",
+            why="graphwright has no element type for it",
+            remedy="convert the tensor first",
         )
     return DTypeArg(known)
 

@@ -95,7 +95,11 @@ class GraphBuilder:
         return value
 
     def emit_many(
-        self, op: str, args: Sequence[Arg], kwargs: Sequence[KwArg], specs: Sequence[TensorSpec | None]
+        self,
+        op: str,
+        args: Sequence[Arg],
+        kwargs: Sequence[KwArg],
+        specs: Sequence[TensorSpec | None],
     ) -> tuple[int, ...]:
         """Add a node with any number of results and give their values, `NO_VALUE` where there is no tensor."""
         values = tuple(NO_VALUE if spec is None else self._new_value(spec) for spec in specs)
@@ -103,7 +107,10 @@ class GraphBuilder:
         return values
 
     def freeze(
-        self, outputs: Sequence[GraphOutput], mutations: Sequence[InputMutation], requires_grad: Sequence[bool]
+        self,
+        outputs: Sequence[GraphOutput],
+        mutations: Sequence[InputMutation],
+        requires_grad: Sequence[bool],
     ) -> AtenGraph:
         """Give the finished graph; the outputs and mutations carry provisional numbers."""
         numbers = self._final_numbers()
@@ -131,7 +138,9 @@ class GraphBuilder:
                 )
                 for output in outputs
             ),
-            mutations=tuple(InputMutation(item.input_index, numbers[item.value_id]) for item in mutations),
+            mutations=tuple(
+                InputMutation(item.input_index, numbers[item.value_id]) for item in mutations
+            ),
             constants=constants,
         )
 
@@ -162,7 +171,9 @@ class GraphBuilder:
             op=node.op,
             args=tuple([rewrite.arg(arg) for arg in node.args]),
             kwargs=tuple([KwArg(kwarg.name, rewrite.arg(kwarg.value)) for kwarg in node.kwargs]),
-            results=tuple([NO_VALUE if value == NO_VALUE else numbers[value] for value in node.results]),
+            results=tuple(
+                [NO_VALUE if value == NO_VALUE else numbers[value] for value in node.results]
+            ),
             metas=tuple([None if spec is None else rewrite.meta(spec) for spec in node.specs]),
             loc=node.loc,
         )
@@ -204,7 +215,9 @@ class _Rewriter:
         return made
 
     def _extents(self, extents: tuple[Extent, ...]) -> tuple[Dim, ...]:
-        return tuple([item if isinstance(item, int) else self._dim(dim_of(item)) for item in extents])
+        return tuple(
+            [item if isinstance(item, int) else self._dim(dim_of(item)) for item in extents]
+        )
 
     def _dim(self, dim: Dim) -> Dim:
         dim = self._table.simplify(dim)

@@ -41,7 +41,9 @@ def spec_of_real(tensor: torch.Tensor, shape: tuple[Extent, ...]) -> TensorSpec:
     return TensorSpec(shape, strides, tensor.dtype, tensor.device)
 
 
-def _symbolic_strides(strides: tuple[int, ...], extents: tuple[int, ...], shape: tuple[Extent, ...]) -> tuple[Extent, ...]:
+def _symbolic_strides(
+    strides: tuple[int, ...], extents: tuple[int, ...], shape: tuple[Extent, ...]
+) -> tuple[Extent, ...]:
     """Express each stride as a product of symbolic extents where it is one, going from the smallest stride up."""
     if all(isinstance(extent, int) for extent in shape):
         return strides

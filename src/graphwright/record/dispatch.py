@@ -18,7 +18,14 @@ import torch
 from graphwright.base.errors import Unsupported
 from graphwright.ir.aten import Arg, DTypeArg, FloatArg, KwArg, ListArg, LiteralArg, Ref
 from graphwright.ir.dtypes import FROM_TORCH
-from graphwright.record.abstract import AbstractTensor, Origin, Storage, TensorState, ViewStep, data_access
+from graphwright.record.abstract import (
+    AbstractTensor,
+    Origin,
+    Storage,
+    TensorState,
+    ViewStep,
+    data_access,
+)
 from graphwright.record.arguments import PLAIN, to_arg
 from graphwright.record.functional import apply_step, read, write
 from graphwright.record.meta_fallback import infer_on_meta
@@ -75,7 +82,9 @@ class Dispatcher:
         special = _SPECIAL.get(facts.name)
         rule = find_rule(facts.name)
         if special is not None:
-            return KnownOp(facts, rule, lambda known, args, kwargs: special(self, known, args, kwargs))
+            return KnownOp(
+                facts, rule, lambda known, args, kwargs: special(self, known, args, kwargs)
+            )
         if facts.name in _DATA_DEPENDENT:
             return KnownOp(facts, rule, self._refuse)
         if rule is None and facts.kind is not OpKind.MUTATING and _is_composite(func):
@@ -99,7 +108,8 @@ class Dispatcher:
             return self._fresh(specs, value)
         values = self._builder.emit_many(known.facts.name, ir_args, ir_kwargs, specs)
         results = [
-            None if spec is None else self._fresh(spec, value) for spec, value in zip(specs, values, strict=True)
+            None if spec is None else self._fresh(spec, value)
+            for spec, value in zip(specs, values, strict=True)
         ]
         return results if known.facts.num_returns == 1 else tuple(results)
 
@@ -110,17 +120,33 @@ class Dispatcher:
         specs = self._infer(known, rule_args, rule_kwargs)
         if type(specs) is TensorSpec:
             step = ViewStep(
-                known.facts.name, tuple(ir_args[1:]), ir_kwargs, tuple(rule_args[1:]), viewed.spec, specs, None
+                known.facts.name,
+                tuple(ir_args[1:]),
+                ir_kwargs,
+                tuple(rule_args[1:]),
+                viewed.spec,
+                specs,
+                None,
             )
             return self._take_view(viewed, step)
         source = read(self._builder, viewed)
-        values = self._builder.emit_many(known.facts.name, (Ref(source), *ir_args[1:]), ir_kwargs, specs)
+        values = self._builder.emit_many(
+            known.facts.name, (Ref(source), *ir_args[1:]), ir_kwargs, specs
+        )
         results = []
         for index, (spec, value) in enumerate(zip(specs, values, strict=True)):
             step = ViewStep(
-                known.facts.name, tuple(ir_args[1:]), ir_kwargs, tuple(rule_args[1:]), viewed.spec, spec, index
+                known.facts.name,
+                tuple(ir_args[1:]),
+                ir_kwargs,
+                tuple(rule_args[1:]),
+                viewed.spec,
+                spec,
+                index,
             )
-            results.append(self._wrap(TensorState(spec, viewed.storage, (*viewed.recipe, step), value)))
+            results.append(
+                self._wrap(TensorState(spec, viewed.storage, (*viewed.recipe, step), value))
+            )
         return results
 
     def _take_view(self, viewed: TensorState, step: ViewStep) -> AbstractTensor:
@@ -129,7 +155,9 @@ class Dispatcher:
 
     def _mutating(self, known: KnownOp, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         facts = known.facts
-        if facts.functional is None:
+        if facts.functional is None or (
+            facts.is_random and not _fills_in_order(self._state_of(args[0]).spec)
+        ):
             return self._mutating_on_copies(known, args, kwargs)
         targets = [_argument(mutated, args, kwargs) for mutated in facts.mutated]
         kept = {name: value for name, value in kwargs.items() if not _is_out(facts, name)}
@@ -144,7 +172,9 @@ class Dispatcher:
         values = self._builder.emit_many(twin.facts.name, ir_args, ir_kwargs, several)
         written = _flat_tensors(targets)
         if len(written) != len(values):
-            raise AssertionError(f"{facts.name} writes {len(written)} tensors, its twin gives {len(values)}")
+            raise AssertionError(
+                f"{facts.name} writes {len(written)} tensors, its twin gives {len(values)}"
+            )
         for target, value in zip(written, values, strict=True):
             if target is not None:
                 self._store(self._state_of(target), value)
@@ -154,9 +184,7 @@ class Dispatcher:
         """Write a value into a tensor, converted to its dtype."""
         spec = self._builder.specs[value]
         if spec.shape != target.spec.shape:
-            msg = (
-                f"output with shape {list(target.spec.shape)} doesn't match the broadcast shape {list(spec.shape)}"
-            )
+            msg = f"output with shape {list(target.spec.shape)} doesn't match the broadcast shape {list(spec.shape)}"
             raise RuntimeError(msg)
         if spec.dtype is not target.spec.dtype:
             value = self._converted(value, target.spec.dtype)
@@ -167,7 +195,9 @@ class Dispatcher:
         kwargs = (KwArg("dtype", DTypeArg(FROM_TORCH[dtype])),)
         return self._builder.emit("aten._to_copy.default", (Ref(value),), kwargs, spec)
 
-    def _mutating_on_copies(self, known: KnownOp, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    def _mutating_on_copies(
+        self, known: KnownOp, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
         """Record an op that writes to its arguments and has no functional twin: its node works on copies."""
         facts = known.facts
         targets = _flat_tensors([_argument(mutated, args, kwargs) for mutated in facts.mutated])
@@ -194,7 +224,9 @@ class Dispatcher:
 
     def _decompose(self, known: KnownOp, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         with self.dispatch_mode:
-            return known.facts.overload._op_dk(torch._C.DispatchKey.CompositeImplicitAutograd, *args, **kwargs)
+            return known.facts.overload._op_dk(
+                torch._C.DispatchKey.CompositeImplicitAutograd, *args, **kwargs
+            )
 
     @staticmethod
     def _refuse(known: KnownOp, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -229,7 +261,9 @@ class Dispatcher:
 
     @staticmethod
     def _returned(facts: OpFacts, targets: Sequence[Any]) -> Any:
-        by_name = {mutated.name: target for mutated, target in zip(facts.mutated, targets, strict=False)}
+        by_name = {
+            mutated.name: target for mutated, target in zip(facts.mutated, targets, strict=False)
+        }
         returned = [None if source is None else by_name[source] for source in facts.return_sources]
         if not returned:
             return None
@@ -281,11 +315,15 @@ class Dispatcher:
             return truth, LiteralArg(truth)
         return value, to_arg(value)
 
-    def _convert_kwargs(self, kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[KwArg, ...]]:
+    def _convert_kwargs(
+        self, kwargs: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], tuple[KwArg, ...]]:
         if not kwargs:
             return {}, ()
         rule_values, ir_values = self._convert(tuple(kwargs.values()))
-        ir_kwargs = tuple([KwArg(name, value) for name, value in zip(kwargs, ir_values, strict=True)])
+        ir_kwargs = tuple(
+            [KwArg(name, value) for name, value in zip(kwargs, ir_values, strict=True)]
+        )
         return dict(zip(kwargs, rule_values, strict=True)), ir_kwargs
 
     # --- special cases
@@ -327,7 +365,9 @@ class Dispatcher:
         step = ViewStep(known.facts.name, place, (), (), storage.root, spec, None)
         return self._take_view(root, step)
 
-    def fused_attention_choice(self, _known: KnownOp, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
+    def fused_attention_choice(
+        self, _known: KnownOp, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> int:
         """Answer which attention kernel eager takes on the CPU: 1 is flash, 0 the composition of plain ops."""
         states = [self._state_of(tensor).spec for tensor in args[:3]]
         mask = args[3] if len(args) > 3 else kwargs.get("attn_mask")
@@ -336,7 +376,9 @@ class Dispatcher:
         needs_grad = mask is not None and mask.requires_grad
         return int(_can_use_flash(states, mask_spec, dropout, mask_needs_grad=needs_grad))
 
-    def native_batch_norm(self, _known: KnownOp, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    def native_batch_norm(
+        self, _known: KnownOp, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
         """Record batch norm, whose running statistics are written to in training though its schema is silent."""
         is_training = bool(args[5])
         mean, variance = args[3], args[4]
@@ -367,7 +409,11 @@ def _can_use_flash(
         return False
     if any(extent == 0 for spec in specs for extent in spec.shape):
         return False
-    if query.shape[0] != key.shape[0] or query.shape[1] != key.shape[1] or key.shape[:2] != value.shape[:2]:
+    if (
+        query.shape[0] != key.shape[0]
+        or query.shape[1] != key.shape[1]
+        or key.shape[:2] != value.shape[:2]
+    ):
         return False
     if query.shape[3] != key.shape[3] or key.shape[3] != value.shape[3]:
         return False
@@ -382,14 +428,23 @@ def _mask_fits(query: TensorSpec, key: TensorSpec, mask: TensorSpec) -> bool:
     if mask.ndim not in (2, 4):
         return False
     lengths = (query.shape[2], key.shape[2])
-    if any(own != 1 and own != wanted for own, wanted in zip(mask.shape[-2:], lengths, strict=True)):
+    if any(
+        own != 1 and own != wanted for own, wanted in zip(mask.shape[-2:], lengths, strict=True)
+    ):
         return False
     outer = zip(mask.shape[:-2], query.shape[:2], strict=False)
     return mask.ndim == 2 or all(own == 1 or own == wanted for own, wanted in outer)
 
 
 def _is_composite(func: Any) -> bool:
-    return bool(torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"))
+    return bool(
+        torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
+    )
+
+
+def _fills_in_order(spec: TensorSpec) -> bool:
+    """True if numbers drawn into the tensor come in the order of a contiguous one, as its functional twin draws them."""
+    return spec.is_contiguous()
 
 
 def _argument(mutated: Mutated, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -412,7 +467,9 @@ def _flat_tensors(values: Sequence[Any]) -> list[Any]:
     return flat
 
 
-_SPECIAL: Final[dict[str, Callable[[Dispatcher, KnownOp, Sequence[Any], Mapping[str, Any]], Any]]] = {
+_SPECIAL: Final[
+    dict[str, Callable[[Dispatcher, KnownOp, Sequence[Any], Mapping[str, Any]], Any]]
+] = {
     "aten.detach.default": Dispatcher.detach,
     "aten.alias.default": Dispatcher.detach,
     "aten.lift_fresh.default": Dispatcher.lift_fresh,

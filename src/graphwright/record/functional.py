@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-
 from graphwright.base.errors import Unsupported
 from graphwright.ir.aten import Arg, DTypeArg, KwArg, ListArg, LiteralArg, MemoryFormatArg, Ref
 from graphwright.ir.dtypes import FROM_TORCH
@@ -30,7 +29,9 @@ from graphwright.record.specs import TensorSpec
 if TYPE_CHECKING:
     from graphwright.record.builder import GraphBuilder
 
-_RESHAPING: Final = frozenset(("aten.view.default", "aten._unsafe_view.default", "aten._reshape_alias.default"))
+_RESHAPING: Final = frozenset(
+    ("aten.view.default", "aten._unsafe_view.default", "aten._reshape_alias.default")
+)
 
 
 def read(builder: GraphBuilder, state: TensorState) -> int:
@@ -49,7 +50,10 @@ def apply_step(builder: GraphBuilder, step: ViewStep, value: int) -> int:
     """Take one view of a value."""
     own = builder.specs[value]
     if own.strides != step.source.strides:
-        if step.op in _RESHAPING and view_strides(own.shape, own.strides, step.target.shape) is None:
+        if (
+            step.op in _RESHAPING
+            and view_strides(own.shape, own.strides, step.target.shape) is None
+        ):
             value = _contiguous(builder, value)
             return _view(builder, value, step.target.shape)
         if step.op == "aten.as_strided.default":
@@ -153,7 +157,9 @@ def _undo_step(builder: GraphBuilder, step: ViewStep, parent: int, value: int) -
     undo = _UNDO.get(step.op, _undo_by_strides)
     result = undo(builder, step, parent, value)
     source = step.source
-    if builder.specs[result].strides == source.strides or not is_dense(source.shape, source.strides):
+    if builder.specs[result].strides == source.strides or not is_dense(
+        source.shape, source.strides
+    ):
         return result
     return _with_strides(builder, result, source)
 
@@ -181,7 +187,10 @@ def _undo_permute(builder: GraphBuilder, step: ViewStep, _parent: int, value: in
     back = [order.index(dim) for dim in range(ndim)]
     own = builder.specs[value]
     spec = TensorSpec(
-        tuple(own.shape[dim] for dim in back), tuple(own.strides[dim] for dim in back), own.dtype, own.device
+        tuple(own.shape[dim] for dim in back),
+        tuple(own.strides[dim] for dim in back),
+        own.dtype,
+        own.device,
     )
     return builder.emit("aten.permute.default", (Ref(value), _extents_arg(back)), (), spec)
 
@@ -194,7 +203,10 @@ def _undo_transpose(builder: GraphBuilder, step: ViewStep, _parent: int, value: 
         order[first], order[second] = order[second], order[first]
     own = builder.specs[value]
     spec = TensorSpec(
-        tuple(own.shape[dim] for dim in order), tuple(own.strides[dim] for dim in order), own.dtype, own.device
+        tuple(own.shape[dim] for dim in order),
+        tuple(own.strides[dim] for dim in order),
+        own.dtype,
+        own.device,
     )
     return builder.emit("aten.permute.default", (Ref(value), _extents_arg(order)), (), spec)
 
@@ -221,13 +233,22 @@ def _undo_diagonal(builder: GraphBuilder, step: ViewStep, parent: int, value: in
 
 def _undo_split(builder: GraphBuilder, step: ViewStep, parent: int, value: int) -> int:
     args = (Ref(parent), Ref(value), *_split_place(step))
-    op = "aten.select_scatter.default" if step.op == "aten.unbind.int" else "aten.slice_scatter.default"
+    op = (
+        "aten.select_scatter.default"
+        if step.op == "aten.unbind.int"
+        else "aten.slice_scatter.default"
+    )
     return builder.emit(op, args, (), _scatter_spec(builder, parent))
 
 
 def _undo_dtype(builder: GraphBuilder, step: ViewStep, _parent: int, value: int) -> int:
     dtype = DTypeArg(FROM_TORCH[step.source.dtype])
-    spec = TensorSpec(step.source.shape, contiguous_strides(step.source.shape), step.source.dtype, step.source.device)
+    spec = TensorSpec(
+        step.source.shape,
+        contiguous_strides(step.source.shape),
+        step.source.dtype,
+        step.source.device,
+    )
     return builder.emit("aten.view.dtype", (Ref(_contiguous(builder, value)), dtype), (), spec)
 
 
@@ -241,7 +262,9 @@ def _undo_view_as_complex(builder: GraphBuilder, step: ViewStep, _parent: int, v
 def _undo_view_as_real(builder: GraphBuilder, step: ViewStep, _parent: int, value: int) -> int:
     source = step.source
     spec = TensorSpec(source.shape, contiguous_strides(source.shape), source.dtype, source.device)
-    return builder.emit("aten.view_as_complex.default", (Ref(_contiguous(builder, value)),), (), spec)
+    return builder.emit(
+        "aten.view_as_complex.default", (Ref(_contiguous(builder, value)),), (), spec
+    )
 
 
 def _undo_by_strides(builder: GraphBuilder, step: ViewStep, parent: int, value: int) -> int:
@@ -253,7 +276,10 @@ def _undo_by_strides(builder: GraphBuilder, step: ViewStep, parent: int, value: 
             why="graphwright cannot put the new values back into the viewed tensor",
             remedy="change the tensor itself instead of the view",
         )
-    if builder.specs[parent].strides != source.strides or builder.specs[parent].offset != source.offset:
+    if (
+        builder.specs[parent].strides != source.strides
+        or builder.specs[parent].offset != source.offset
+    ):
         parent = _with_strides(builder, parent, source)
     offset = target.offset - source.offset
     args = (
@@ -292,4 +318,3 @@ _UNDO: Final[dict[str, _Undo]] = {
     "aten.view_as_real.default": _undo_view_as_real,
     "aten.view_as_complex.default": _undo_view_as_complex,
 }
-

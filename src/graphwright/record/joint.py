@@ -157,7 +157,11 @@ def _recorder(extra: list[torch.Tensor], *, has_torch_graph: bool) -> Recorder:
     recorder = Recorder(has_torch_graph=has_torch_graph)
 
     def add_extra(tensor: torch.Tensor) -> AbstractTensor | None:
-        if not isinstance(tensor, torch.nn.Parameter) and not tensor.requires_grad and tensor.numel() <= 1:
+        if (
+            not isinstance(tensor, torch.nn.Parameter)
+            and not tensor.requires_grad
+            and tensor.numel() <= 1
+        ):
             return None
         extra.append(tensor)
         return recorder.add_input(tensor)
@@ -175,7 +179,9 @@ def _add_inputs(
     ]
 
 
-def _run(function: Callable[..., Any], stand_ins: Sequence[AbstractTensor]) -> tuple[list[Any], Any]:
+def _run(
+    function: Callable[..., Any], stand_ins: Sequence[AbstractTensor]
+) -> tuple[list[Any], Any]:
     outputs, spec = torch.utils._pytree.tree_flatten(function(*stand_ins))
     for output in outputs:
         if not isinstance(output, torch.Tensor):

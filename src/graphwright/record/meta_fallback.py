@@ -71,10 +71,18 @@ def _known(extents: tuple[Extent, ...]) -> tuple[int, ...]:
 
 def _to_specs(overload: Any, result: Any, device: torch.device) -> Any:
     if isinstance(result, torch.Tensor):
-        return TensorSpec(tuple(result.shape), tuple(result.stride()), result.dtype, device, result.storage_offset())
+        return TensorSpec(
+            tuple(result.shape),
+            tuple(result.stride()),
+            result.dtype,
+            device,
+            result.storage_offset(),
+        )
     if result is None:
         return None
-    if isinstance(result, (tuple, list)) and all(isinstance(item, (torch.Tensor, type(None))) for item in result):
+    if isinstance(result, (tuple, list)) and all(
+        isinstance(item, (torch.Tensor, type(None))) for item in result
+    ):
         return tuple(_to_specs(overload, item, device) for item in result)
     raise Unsupported(
         f"the operator {overload}",

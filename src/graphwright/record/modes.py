@@ -27,7 +27,9 @@ class ActiveRecorder(Protocol):
     def dispatch(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Record an ATen op."""
 
-    def note_call(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
+    def note_call(
+        self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any
+    ) -> None:
         """Note a public call."""
 
     def abstract_of(self, tensor: torch.Tensor) -> AbstractTensor:
@@ -47,7 +49,11 @@ class RecordDispatchMode(TorchDispatchMode):
         return False
 
     def __torch_dispatch__(
-        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+        self,
+        func: Any,
+        types: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         """Record the op."""
         del types
@@ -62,7 +68,11 @@ class RecordFunctionMode(TorchFunctionMode):
         self._recorder = recorder
 
     def __torch_function__(
-        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+        self,
+        func: Any,
+        types: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         """Run the call on stand-ins and note it."""
         del types
@@ -90,4 +100,7 @@ class RecordFunctionMode(TorchFunctionMode):
 
 
 def _is_plain(kind: type) -> bool:
-    return kind in (torch.Tensor, torch.nn.Parameter) or kind.__torch_dispatch__ is torch.Tensor.__torch_dispatch__
+    return (
+        kind in (torch.Tensor, torch.nn.Parameter)
+        or kind.__torch_dispatch__ is torch.Tensor.__torch_dispatch__
+    )

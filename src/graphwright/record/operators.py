@@ -37,7 +37,17 @@ class Mutated:
 class OpFacts:
     """What is known of one overload."""
 
-    __slots__ = ("functional", "functional_defaults", "kind", "mutated", "name", "num_returns", "overload", "return_sources")
+    __slots__ = (
+        "functional",
+        "functional_defaults",
+        "is_random",
+        "kind",
+        "mutated",
+        "name",
+        "num_returns",
+        "overload",
+        "return_sources",
+    )
 
     def __init__(self, overload: Any) -> None:
         schema = overload._schema
@@ -47,7 +57,10 @@ class OpFacts:
         self.return_sources = tuple(_return_sources(schema))
         """For each result, the name of the argument that it is, or None for a new tensor."""
         self.num_returns = len(schema.returns)
-        is_view = any(ret.alias_info is not None and not ret.alias_info.is_write for ret in schema.returns)
+        self.is_random = torch.Tag.nondeterministic_seeded in overload.tags
+        is_view = any(
+            ret.alias_info is not None and not ret.alias_info.is_write for ret in schema.returns
+        )
         if self.mutated:
             self.kind = OpKind.MUTATING
         elif is_view:
@@ -66,7 +79,9 @@ def _extra_defaults(schema: Any, twin: Any) -> dict[int, Any]:
     return {
         position: own[argument.name].default_value
         for position, argument in enumerate(twin._schema.arguments)
-        if not argument.has_default_value() and argument.name in own and own[argument.name].has_default_value()
+        if not argument.has_default_value()
+        and argument.name in own
+        and own[argument.name].has_default_value()
     }
 
 
@@ -130,7 +145,9 @@ def _functional_twin(overload: Any, mutated: tuple[Mutated, ...]) -> Any:
         if any(argument.alias_info is not None for argument in own.arguments):
             continue
         signature = [_signature(argument) for argument in own.arguments]
-        if signature == wanted or (is_out and _without_options(signature) == _without_options(wanted)):
+        if signature == wanted or (
+            is_out and _without_options(signature) == _without_options(wanted)
+        ):
             return candidate
     return None
 

@@ -93,7 +93,10 @@ class Recorder:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         """Stop recording."""
         self._stack.close()
@@ -101,7 +104,11 @@ class Recorder:
     # --- what goes in
 
     def add_input(
-        self, tensor: torch.Tensor, *, name: str | None = None, dynamic_dims: Mapping[int, str] | None = None
+        self,
+        tensor: torch.Tensor,
+        *,
+        name: str | None = None,
+        dynamic_dims: Mapping[int, str] | None = None,
     ) -> AbstractTensor:
         """Make a real tensor the next graph input and give its stand-in; a tensor added before gives the same one.
 
@@ -154,7 +161,9 @@ class Recorder:
         tangent = TensorSpec(spec.shape, strides, spec.dtype, spec.device)
         return self.add_input_spec(tangent, is_shown=False)
 
-    def new_symbol(self, name: str, hint: int, *, minimum: int = 2, maximum: int | None = None) -> torch.SymInt:
+    def new_symbol(
+        self, name: str, hint: int, *, minimum: int = 2, maximum: int | None = None
+    ) -> torch.SymInt:
         """Make (or find) the size symbol `name`, of value `hint` in the example, guarded to lie in its range."""
         return to_torch(self._table.new_symbol(name, hint, minimum=minimum, maximum=maximum))  # type: ignore[return-value]
 
@@ -174,7 +183,9 @@ class Recorder:
             with self.paused():
                 made = self.on_real_tensor(tensor)
         if made is None:
-            made = self._add_constant(tensor, Origin.FRESH_CONSTANT if is_fresh else Origin.SHARED_CONSTANT)
+            made = self._add_constant(
+                tensor, Origin.FRESH_CONSTANT if is_fresh else Origin.SHARED_CONSTANT
+            )
         self._stand_ins[id(tensor)] = (tensor, made)
         return made
 
@@ -271,7 +282,9 @@ class Recorder:
             return func(*args, **kwargs)
         return self._dispatcher.dispatch(func, args, kwargs)
 
-    def note_call(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
+    def note_call(
+        self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any
+    ) -> None:
         """Note one public torch call, after it has run."""
         if self._trace is not None:
             self._trace.note(func, args, kwargs, result)
@@ -284,7 +297,9 @@ class Recorder:
     def _wrap(self, state: TensorState) -> AbstractTensor:
         return make_abstract(self, state)
 
-    def _dynamic_shape(self, tensor: torch.Tensor, dynamic_dims: Mapping[int, str]) -> tuple[Extent, ...]:
+    def _dynamic_shape(
+        self, tensor: torch.Tensor, dynamic_dims: Mapping[int, str]
+    ) -> tuple[Extent, ...]:
         shape: list[Extent] = list(tensor.shape)
         for dim, symbol in dynamic_dims.items():
             shape[dim] = self._table.new_symbol(symbol, tensor.shape[dim], minimum=2, maximum=None)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, assert_never
 
 from graphwright.ir.program import Comparison, ShapeGuard
-from graphwright.ir.symint import Dim, Monomial, Power, SymExpr, Symbol
+from graphwright.ir.symint import Dim, Monomial, Power, Symbol, SymExpr
 from graphwright.ir.symint_algebra import (
     add,
     as_expr,
@@ -59,7 +59,9 @@ class SizeTable:
         """The guards taken so far, in order, each once."""
         return tuple(self._guards.values())
 
-    def new_symbol(self, name: str, hint: int, *, minimum: int, maximum: int | None) -> SymbolicSize:
+    def new_symbol(
+        self, name: str, hint: int, *, minimum: int, maximum: int | None
+    ) -> SymbolicSize:
         """Make the symbol `name`, guarded to lie in its range; an existing one is given back.
 
         Raises:
@@ -130,9 +132,17 @@ class SizeTable:
             case Comparison.NE:
                 return True if is_below or is_above else None
             case Comparison.LT:
-                return True if is_below else (False if known.low is not None and known.low >= 0 else None)
+                return (
+                    True
+                    if is_below
+                    else (False if known.low is not None and known.low >= 0 else None)
+                )
             case Comparison.LE:
-                return False if is_above else (True if known.high is not None and known.high <= 0 else None)
+                return (
+                    False
+                    if is_above
+                    else (True if known.high is not None and known.high <= 0 else None)
+                )
             case _:
                 assert_never(comparison)
 
@@ -192,17 +202,24 @@ class SizeTable:
         if isinstance(distance, int):
             return
         match distance.terms:
-            case (Monomial(coeff=coeff, factors=(Power(base=Symbol(name=name), exponent=1),)), *rest) if len(rest) < 2:
+            case (
+                Monomial(coeff=coeff, factors=(Power(base=Symbol(name=name), exponent=1),)),
+                *rest,
+            ) if len(rest) < 2:
                 if rest and rest[0].factors:
                     return
                 limit = -(rest[0].coeff if rest else 0) - (1 if strict else 0)
                 old = self.ranges[name]
                 if coeff > 0:
                     high = limit // coeff
-                    self.ranges[name] = Interval(old.low, high if old.high is None else min(high, old.high))
+                    self.ranges[name] = Interval(
+                        old.low, high if old.high is None else min(high, old.high)
+                    )
                 else:
                     low = -(limit // -coeff)
-                    self.ranges[name] = Interval(low if old.low is None else max(low, old.low), old.high)
+                    self.ranges[name] = Interval(
+                        low if old.low is None else max(low, old.low), old.high
+                    )
                 self._verdicts.clear()
             case _:
                 pass
@@ -322,7 +339,9 @@ class SymbolicSize:
         return self != 0
 
     def _decide(self, comparison: Comparison, other: Extent) -> bool:
-        key = (comparison, other, True) if isinstance(other, int) else (comparison, id(other), False)
+        key = (
+            (comparison, other, True) if isinstance(other, int) else (comparison, id(other), False)
+        )
         verdict = self._verdicts.get(key)
         if verdict is None:
             verdict = self.table.decide(self.dim, comparison, dim_of(other))

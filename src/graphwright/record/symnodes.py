@@ -17,7 +17,12 @@ from typing import Any
 import torch
 
 from graphwright.ir.program import Comparison
-from graphwright.record.layout import is_channels_last, is_contiguous, is_dense, prefers_channels_last
+from graphwright.record.layout import (
+    is_channels_last,
+    is_contiguous,
+    is_dense,
+    prefers_channels_last,
+)
 from graphwright.record.sizes import (
     Extent,
     SizeTable,
@@ -187,7 +192,9 @@ class IntNode(_Node):
         node: IntNode = to_torch(extent).node  # type: ignore[union-attr]
         return node
 
-    def _combined(self, name: str, operation: Callable[[Any, Any], Extent], other: _Node) -> IntNode:
+    def _combined(
+        self, name: str, operation: Callable[[Any, Any], Extent], other: _Node
+    ) -> IntNode:
         key = (name, id(other))
         made: IntNode | None = self._made_before.get(key)
         if made is None:
@@ -233,7 +240,9 @@ class IntNode(_Node):
 
     def pow_by_natural(self, other: _Node) -> IntNode:
         exponent = _extent_of(other)
-        return self._made(self.extent ** (exponent if isinstance(exponent, int) else exponent.specialise()))
+        return self._made(
+            self.extent ** (exponent if isinstance(exponent, int) else exponent.specialise())
+        )
 
     def pow(self, other: _Node) -> IntNode:
         return self.pow_by_natural(other)
@@ -294,17 +303,23 @@ class IntNode(_Node):
     def is_contiguous(self, sizes: Sequence[_Node], strides: Sequence[_Node]) -> BoolNode:
         return self._layout(is_contiguous, sizes, strides)
 
-    def is_channels_last_contiguous_2d(self, sizes: Sequence[_Node], strides: Sequence[_Node]) -> BoolNode:
+    def is_channels_last_contiguous_2d(
+        self, sizes: Sequence[_Node], strides: Sequence[_Node]
+    ) -> BoolNode:
         return self._layout(is_channels_last, sizes, strides)
 
     is_channels_last_contiguous_3d = is_channels_last_contiguous_2d
 
-    def is_channels_last_strides_2d(self, sizes: Sequence[_Node], strides: Sequence[_Node]) -> BoolNode:
+    def is_channels_last_strides_2d(
+        self, sizes: Sequence[_Node], strides: Sequence[_Node]
+    ) -> BoolNode:
         return self._layout(prefers_channels_last, sizes, strides)
 
     is_channels_last_strides_3d = is_channels_last_strides_2d
 
-    def is_non_overlapping_and_dense(self, sizes: Sequence[_Node], strides: Sequence[_Node]) -> BoolNode:
+    def is_non_overlapping_and_dense(
+        self, sizes: Sequence[_Node], strides: Sequence[_Node]
+    ) -> BoolNode:
         return self._layout(is_dense, sizes, strides)
 
     def _layout(
@@ -332,7 +347,9 @@ class BoolNode(_Node):
 
     __slots__ = ("_decide", "_prove")
 
-    def __init__(self, decide: Callable[[], bool], prove: Callable[[], bool], table: SizeTable) -> None:
+    def __init__(
+        self, decide: Callable[[], bool], prove: Callable[[], bool], table: SizeTable
+    ) -> None:
         super().__init__(table)
         self._decide = decide
         self._prove = prove
@@ -366,12 +383,16 @@ class BoolNode(_Node):
 
     def sym_and(self, other: BoolNode) -> BoolNode:
         return BoolNode(
-            lambda: self._decide() and other._decide(), lambda: self._prove() and other._prove(), self.table
+            lambda: self._decide() and other._decide(),
+            lambda: self._prove() and other._prove(),
+            self.table,
         )
 
     def sym_or(self, other: BoolNode) -> BoolNode:
         return BoolNode(
-            lambda: self._decide() or other._decide(), lambda: self._prove() or other._prove(), self.table
+            lambda: self._decide() or other._decide(),
+            lambda: self._prove() or other._prove(),
+            self.table,
         )
 
     and_ = sym_and
@@ -429,7 +450,9 @@ class FloatNode(_Node):
         if not isinstance(right, FloatNode):
             msg = f"a float and {right!r} do not combine"
             raise TypeError(msg)
-        return FloatNode(float(operation(self.value, right.value)), (*self.sizes, *right.sizes), self.table)
+        return FloatNode(
+            float(operation(self.value, right.value)), (*self.sizes, *right.sizes), self.table
+        )
 
     def sym_float(self) -> FloatNode:
         return self
@@ -482,7 +505,11 @@ class FloatNode(_Node):
 
     def round(self, ndigits: int | None = None) -> _Node:
         value = round(self.guard_float("", 0), ndigits)
-        return constant_int(value, self.table) if isinstance(value, int) else FloatNode(value, (), self.table)
+        return (
+            constant_int(value, self.table)
+            if isinstance(value, int)
+            else FloatNode(value, (), self.table)
+        )
 
     def _compared(self, operation: Callable[[Any, Any], bool], other: _Node) -> BoolNode:
         right = other.sym_float() if isinstance(other, IntNode) else other

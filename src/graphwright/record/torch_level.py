@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 import torch
 
-from graphwright.ir.symint import Atom, Dim, FloorDiv, Max, Min, Mod, SymExpr, Symbol
+from graphwright.ir.symint import Atom, Dim, FloorDiv, Max, Min, Mod, Symbol, SymExpr
 from graphwright.record.abstract import AbstractTensor
 from graphwright.record.sizes import dim_of
 from graphwright.record.symnodes import to_extent
@@ -41,7 +41,12 @@ class TorchCall:
     __slots__ = ("args", "kind", "kwargs", "name", "target")
 
     def __init__(
-        self, kind: str, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], name: str | None
+        self,
+        kind: str,
+        target: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        name: str | None,
     ) -> None:
         self.kind = kind
         """fx's own word: `placeholder`, `get_attr`, `call_function`, `call_method`."""
@@ -102,11 +107,15 @@ class TorchTrace:
         finally:
             self._is_silent = was_silent
 
-    def note_as_written(self, target: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
+    def note_as_written(
+        self, target: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any
+    ) -> None:
         """Add a call of `target` as it stands, whatever torch functions it called."""
         frozen_args = tuple(self._freeze(value) for value in args)
         frozen_kwargs = {name: self._freeze(value) for name, value in kwargs.items()}
-        _mark(result, self._add(TorchCall("call_function", target, frozen_args, frozen_kwargs, None)))
+        _mark(
+            result, self._add(TorchCall("call_function", target, frozen_args, frozen_kwargs, None))
+        )
 
     def rename(self, tensor: AbstractTensor, name: str) -> None:
         """Give the node that made a tensor the name of the user's variable; the first name stays."""
@@ -122,7 +131,9 @@ class TorchTrace:
         """Give the graph of the calls so far, with an output node if the outputs are known."""
         graph = torch.fx.Graph()
         building = _Building(graph, self._symbols)
-        placeholders = [index for index, call in enumerate(self.calls) if call.kind == "placeholder"]
+        placeholders = [
+            index for index, call in enumerate(self.calls) if call.kind == "placeholder"
+        ]
         others = [index for index, call in enumerate(self.calls) if call.kind != "placeholder"]
         for index in (*placeholders, *others):
             building.add(index, self.calls[index])
@@ -154,7 +165,9 @@ class TorchTrace:
         if kind is dict:
             return {name: self._freeze(item) for name, item in value.items()}
         if kind is slice:
-            return slice(self._freeze(value.start), self._freeze(value.stop), self._freeze(value.step))
+            return slice(
+                self._freeze(value.start), self._freeze(value.stop), self._freeze(value.step)
+            )
         return value
 
 
@@ -207,7 +220,11 @@ class _Building:
                 for _ in range(factor.exponent):
                     value = self._call(operator.mul, value, self._atom(factor.base))
             value = term.coeff if value is None else value
-            value = self._call(operator.mul, value, term.coeff) if term.factors and term.coeff != 1 else value
+            value = (
+                self._call(operator.mul, value, term.coeff)
+                if term.factors and term.coeff != 1
+                else value
+            )
             total = self._call(operator.add, total, value)
         return total
 
@@ -219,9 +236,13 @@ class _Building:
             case Symbol(name=name):
                 return self._symbol(name)
             case FloorDiv(numerator=first, denominator=second):
-                return self._graph.call_function(operator.floordiv, (self._dim(first), self._dim(second)))
+                return self._graph.call_function(
+                    operator.floordiv, (self._dim(first), self._dim(second))
+                )
             case Mod(value=first, modulus=second):
-                return self._graph.call_function(operator.mod, (self._dim(first), self._dim(second)))
+                return self._graph.call_function(
+                    operator.mod, (self._dim(first), self._dim(second))
+                )
             case Min(operands=operands) | Max(operands=operands):
                 target = torch.sym_min if isinstance(atom, Min) else torch.sym_max
                 total: Any = None
@@ -272,17 +293,29 @@ def _changes_tensors(func: Any, kwargs: Mapping[str, Any]) -> bool:
 
 
 _OPERATORS: Final[dict[str, Any]] = {
-    **{f"__{name}__": getattr(operator, name) for name in "neg pos abs invert getitem setitem matmul pow".split()},
-    **{f"__{name}__": getattr(operator, name) for name in "add sub mul truediv floordiv mod eq ne lt le gt ge".split()},
-    **{f"__{name}__": getattr(operator, name) for name in "lshift rshift xor".split()},
-    **{f"__{name}__": getattr(operator, name) for name in "iadd isub imul itruediv ifloordiv imod ipow imatmul".split()},
-    **{f"__{name}__": getattr(operator, name) for name in "iand ior ixor ilshift irshift".split()},
+    **{
+        f"__{name}__": getattr(operator, name)
+        for name in ["neg", "pos", "abs", "invert", "getitem", "setitem", "matmul", "pow"]
+    },
+    **{
+        f"__{name}__": getattr(operator, name)
+        for name in ["add", "sub", "mul", "truediv", "floordiv", "mod", "eq", "ne", "lt", "le", "gt", "ge"]
+    },
+    **{f"__{name}__": getattr(operator, name) for name in ["lshift", "rshift", "xor"]},
+    **{
+        f"__{name}__": getattr(operator, name)
+        for name in ["iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "imatmul"]
+    },
+    **{f"__{name}__": getattr(operator, name) for name in ["iand", "ior", "ixor", "ilshift", "irshift"]},
     "__and__": operator.and_,
     "__or__": operator.or_,
 }
 _REVERSED: Final[dict[str, Any]] = {
-    **{f"__r{name}__": getattr(operator, name) for name in "add sub mul truediv floordiv mod pow matmul".split()},
-    **{f"__r{name}__": getattr(operator, name) for name in "lshift rshift xor".split()},
+    **{
+        f"__r{name}__": getattr(operator, name)
+        for name in ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"]
+    },
+    **{f"__r{name}__": getattr(operator, name) for name in ["lshift", "rshift", "xor"]},
     "__rdiv__": operator.truediv,
     "__rand__": operator.and_,
     "__ror__": operator.or_,
@@ -306,7 +339,9 @@ _OPERATOR_METHODS: Final[dict[str, Any]] = {
 """torch names an operator's call like the method's (`x * 2` is `mul`); shown as the operator, which people write."""
 
 
-def _describe(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[str, Any, Sequence[Any]]:
+def _describe(
+    func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> tuple[str, Any, Sequence[Any]]:
     """Give fx's kind and target for a function as torch hands it over, and the arguments in their order."""
     name = getattr(func, "__name__", "")
     if name in ("__get__", "__set__"):
@@ -338,4 +373,7 @@ def _attribute_name(func: Any) -> str:
 def _is_method(func: Any) -> bool:
     if type(func).__name__ in ("method_descriptor", "wrapper_descriptor"):
         return True
-    return getattr(func, "__qualname__", "").startswith("Tensor.") and getattr(func, "__module__", "") == "torch._tensor"
+    return (
+        getattr(func, "__qualname__", "").startswith("Tensor.")
+        and getattr(func, "__module__", "") == "torch._tensor"
+    )

@@ -11,15 +11,26 @@ from typing import Any, Final
 
 import torch
 
-from graphwright.record.layout import Shape, channels_last_strides, contiguous_strides, format_strides
+from graphwright.record.layout import (
+    Shape,
+    channels_last_strides,
+    contiguous_strides,
+    format_strides,
+)
 from graphwright.record.sizes import Extent, SymbolicSize
 from graphwright.record.specs import TensorSpec
 
 _CPU: Final = torch.device("cpu")
 
 
-def _new(shape: Shape, dtype: torch.dtype | None, device: torch.device | None, memory_format: Any = None) -> TensorSpec:
-    strides = channels_last_strides(shape) if _is_channels_last(memory_format) else contiguous_strides(shape)
+def _new(
+    shape: Shape, dtype: torch.dtype | None, device: torch.device | None, memory_format: Any = None
+) -> TensorSpec:
+    strides = (
+        channels_last_strides(shape)
+        if _is_channels_last(memory_format)
+        else contiguous_strides(shape)
+    )
     return TensorSpec(shape, strides, dtype or torch.get_default_dtype(), device or _CPU)
 
 
@@ -39,7 +50,11 @@ def _sized(
 
 
 def _full(
-    size: Sequence[Extent], value: Any, *, dtype: torch.dtype | None = None, device: torch.device | None = None,
+    size: Sequence[Extent],
+    value: Any,
+    *,
+    dtype: torch.dtype | None = None,
+    device: torch.device | None = None,
     **_options: object,
 ) -> TensorSpec:
     return _new(tuple(size), dtype or _dtype_of_fill(value), device)
@@ -56,10 +71,16 @@ def _dtype_of_fill(value: Any) -> torch.dtype:
 
 
 def _empty_strided(
-    size: Sequence[Extent], stride: Sequence[Extent], *, dtype: torch.dtype | None = None,
-    device: torch.device | None = None, **_options: object,
+    size: Sequence[Extent],
+    stride: Sequence[Extent],
+    *,
+    dtype: torch.dtype | None = None,
+    device: torch.device | None = None,
+    **_options: object,
 ) -> TensorSpec:
-    return TensorSpec(tuple(size), tuple(stride), dtype or torch.get_default_dtype(), device or _CPU)
+    return TensorSpec(
+        tuple(size), tuple(stride), dtype or torch.get_default_dtype(), device or _CPU
+    )
 
 
 def _like(
@@ -86,18 +107,33 @@ def _new_sized(
 
 
 def _new_empty_strided(
-    self: TensorSpec, size: Sequence[Extent], stride: Sequence[Extent], *, dtype: torch.dtype | None = None,
-    device: torch.device | None = None, **_options: object,
+    self: TensorSpec,
+    size: Sequence[Extent],
+    stride: Sequence[Extent],
+    *,
+    dtype: torch.dtype | None = None,
+    device: torch.device | None = None,
+    **_options: object,
 ) -> TensorSpec:
     return TensorSpec(tuple(size), tuple(stride), dtype or self.dtype, device or self.device)
 
 
 def _arange(
-    start: Any, end: Any = None, step: Any = 1, *, dtype: torch.dtype | None = None,
-    device: torch.device | None = None, **_options: object,
+    start: Any,
+    end: Any = None,
+    step: Any = 1,
+    *,
+    dtype: torch.dtype | None = None,
+    device: torch.device | None = None,
+    **_options: object,
 ) -> TensorSpec:
     if end is None:
         start, end = 0, start
+    if dtype is not None and not dtype.is_floating_point:
+        start, end, step = (
+            number if isinstance(number, SymbolicSize) else int(number)
+            for number in (start, end, step)
+        )
     numbers = (start, end, step)
     is_integral = all(isinstance(number, int | SymbolicSize) for number in numbers)
     length: Extent
@@ -110,20 +146,34 @@ def _arange(
 
 
 def _linspace(
-    _start: Any, _end: Any, steps: Extent, *_rest: object, dtype: torch.dtype | None = None,
-    device: torch.device | None = None, **_options: object,
+    _start: Any,
+    _end: Any,
+    steps: Extent,
+    *_rest: object,
+    dtype: torch.dtype | None = None,
+    device: torch.device | None = None,
+    **_options: object,
 ) -> TensorSpec:
     return _new((steps,), dtype, device)
 
 
 def _eye(
-    n: Extent, m: Any = None, *, dtype: torch.dtype | None = None, device: torch.device | None = None, **_options: object
+    n: Extent,
+    m: Any = None,
+    *,
+    dtype: torch.dtype | None = None,
+    device: torch.device | None = None,
+    **_options: object,
 ) -> TensorSpec:
     return _new((n, n if m is None else m), dtype, device)
 
 
 def _scalar_tensor(
-    _value: Any, *, dtype: torch.dtype | None = None, device: torch.device | None = None, **_options: object
+    _value: Any,
+    *,
+    dtype: torch.dtype | None = None,
+    device: torch.device | None = None,
+    **_options: object,
 ) -> TensorSpec:
     return _new((), dtype, device)
 
@@ -144,8 +194,15 @@ def _copy(self: TensorSpec, src: TensorSpec, non_blocking: bool = False) -> Tens
     return TensorSpec(self.shape, self.strides, self.dtype, self.device)
 
 
-def _tri_indices(rows: int, columns: int, offset: int = 0, *, dtype: torch.dtype | None = None,
-                 device: torch.device | None = None, **_options: object) -> TensorSpec:
+def _tri_indices(
+    rows: int,
+    columns: int,
+    offset: int = 0,
+    *,
+    dtype: torch.dtype | None = None,
+    device: torch.device | None = None,
+    **_options: object,
+) -> TensorSpec:
     count = sum(min(max(row + 1 + offset, 0), columns) for row in range(rows))
     return _new((2, count), dtype or torch.int64, device)
 

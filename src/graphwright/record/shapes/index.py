@@ -70,7 +70,9 @@ def _contiguous(self: TensorSpec, *_rest: object, **_options: object) -> TensorS
     return fresh(self, self.shape)
 
 
-def index_parts(self: TensorSpec, indices: Sequence[TensorSpec | None]) -> tuple[list[TensorSpec | None], bool]:
+def index_parts(
+    self: TensorSpec, indices: Sequence[TensorSpec | None]
+) -> tuple[list[TensorSpec | None], bool]:
     """Give one entry a dimension (a mask counts for as many as it has), and whether the indexed ones are adjacent."""
     parts: list[TensorSpec | None] = list(indices)
     parts.extend([None] * (self.ndim - len(parts)))
@@ -127,7 +129,9 @@ def _index_strides(
 
 
 def _cat(tensors: Sequence[TensorSpec], dim: int = 0) -> TensorSpec:
-    kept = [tensor for tensor in tensors if not (tensor.ndim == 1 and tensor.shape[0] == 0)] or [tensors[0]]
+    kept = [tensor for tensor in tensors if not (tensor.ndim == 1 and tensor.shape[0] == 0)] or [
+        tensors[0]
+    ]
     first = kept[0]
     place = wrap_dim(dim, first.ndim)
     total: Extent = 0
@@ -141,13 +145,19 @@ def _cat(tensors: Sequence[TensorSpec], dim: int = 0) -> TensorSpec:
                 raise ValueError(msg)
         total = total + tensor.shape[place]
     shape = (*first.shape[:place], total, *first.shape[place + 1 :])
-    strides = channels_last_strides(shape) if _cat_is_channels_last(tensors) else contiguous_strides(shape)
+    strides = (
+        channels_last_strides(shape)
+        if _cat_is_channels_last(tensors)
+        else contiguous_strides(shape)
+    )
     return TensorSpec(shape, strides, result_dtype(*tensors), first.device)
 
 
 def _cat_is_channels_last(tensors: Sequence[TensorSpec]) -> bool:
     for tensor in tensors:
-        if not is_channels_last(tensor.shape, tensor.strides) or not prefers_channels_last(tensor.shape, tensor.strides):
+        if not is_channels_last(tensor.shape, tensor.strides) or not prefers_channels_last(
+            tensor.shape, tensor.strides
+        ):
             return False
     return True
 
@@ -194,11 +204,15 @@ def _one_hot(self: TensorSpec, num_classes: int) -> TensorSpec:
     return fresh(self, (*self.shape, num_classes), torch.int64)
 
 
-def _bucketize(self: TensorSpec, _boundaries: Any, *, out_int32: bool = False, **_options: object) -> TensorSpec:
+def _bucketize(
+    self: TensorSpec, _boundaries: Any, *, out_int32: bool = False, **_options: object
+) -> TensorSpec:
     return fresh(self, self.shape, torch.int32 if out_int32 else torch.int64)
 
 
-def _searchsorted(_sequence: TensorSpec, self: Any, *, out_int32: bool = False, **_options: object) -> TensorSpec:
+def _searchsorted(
+    _sequence: TensorSpec, self: Any, *, out_int32: bool = False, **_options: object
+) -> TensorSpec:
     dtype = torch.int32 if out_int32 else torch.int64
     if isinstance(self, TensorSpec):
         return fresh(self, self.shape, dtype)

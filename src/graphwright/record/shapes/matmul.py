@@ -57,11 +57,15 @@ def _addmm(self: TensorSpec, mat1: TensorSpec, mat2: TensorSpec, **_options: obj
     return _check_added(self, _mm(mat1, mat2))
 
 
-def _baddbmm(self: TensorSpec, batch1: TensorSpec, batch2: TensorSpec, **_options: object) -> TensorSpec:
+def _baddbmm(
+    self: TensorSpec, batch1: TensorSpec, batch2: TensorSpec, **_options: object
+) -> TensorSpec:
     return _check_added(self, _bmm(batch1, batch2))
 
 
-def _addbmm(self: TensorSpec, batch1: TensorSpec, batch2: TensorSpec, **_options: object) -> TensorSpec:
+def _addbmm(
+    self: TensorSpec, batch1: TensorSpec, batch2: TensorSpec, **_options: object
+) -> TensorSpec:
     product = _bmm(batch1, batch2)
     return _check_added(self, fresh(product, product.shape[1:]))
 
@@ -107,15 +111,23 @@ def _flash_attention(
     strides = contiguous_strides((batch, length, heads))
     return (
         TensorSpec(shape, strides_like(shape, query.strides), query.dtype, query.device),
-        TensorSpec((batch, heads, length), (strides[0], strides[2], strides[1]), statistics, query.device),
+        TensorSpec(
+            (batch, heads, length), (strides[0], strides[2], strides[1]), statistics, query.device
+        ),
     )
 
 
 def _flash_attention_backward(
-    _grad_out: TensorSpec, query: TensorSpec, key: TensorSpec, value: TensorSpec, *_rest: Any, **_options: Any
+    _grad_out: TensorSpec,
+    query: TensorSpec,
+    key: TensorSpec,
+    value: TensorSpec,
+    *_rest: Any,
+    **_options: Any,
 ) -> tuple[TensorSpec, TensorSpec, TensorSpec]:
     return tuple(  # type: ignore[return-value]
-        TensorSpec(spec.shape, heads_inside(spec.shape), spec.dtype, spec.device) for spec in (query, key, value)
+        TensorSpec(spec.shape, heads_inside(spec.shape), spec.dtype, spec.device)
+        for spec in (query, key, value)
     )
 
 

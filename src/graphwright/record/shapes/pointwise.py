@@ -21,7 +21,6 @@ from graphwright.record.promotion import (
     Operand,
     as_float,
     float_dtype,
-    real_dtype,
     result_device,
     result_dtype,
 )
@@ -35,14 +34,21 @@ def broadcast(dtype: torch.dtype, *operands: Operand) -> TensorSpec:
     tensors = [operand for operand in operands if isinstance(operand, TensorSpec)]
     if len(tensors) == 1 and len(operands) == 1:
         (only,) = tensors
-        return TensorSpec(only.shape, pointwise_strides(only.shape, (only.strides,), (only.shape,)), dtype, only.device)
+        return TensorSpec(
+            only.shape,
+            pointwise_strides(only.shape, (only.strides,), (only.shape,)),
+            dtype,
+            only.device,
+        )
     shapes = [tensor.shape for tensor in tensors]
     strides = [tensor.strides for tensor in tensors]
     if len(tensors) < len(operands):
         shapes.append(())
         strides.append(())
     shape = broadcast_shapes(*shapes)
-    return TensorSpec(shape, pointwise_strides(shape, strides, shapes), dtype, result_device(*tensors))
+    return TensorSpec(
+        shape, pointwise_strides(shape, strides, shapes), dtype, result_device(*tensors)
+    )
 
 
 def _same(self: TensorSpec, *_rest: object, **_options: object) -> TensorSpec:
@@ -57,12 +63,18 @@ def _bool(self: TensorSpec, *_rest: object, **_options: object) -> TensorSpec:
     return broadcast(torch.bool, self)
 
 
-def _real(self: TensorSpec) -> TensorSpec:
-    return broadcast(real_dtype(self.dtype), self)
+def _abs(self: TensorSpec) -> TensorSpec:
+    if self.dtype.is_complex:
+        return TensorSpec(self.shape, _kept(self), self.dtype.to_real(), self.device)
+    return broadcast(self.dtype, self)
 
 
-def _real_float(self: TensorSpec) -> TensorSpec:
-    return broadcast(as_float(real_dtype(self.dtype)), self)
+def _angle(self: TensorSpec) -> TensorSpec:
+    if self.dtype.is_complex:
+        return TensorSpec(
+            self.shape, contiguous_strides(self.shape), self.dtype.to_real(), self.device
+        )
+    return broadcast(as_float(self.dtype), self)
 
 
 def _binary(self: Operand, other: Operand, *_rest: object, **_options: object) -> TensorSpec:
@@ -82,7 +94,9 @@ def _divide(self: Operand, other: Operand, *, rounding_mode: str | None = None) 
     return broadcast(dtype, self, other)
 
 
-def _ternary(self: Operand, first: Operand, second: Operand, *_rest: object, **_options: object) -> TensorSpec:
+def _ternary(
+    self: Operand, first: Operand, second: Operand, *_rest: object, **_options: object
+) -> TensorSpec:
     return broadcast(result_dtype(self, first, second), self, first, second)
 
 
@@ -90,7 +104,7 @@ def _where(condition: TensorSpec, self: Operand, other: Operand) -> TensorSpec:
     return broadcast(result_dtype(self, other), condition, self, other)
 
 
-def _clamp(self: TensorSpec, min: Operand | None = None, max: Operand | None = None) -> TensorSpec:  # noqa: A002
+def _clamp(self: TensorSpec, min: Operand | None = None, max: Operand | None = None) -> TensorSpec:
     operands = [operand for operand in (self, min, max) if operand is not None]
     dtype = result_dtype(*operands)
     tensors = [operand for operand in operands if isinstance(operand, TensorSpec)]
@@ -101,11 +115,15 @@ def _clamp_bound(self: TensorSpec, bound: Operand) -> TensorSpec:
     return _clamp(self, bound)
 
 
-def _threshold_backward(grad_output: TensorSpec, self: TensorSpec, _threshold: object) -> TensorSpec:
+def _threshold_backward(
+    grad_output: TensorSpec, self: TensorSpec, _threshold: object
+) -> TensorSpec:
     return broadcast(result_dtype(grad_output, self), grad_output, self)
 
 
-def _grad_and_input(grad_output: TensorSpec, self: TensorSpec, *_rest: object, **_options: object) -> TensorSpec:
+def _grad_and_input(
+    grad_output: TensorSpec, self: TensorSpec, *_rest: object, **_options: object
+) -> TensorSpec:
     return broadcast(result_dtype(grad_output, self), grad_output, self)
 
 
@@ -133,15 +151,17 @@ def _polygamma(_order: int, self: TensorSpec) -> TensorSpec:
 def _glu(self: TensorSpec, dim: int = -1) -> TensorSpec:
     place = wrap_dim(dim, self.ndim)
     shape = (*self.shape[:place], self.shape[place] // 2, *self.shape[place + 1 :])
-    return TensorSpec(shape, pointwise_strides(shape, (self.strides,), (shape,)), self.dtype, self.device)
+    return TensorSpec(
+        shape, pointwise_strides(shape, (self.strides,), (shape,)), self.dtype, self.device
+    )
 
 
 def _glu_backward(_grad_output: TensorSpec, self: TensorSpec, _dim: int) -> TensorSpec:
     return TensorSpec(self.shape, contiguous_strides(self.shape), self.dtype, self.device)
 
 
-def _dropout_backward(grad_output: TensorSpec, mask: TensorSpec, _scale: float) -> TensorSpec:
-    return broadcast(grad_output.dtype, grad_output, mask)
+def _dropout_backward(grad_output: TensorSpec, mask: TensorSpec, scale: float) -> TensorSpec:
+    return broadcast(result_dtype(grad_output, scale), grad_output, mask)
 
 
 def _complex(real: TensorSpec, imag: TensorSpec) -> TensorSpec:
@@ -164,28 +184,15 @@ def _isnan(self: TensorSpec) -> TensorSpec:
     return broadcast(torch.bool, self, self)
 
 
-_SAME: Final = (
-    "abs neg positive floor ceil round trunc frac sign sgn relu relu6 square hardswish hardsigmoid "
-    "gelu silu mish elu celu selu leaky_relu softplus log_sigmoid threshold hardshrink softshrink "
-    "bitwise_not conj_physical _conj_physical"
-).split()
-_FLOAT: Final = (
-    "exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh sqrt rsqrt "
-    "reciprocal erf erfc erfinv sigmoid logit lgamma digamma sinc i0 special_i0e special_i1 special_i1e "
-    "special_erfcx special_entr special_ndtri special_log_ndtr deg2rad rad2deg"
-).split()
-_BOOL: Final = "isinf isposinf isneginf isfinite logical_not signbit isreal".split()
-_BINARY: Final = (
-    "add sub mul maximum minimum fmax fmin remainder fmod floor_divide bitwise_and bitwise_or bitwise_xor "
-    "bitwise_left_shift bitwise_right_shift __lshift__ __rshift__ __and__ __or__ __xor__ gcd lcm hypot nextafter "
-    "heaviside"
-).split()
-_BINARY_FLOAT: Final = "atan2 true_divide copysign xlogy special_xlog1py logaddexp logaddexp2 igamma igammac".split()
-_COMPARE: Final = "eq ne lt le gt ge logical_and logical_or logical_xor".split()
-_BACKWARD: Final = (
-    "gelu_backward silu_backward mish_backward sigmoid_backward tanh_backward hardtanh_backward hardswish_backward "
-    "hardsigmoid_backward leaky_relu_backward softplus_backward hardshrink_backward softshrink_backward logit_backward"
-).split()
+_SAME: Final = ["neg", "positive", "floor", "ceil", "round", "trunc", "frac", "sign", "sgn", "relu", "relu6", "square", "hardswish", "hardsigmoid", "gelu", "silu", "mish", "elu", "celu", "selu", "leaky_relu", "softplus", "log_sigmoid", "threshold", "hardshrink", "softshrink", "bitwise_not", "conj_physical", "_conj_physical"]
+_FLOAT: Final = ["exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "sqrt", "rsqrt", "reciprocal", "erf", "erfc", "erfinv", "sigmoid", "logit", "lgamma", "digamma", "sinc", "i0", "special_i0e", "special_i1", "special_i1e", "special_erfcx", "special_entr", "special_ndtri", "special_log_ndtr", "deg2rad", "rad2deg"]
+_BOOL: Final = ["isinf", "isposinf", "isneginf", "isfinite", "logical_not", "signbit", "isreal"]
+_BINARY: Final = ["add", "sub", "mul", "maximum", "minimum", "fmax", "fmin", "remainder", "fmod", "floor_divide", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_left_shift", "bitwise_right_shift", "__lshift__", "__rshift__", "__and__", "__or__", "__xor__", "gcd", "lcm", "hypot", "nextafter", "heaviside"]
+_BINARY_FLOAT: Final = (
+    ["atan2", "true_divide", "copysign", "xlogy", "special_xlog1py", "logaddexp", "logaddexp2", "igamma", "igammac"]
+)
+_COMPARE: Final = ["eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_xor"]
+_BACKWARD: Final = ["gelu_backward", "silu_backward", "mish_backward", "sigmoid_backward", "tanh_backward", "hardtanh_backward", "hardswish_backward", "hardsigmoid_backward", "leaky_relu_backward", "softplus_backward", "hardshrink_backward", "softshrink_backward", "logit_backward"]
 
 
 def _rows(names: list[str], rule: Rule) -> dict[str, Rule]:
@@ -200,8 +207,8 @@ RULES: Final = {
     **_rows(_BINARY_FLOAT, _binary_float),
     **_rows(_COMPARE, _compare),
     **_rows(_BACKWARD, _grad_and_input),
-    "aten.abs": _real,
-    "aten.angle": _real_float,
+    "aten.abs": _abs,
+    "aten.angle": _angle,
     "aten.div": _divide,
     "aten.rsub": _rsub,
     "aten.isnan": _isnan,

@@ -26,14 +26,25 @@ def _contiguous(self: TensorSpec, *_rest: object, **_options: object) -> TensorS
 
 
 def _randint(
-    *bounds_and_size: Any, dtype: torch.dtype | None = None, device: torch.device | None = None, **_options: object
+    *bounds_and_size: Any,
+    dtype: torch.dtype | None = None,
+    device: torch.device | None = None,
+    **_options: object,
 ) -> TensorSpec:
-    shape: tuple[Extent, ...] = tuple(next(part for part in bounds_and_size if isinstance(part, (list, tuple))))
-    return TensorSpec(shape, contiguous_strides(shape), dtype or torch.int64, device or torch.device("cpu"))
+    shape: tuple[Extent, ...] = tuple(
+        next(part for part in bounds_and_size if isinstance(part, (list, tuple)))
+    )
+    return TensorSpec(
+        shape, contiguous_strides(shape), dtype or torch.int64, device or torch.device("cpu")
+    )
 
 
 def _randperm(
-    n: Extent, *, dtype: torch.dtype | None = None, device: torch.device | None = None, **_options: object
+    n: Extent,
+    *,
+    dtype: torch.dtype | None = None,
+    device: torch.device | None = None,
+    **_options: object,
 ) -> TensorSpec:
     return TensorSpec((n,), (1,), dtype or torch.int64, device or torch.device("cpu"))
 
@@ -44,15 +55,17 @@ def _dropout(self: TensorSpec, _p: float, train: bool | None) -> tuple[TensorSpe
     return kept, TensorSpec(kept.shape, kept.strides, torch.bool, kept.device)
 
 
-def _multinomial(self: TensorSpec, num_samples: Extent, *_rest: object, **_options: object) -> TensorSpec:
+def _multinomial(
+    self: TensorSpec, num_samples: Extent, *_rest: object, **_options: object
+) -> TensorSpec:
     return fresh(self, (*self.shape[:-1], num_samples), torch.int64)
 
 
-def _normal(*operands: Any, **_options: object) -> TensorSpec:
+def _normal(*operands: Any, **options: Any) -> TensorSpec:
     tensors = [operand for operand in operands if isinstance(operand, TensorSpec)]
     if not tensors:
         sizes: Sequence[Extent] = next(part for part in operands if isinstance(part, (list, tuple)))
-        return _randint(sizes, dtype=torch.get_default_dtype())
+        return _randint(sizes, **{"dtype": torch.get_default_dtype(), **options})
     return fresh(tensors[0], broadcast_shapes(*(tensor.shape for tensor in tensors)))
 
 

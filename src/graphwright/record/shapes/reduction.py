@@ -35,13 +35,21 @@ def _reduce(self: TensorSpec, dim: Dims, keepdim: bool, dtype: torch.dtype) -> T
 
 
 def _sum(
-    self: TensorSpec, dim: Dims = None, keepdim: bool = False, *, dtype: torch.dtype | None = None  # noqa: FBT001, FBT002
+    self: TensorSpec,
+    dim: Dims = None,
+    keepdim: bool = False,
+    *,
+    dtype: torch.dtype | None = None,
 ) -> TensorSpec:
     return _reduce(self, dim, keepdim, dtype or sum_dtype(self.dtype))
 
 
 def _mean(
-    self: TensorSpec, dim: Dims = None, keepdim: bool = False, *, dtype: torch.dtype | None = None  # noqa: FBT001, FBT002
+    self: TensorSpec,
+    dim: Dims = None,
+    keepdim: bool = False,
+    *,
+    dtype: torch.dtype | None = None,
 ) -> TensorSpec:
     result = dtype or self.dtype
     if not (result.is_floating_point or result.is_complex):
@@ -54,7 +62,9 @@ def _extreme(self: TensorSpec, dim: Dims = None, keepdim: bool = False) -> Tenso
     return _reduce(self, dim, keepdim, self.dtype)
 
 
-def _aminmax(self: TensorSpec, *, dim: int | None = None, keepdim: bool = False) -> tuple[TensorSpec, TensorSpec]:
+def _aminmax(
+    self: TensorSpec, *, dim: int | None = None, keepdim: bool = False
+) -> tuple[TensorSpec, TensorSpec]:
     result = _reduce(self, dim, keepdim, self.dtype)
     return result, result
 
@@ -69,15 +79,21 @@ def _arg(self: TensorSpec, dim: int | None = None, keepdim: bool = False) -> Ten
     return _reduce(self, dim, keepdim and dim is not None, torch.int64)
 
 
-def _with_index(self: TensorSpec, dim: int = -1, keepdim: bool = False) -> tuple[TensorSpec, TensorSpec]:  # noqa: FBT001, FBT002
+def _with_index(
+    self: TensorSpec, dim: int = -1, keepdim: bool = False
+) -> tuple[TensorSpec, TensorSpec]:
     return _reduce(self, dim, keepdim, self.dtype), _reduce(self, dim, keepdim, torch.int64)
 
 
-def _kthvalue(self: TensorSpec, _k: int, dim: int = -1, keepdim: bool = False) -> tuple[TensorSpec, TensorSpec]:  # noqa: FBT001, FBT002
+def _kthvalue(
+    self: TensorSpec, _k: int, dim: int = -1, keepdim: bool = False
+) -> tuple[TensorSpec, TensorSpec]:
     return _with_index(self, dim, keepdim)
 
 
-def _var(self: TensorSpec, *args: Any, correction: object = None, keepdim: bool = False) -> TensorSpec:
+def _var(
+    self: TensorSpec, *args: Any, correction: object = None, keepdim: bool = False
+) -> TensorSpec:
     """Serve `var.correction(self, dim)`, `var(self, unbiased)` and `var.dim(self, dim, unbiased, keepdim)`."""
     dim: Dims = None
     if args and not isinstance(args[0], bool):
@@ -87,7 +103,9 @@ def _var(self: TensorSpec, *args: Any, correction: object = None, keepdim: bool 
     return _reduce(self, dim, keepdim, real_dtype(self.dtype))
 
 
-def _var_mean(self: TensorSpec, *args: Any, correction: object = None, keepdim: bool = False) -> tuple[Any, Any]:
+def _var_mean(
+    self: TensorSpec, *args: Any, correction: object = None, keepdim: bool = False
+) -> tuple[Any, Any]:
     variance = _var(self, *args, correction=correction, keepdim=keepdim)
     mean = TensorSpec(variance.shape, variance.strides, self.dtype, self.device)
     return variance, mean
@@ -104,7 +122,9 @@ def _vector_norm(
     return _reduce(self, dim, keepdim, real_dtype(dtype or self.dtype))
 
 
-def _norm(self: TensorSpec, _order: object = 2, *args: Any, dtype: torch.dtype | None = None) -> TensorSpec:
+def _norm(
+    self: TensorSpec, _order: object = 2, *args: Any, dtype: torch.dtype | None = None
+) -> TensorSpec:
     """Serve `norm.Scalar(self, p)`, `norm.ScalarOpt_dim(self, p, dim, keepdim)` and the dtype variants."""
     dim: Dims = args[0] if args else None
     keepdim = len(args) > 1 and args[1]
@@ -147,7 +167,9 @@ def _trace(self: TensorSpec) -> TensorSpec:
     return fresh(self, (), sum_dtype(self.dtype))
 
 
-def _softmax_backward(grad_output: TensorSpec, _output: TensorSpec, _dim: int, dtype: torch.dtype) -> TensorSpec:
+def _softmax_backward(
+    grad_output: TensorSpec, _output: TensorSpec, _dim: int, dtype: torch.dtype
+) -> TensorSpec:
     return fresh(grad_output, grad_output.shape, dtype)
 
 

@@ -31,7 +31,9 @@ def infer_shape(shape: Sequence[Extent], numel: Extent) -> Shape:
     Raises:
         ValueError: the shape does not hold `numel` elements.
     """
-    unknown = [place for place, extent in enumerate(shape) if isinstance(extent, int) and extent == -1]
+    unknown = [
+        place for place, extent in enumerate(shape) if isinstance(extent, int) and extent == -1
+    ]
     known = numel_of(tuple(extent for place, extent in enumerate(shape) if place not in unknown))
     if not unknown:
         if known != numel:
@@ -81,8 +83,12 @@ def _runs(shape: Shape, strides: Shape) -> list[tuple[Extent, Extent]]:
     return runs
 
 
-def _viewed(source: TensorSpec, shape: Shape, strides: Shape, offset: Extent | None = None) -> TensorSpec:
-    return TensorSpec(shape, strides, source.dtype, source.device, source.offset if offset is None else offset)
+def _viewed(
+    source: TensorSpec, shape: Shape, strides: Shape, offset: Extent | None = None
+) -> TensorSpec:
+    return TensorSpec(
+        shape, strides, source.dtype, source.device, source.offset if offset is None else offset
+    )
 
 
 def _view(self: TensorSpec, size: Sequence[Extent]) -> TensorSpec:
@@ -98,7 +104,9 @@ def _unsafe_view(self: TensorSpec, size: Sequence[Extent]) -> TensorSpec:
     return msgspec.structs.replace(_view(self, size), offset=0)
 
 
-def _reshape_alias(self: TensorSpec, size: Sequence[Extent], stride: Sequence[Extent]) -> TensorSpec:
+def _reshape_alias(
+    self: TensorSpec, size: Sequence[Extent], stride: Sequence[Extent]
+) -> TensorSpec:
     return _viewed(self, tuple(size), tuple(stride))
 
 
@@ -125,7 +133,9 @@ def _permute(self: TensorSpec, dims: Sequence[int]) -> TensorSpec:
     if sorted(order) != list(range(self.ndim)):
         msg = f"permute(dims): {list(dims)} is no order of {self.ndim} dimensions"
         raise ValueError(msg)
-    return _viewed(self, tuple([self.shape[dim] for dim in order]), tuple([self.strides[dim] for dim in order]))
+    return _viewed(
+        self, tuple([self.shape[dim] for dim in order]), tuple([self.strides[dim] for dim in order])
+    )
 
 
 def _transpose(self: TensorSpec, dim0: int, dim1: int) -> TensorSpec:
@@ -170,7 +180,9 @@ def _expand(self: TensorSpec, size: Sequence[Extent], *, implicit: bool = False)
             shape.append(wanted)
             strides.append(0)
         else:
-            msg = f"expand: size {wanted} at dimension {place} does not match the existing size {own}"
+            msg = (
+                f"expand: size {wanted} at dimension {place} does not match the existing size {own}"
+            )
             raise ValueError(msg)
     return _viewed(self, tuple(reversed(shape)), tuple(reversed(strides)))
 
@@ -189,7 +201,11 @@ def _squeeze(self: TensorSpec, dim: int | Sequence[int] | None = None) -> Tensor
         given = (dim,) if isinstance(dim, int) else tuple(dim)
         dims = tuple(wrap_dim(item, self.ndim) for item in given)
     kept = [place for place in range(self.ndim) if place not in dims or self.shape[place] != 1]
-    return _viewed(self, tuple(self.shape[place] for place in kept), tuple(self.strides[place] for place in kept))
+    return _viewed(
+        self,
+        tuple(self.shape[place] for place in kept),
+        tuple(self.strides[place] for place in kept),
+    )
 
 
 def _select(self: TensorSpec, dim: int, index: int | SymbolicSize) -> TensorSpec:
@@ -220,7 +236,11 @@ def _slice(
     place = wrap_dim(dim, self.ndim)
     extent = self.shape[place]
     first = _clamped(0 if start is None else start, extent)
-    last = extent if end is None or (isinstance(end, int) and end >= UNBOUNDED) else _clamped(end, extent)
+    last = (
+        extent
+        if end is None or (isinstance(end, int) and end >= UNBOUNDED)
+        else _clamped(end, extent)
+    )
     if last is not extent and last < first:
         last = first
     length = last - first
@@ -255,7 +275,9 @@ def _split(self: TensorSpec, split_size: Extent, dim: int = 0) -> tuple[TensorSp
     return _split_with_sizes(self, [*sizes, extent - split_size * (number - 1)], dim)
 
 
-def _split_with_sizes(self: TensorSpec, split_sizes: Sequence[Extent], dim: int = 0) -> tuple[TensorSpec, ...]:
+def _split_with_sizes(
+    self: TensorSpec, split_sizes: Sequence[Extent], dim: int = 0
+) -> tuple[TensorSpec, ...]:
     place = wrap_dim(dim, self.ndim)
     total: Extent = 0
     views = []
@@ -307,7 +329,10 @@ def _clamped_length(length: Extent) -> Extent:
 
 
 def _as_strided(
-    self: TensorSpec, size: Sequence[Extent], stride: Sequence[Extent], storage_offset: Extent | None = None
+    self: TensorSpec,
+    size: Sequence[Extent],
+    stride: Sequence[Extent],
+    storage_offset: Extent | None = None,
 ) -> TensorSpec:
     return _viewed(self, tuple(size), tuple(stride), storage_offset)
 
@@ -382,4 +407,3 @@ RULES: Final = {
     "aten.alias": _same,
     "aten.lift_fresh": _same,
 }
-

@@ -1,0 +1,95 @@
+"""Shape rules of losses, forward and backward.
+
+In:  predictions, targets, the kind of reduction (0 none, 1 mean, 2 sum).   Out: specs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from graphwright.record.layout import strides_like
+from graphwright.record.promotion import result_dtype
+from graphwright.record.shapes.pointwise import broadcast
+from graphwright.record.shapes.reduction import fresh
+from graphwright.record.specs import TensorSpec
+
+_NONE: Final = 0
+_MEAN: Final = 1
+
+
+def _pair(
+    self: TensorSpec, target: TensorSpec, reduction: int = _MEAN, *_rest: object
+) -> TensorSpec:
+    elementwise = broadcast(result_dtype(self, target), self, target)
+    return elementwise if reduction == _NONE else fresh(elementwise, ())
+
+
+def _pair_backward(
+    grad_output: TensorSpec, self: TensorSpec, target: TensorSpec, *_rest: object
+) -> TensorSpec:
+    return broadcast(result_dtype(grad_output, self, target), self, target, grad_output)
+
+
+def _cross_entropy(
+    self: TensorSpec, target: TensorSpec, weight: TensorSpec | None = None, reduction: int = _MEAN
+) -> TensorSpec:
+    del target, weight
+    if reduction != _NONE:
+        return fresh(self, ())
+    return TensorSpec(self.shape, strides_like(self.shape, self.strides), self.dtype, self.device)
+
+
+def _cross_entropy_backward(
+    _grad_output: TensorSpec, self: TensorSpec, *_rest: object
+) -> TensorSpec:
+    return fresh(self, self.shape)
+
+
+def _with_logits(
+    self: TensorSpec,
+    target: TensorSpec,
+    weight: TensorSpec | None = None,
+    pos_weight: TensorSpec | None = None,
+    reduction: int = _MEAN,
+) -> TensorSpec:
+    operands = [spec for spec in (target, self, weight, pos_weight) if spec is not None]
+    elementwise = broadcast(result_dtype(*operands), *operands)
+    return elementwise if reduction == _NONE else fresh(elementwise, ())
+
+
+def _likelihood(
+    self: TensorSpec,
+    target: TensorSpec,
+    weight: TensorSpec | None,
+    reduction: int,
+    _ignore_index: int,
+) -> tuple[TensorSpec, TensorSpec]:
+    del weight
+    scalar = fresh(self, ())
+    if reduction != _NONE or (target.ndim == 0 and self.ndim == 1):
+        return scalar, scalar
+    return fresh(self, target.shape), scalar
+
+
+def _likelihood_backward(_grad_output: TensorSpec, self: TensorSpec, *_rest: object) -> TensorSpec:
+    return fresh(self, self.shape)
+
+
+RULES: Final[dict[str, Callable[..., Any]]] = {
+    "aten.mse_loss": _pair,
+    "aten.smooth_l1_loss": _pair,
+    "aten.huber_loss": _pair,
+    "aten.soft_margin_loss": _pair,
+    "aten.mse_loss_backward": _pair_backward,
+    "aten.smooth_l1_loss_backward": _pair_backward,
+    "aten.huber_loss_backward": _pair_backward,
+    "aten.soft_margin_loss_backward": _pair_backward,
+    "aten.binary_cross_entropy": _cross_entropy,
+    "aten.binary_cross_entropy_backward": _cross_entropy_backward,
+    "aten.binary_cross_entropy_with_logits": _with_logits,
+    "aten.nll_loss_forward": _likelihood,
+    "aten.nll_loss2d_forward": _likelihood,
+    "aten.nll_loss_backward": _likelihood_backward,
+    "aten.nll_loss2d_backward": _likelihood_backward,
+}
