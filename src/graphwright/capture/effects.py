@@ -9,6 +9,8 @@ import collections
 from collections.abc import Iterator
 from typing import Any
 
+from graphwright.capture.attributes import instance_dict
+from graphwright.capture.constants import is_constant
 from graphwright.capture.machine import Machine
 from graphwright.capture.recipes import Recipes
 from graphwright.capture.world import DELETED
@@ -20,6 +22,9 @@ from graphwright.ir.program import (
     Effect,
     FromConstant,
     FromSource,
+    InstanceDictSource,
+    ItemSource,
+    PlainConst,
     Recipe,
     ReplaceContentsEffect,
     SetAttrEffect,
@@ -56,7 +61,7 @@ def make_effects(machine: Machine, recipes: Recipes) -> list[Effect]:
             effects.append(_replace(machine, recipes, holder, source))
         else:
             effects.extend(_set_items(machine, recipes, world.items.get(key, {}), source))
-        effects.extend(_set_attrs(recipes, world.attrs.get(key, {}), source))
+        effects.extend(_set_attrs(machine, recipes, holder, source))
     for key, value in world.cell_values.items():
         _, function, index, name = world.cells[key]
         if value is DELETED:
@@ -73,12 +78,24 @@ def make_effects(machine: Machine, recipes: Recipes) -> list[Effect]:
     return effects
 
 
-def _set_attrs(recipes: Recipes, table: dict[str, Any], source: Source) -> Iterator[Effect]:
-    for name, value in table.items():
+def _set_attrs(machine: Machine, recipes: Recipes, holder: Any, source: Source) -> Iterator[Effect]:
+    for name, value in machine.world.attrs.get(id(holder), {}).items():
+        if _is_as_before(machine, holder, name, value, source):
+            continue
         if value is DELETED:
             yield DeleteAttrEffect(FromSource(source), name)
         else:
             yield SetAttrEffect(FromSource(source), name, recipes.make(value))
+
+
+def _is_as_before(machine: Machine, holder: Any, name: str, value: Any, source: Source) -> bool:
+    """Tell whether an attribute ends as the constant that it was; a guard that it was makes sure."""
+    before = (instance_dict(holder) or {}).get(name, DELETED)
+    if type(before) is not type(value) or not is_constant(value) or repr(before) != repr(value):
+        return False
+    place = ItemSource(InstanceDictSource(source), PlainConst(name))
+    machine.world.read(holder, name, before, lambda: place)
+    return True
 
 
 def _set_items(
