@@ -43,15 +43,15 @@ class CompiledModule(torch.nn.Module):
         object.__setattr__(self, "_compiled_target", target)
         object.__setattr__(self, "_call", target.call)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the module, compiled."""
         return self._call(*args, **kwargs)
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the module, compiled."""
         return self._call(*args, **kwargs)
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._orig_mod, name)
 
     def __dir__(self) -> list[str]:
@@ -108,8 +108,8 @@ def compile(
 ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 
 
-def compile(
-    model: Callable[..., Any] | None = None,
+def compile(  # noqa: PLR0913  (the arguments are torch.compile's)
+    model: Any = None,
     *,
     fullgraph: bool = False,
     dynamic: bool | None = None,
@@ -164,7 +164,7 @@ def compile(
         return model
     match model:
         case CompiledModule():
-            return CompiledModule(model._orig_mod, checked)
+            return CompiledModule(model._orig_mod, checked)  # noqa: SLF001  (a name users know)
         case torch.nn.Module():
             return CompiledModule(model, checked)
         case types.MethodType():

@@ -4,6 +4,7 @@ In: a user's callable and how it is to be compiled.   Out: `CompiledTarget`, whi
 Read first: `stages.py` (the way of a program, top to bottom), `targets.py` (what happens to a call).
 """
 
+from graphwright.pipeline.backends import backend_by_name, compile_fx
 from graphwright.pipeline.options import (
     BackendFunction,
     BackendKind,
@@ -12,7 +13,6 @@ from graphwright.pipeline.options import (
     make_options,
 )
 from graphwright.pipeline.session import collect_observers, forget_all
-from graphwright.pipeline.backends import backend_by_name, compile_fx
 from graphwright.pipeline.targets import CompiledTarget
 
 __all__ = [

@@ -86,13 +86,14 @@ def checked_kind(name: str) -> BackendKind:
         raise ConfigError.for_name(name, what="backend", nearest=hint) from None
 
 
-def _checked_backend(backend: str | BackendFunction) -> BackendKind | BackendFunction:
+def _checked_backend(backend: Any) -> BackendKind | BackendFunction:
     if isinstance(backend, str):
         return checked_kind(backend)
     if not callable(backend):
         expects = "the name of a backend, or a function of a graph and its example inputs"
         raise ConfigError.for_value("backend", backend, expects=expects)
-    return backend
+    function: BackendFunction = backend
+    return function
 
 
 def _checked_mode(mode: str | None) -> Mode:

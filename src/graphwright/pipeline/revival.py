@@ -47,18 +47,20 @@ def keep_program(job: Job, entry: Entry) -> None:
 
 def _try_make_key(job: Job, caches: Caches) -> Key | None:
     """Make the key of a target's programs for calls of this form; None when there is no code to know the target by."""
-    is_module = isinstance(job.target, torch.nn.Module)
-    function = type(job.target).forward if is_module else job.target
-    if not isinstance(function, types.FunctionType):
+    named: object = job.target
+    function: object = job.target
+    if isinstance(job.target, torch.nn.Module):
+        named = type(job.target)
+        function = type(job.target).forward
+    if not isinstance(function, types.FunctionType) or not isinstance(
+        named, type | types.FunctionType
+    ):
         return None
-    named = type(job.target) if is_module else function
     return caches.make_key(
         Kind.PROGRAM,
         make_part("function", f"{named.__module__}.{named.__qualname__}"),
         make_part("code", code_digest(function.__code__)),
-        make_part(
-            "call", f"{len(job.args)} positional, {', '.join(job.kwargs) or 'no keywords'}"
-        ),
+        make_part("call", f"{len(job.args)} positional, {', '.join(job.kwargs) or 'no keywords'}"),
     )
 
 

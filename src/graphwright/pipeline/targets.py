@@ -65,7 +65,7 @@ class CompiledTarget:
             self._noticed.clear()
             self._gave_up = False
 
-    def _on_miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
+    def _on_miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self._gave_up or is_capturing():
             return self.target(*args, **kwargs)
         obstacle = find_obstacle(args, kwargs)

@@ -52,7 +52,7 @@ class _Program(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *tangents: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # noqa: ANN401
+    def backward(ctx: Any, *tangents: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         runs: GradientRuns = ctx.runs
         laid_out = [
             _laid_out(tangents[index], meta)
@@ -70,7 +70,7 @@ def make_gradient_run(runs: GradientRuns) -> Run:
 
     def run(inputs: Sequence[torch.Tensor], symbols: tuple[int, ...]) -> Sequence[torch.Tensor]:
         del symbols  # a static graph has none
-        outputs: Sequence[torch.Tensor] = _Program.apply(runs, *inputs)
+        outputs: Sequence[torch.Tensor] = _Program.apply(runs, *inputs)  # type: ignore[no-untyped-call]
         return outputs
 
     return run
