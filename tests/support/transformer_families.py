@@ -340,7 +340,7 @@ FAMILIES: Final[Mapping[str, Callable[[], tuple[torch.nn.Module, Inputs]]]] = {
     ),
     "siglip-vision": _family("SiglipVision", "Model", _image(), **IMAGE_SIZES),
     "clip-vision": _family("CLIPVision", "Model", _image(), **IMAGE_SIZES),
-    "clip-text": _family("CLIPText", "Model", _text, eos_token_id=2, **{**TEXT_SIZES}),
+    "clip-text": _family("CLIPText", "Model", _text, eos_token_id=2, **TEXT_SIZES),
     # sound
     "wav2vec2": _family("Wav2Vec2", "Model", _sound, **_WAVE_SIZES),
     "hubert": _family("Hubert", "Model", _sound, **_WAVE_SIZES),

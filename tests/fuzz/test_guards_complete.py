@@ -1,0 +1,126 @@
+"""Guards are complete: after a capture, any one change of what the program could have read fails a guard or changes nothing.
+
+For each program of the suite: capture its first call; then, one at a time, change a closure cell, a global, a default, code, an
+attribute, a class attribute, a container, a module flag, an argument, or PyTorch's global state; and demand that either the guards
+fail or the captured program still gives what eager gives now.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import pytest
+import torch
+from program_cases import Call, Case, _compare_outcomes, _materialise, _run, under
+from program_suite import all_cases
+from state_changes import GLOBAL_STATES, iter_changes, variants_of_argument
+
+from graphwright.base.errors import Unsupported
+from graphwright.capture import ProgramRaised, capture_call
+from graphwright.graph import execute
+from graphwright.ir.program import ConstantGuard
+from graphwright.runtime import MISSING, Entry, make_backend_entry
+
+CASES = all_cases()
+
+
+class GuardsFailed(Exception):
+    """The captured program does not serve this call."""
+
+
+def captured_entry(function: Callable[..., Any], step: Call) -> Entry | None:
+    """Capture a call without effects or gradients, to be run by eager kernels; None when it has any, or cannot be captured."""
+    torch.manual_seed(1000)
+    args, kwargs = _materialise(step.args, {}), _materialise(dict(step.kwargs), {})
+    try:
+        with step.under():
+            captured = capture_call(function, args, kwargs)
+    except (ProgramRaised, Unsupported):
+        return None
+    program = captured.program
+    graph = program.graph
+    if program.effects or graph.mutations or any(meta.requires_grad for meta in graph.inputs):
+        return None
+
+    def run(inputs: Any, symbols: tuple[int, ...]) -> Any:
+        return execute(graph, inputs, dict(zip(graph.symbols, symbols, strict=True)))
+
+    return make_backend_entry(program, run, target=function, live_pins=captured.live_pins)
+
+
+def serve(entry: Entry) -> Callable[..., Any]:
+    """Give the function that runs `entry`, or raises `GuardsFailed`."""
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        result = entry.try_call(args, kwargs)
+        if result is MISSING:
+            raise GuardsFailed
+        return result
+
+    return function
+
+
+def demand_same(function: Callable[..., Any], entry: Entry, step: Call, what: str) -> bool:
+    """Compare the captured program with eager; True when it served the call."""
+    found = _run(serve(entry), step, 0)
+    if isinstance(found.error, GuardsFailed):
+        return False
+    _compare_outcomes(_run(function, step, 0), found, what)
+    return True
+
+
+def iter_changed_calls(step: Call) -> Iterator[tuple[str, Call]]:
+    """Give calls with one other argument, and the same call under other global state."""
+    for index, value in enumerate(step.args):
+        for label, other in variants_of_argument(value):
+            args = (*step.args[:index], other, *step.args[index + 1 :])
+            yield f"argument {index} {label}", dataclasses.replace(step, args=args)
+    for label, context in GLOBAL_STATES.items():
+        yield label, under(context, step)
+
+
+@pytest.mark.parametrize("case", [case for _, case in CASES], ids=[name for name, _ in CASES])
+def test_no_change_of_state_goes_unseen(case: Case) -> None:
+    function, _ = case.make()
+    step = case.calls[0]
+    entry = captured_entry(function, step)
+    if entry is None:
+        pytest.skip("has effects or gradients, raises, or breaks")
+
+    assert demand_same(function, entry, step, "no change"), (
+        "the guards fail on the call they were made for"
+    )
+    for change in iter_changes({"f": function}):
+        try:
+            change.apply()
+        except (LookupError, TypeError, ValueError, AttributeError):
+            continue  # the place cannot take such a value
+        try:
+            demand_same(function, entry, step, change.name)
+        finally:
+            change.undo()
+    for label, other in iter_changed_calls(step):
+        demand_same(function, entry, other, label)
+    assert demand_same(function, entry, step, "all undone"), "a change was not undone"
+
+
+def test_missing_guard_is_found_out() -> None:
+    case = dict(CASES)["closures-reads_a_number_of_its_closure"]
+    function, _ = case.make()
+    step = case.calls[0]
+    entry = captured_entry(function, step)
+    assert entry is not None
+    kept = tuple(guard for guard in entry.program.guards if not isinstance(guard, ConstantGuard))
+    program = msgspec.structs.replace(entry.program, guards=kept)
+    unguarded = make_backend_entry(program, entry.call, target=function)
+
+    with pytest.raises(AssertionError, match="scale"):
+        for change in iter_changes({"f": function}):
+            change.apply()
+            try:
+                demand_same(function, unguarded, step, change.name)
+            finally:
+                change.undo()
