@@ -154,6 +154,11 @@ class _Notes(TorchDispatchMode):
         }
         self._alive = [value for value in inputs if isinstance(value, torch.Tensor)]
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Else torch wraps `__torch_dispatch__` in a function that imports its compile stack.
+        return False
+
     def slot_of(self, tensor: torch.Tensor) -> int:
         """Give the slot of a tensor; one that no step made is captured."""
         known = self._slots.get(id(tensor))

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import gc
 import itertools
+import subprocess
+import sys
 import weakref
 
 import pytest
@@ -483,6 +485,26 @@ def test_graph_ids_count_recordings(device) -> None:
 def test_static_input_out_of_range_is_refused(device) -> None:
     with pytest.raises(IndexError, match=r"static inputs \[3\] of a function of 1 inputs"):
         make(cube, device, static_input_idxs=[3])
+
+
+IMPORTS = """
+import sys
+import torch
+from graphwright.graph_trees import graphify
+run = graphify(lambda inputs: [inputs.pop() * 2], [torch.ones(2)], device="cpu")
+for _ in range(3):
+    run([torch.ones(2)])
+banned = ("torch._dynamo", "torch._inductor", "torch._functorch.aot_autograd", "sympy")
+print([name for name in sys.modules if name.startswith(banned)])
+"""
+
+
+def test_recording_does_not_import_torchs_compile_stack() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTS], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert done.stdout.strip() == "[]"
 
 
 def test_many_calls_in_any_order_give_what_eager_gives(device) -> None:
