@@ -3,10 +3,11 @@
 In: an `AtenGraph` as `record/` gives it.   Out: an equal `AtenGraph` with fewer, simpler nodes; or, from `execute`, the
 tensors that it computes.
 
-Read first: `execute.py` (what a graph means).
+Read first: `execute.py` (what a graph means), `passes.py` (the passes, in order).
 """
 
 from graphwright.graph.execute import execute
 from graphwright.graph.partition import Partition, partition
+from graphwright.graph.passes import PASSES, Pass, simplify
 
-__all__ = ["Partition", "execute", "partition"]
+__all__ = ["PASSES", "Partition", "Pass", "execute", "partition", "simplify"]

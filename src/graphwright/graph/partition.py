@@ -13,14 +13,14 @@ saved by the forward graph, but for views, which cost nothing and are taken agai
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final, final
 
 import msgspec
 
-from graphwright.graph.renumbering import iter_reads, renumber
+from graphwright.graph.renumbering import has_effect, iter_metas, iter_reads, renumber
 from graphwright.ir.aten import AtenGraph, AtenNode, GraphOutput, InputMutation, TensorMeta
-from graphwright.ir.overloads import find_overload, gives_view, is_effectful, is_random
+from graphwright.ir.overloads import find_overload, gives_view
 
 
 class Partition(msgspec.Struct, frozen=True):
@@ -54,7 +54,7 @@ class _Cut:
         self.num_inputs: Final = len(joint.inputs)
         self.num_primals: Final = self.num_inputs - num_tangents
         self.num_outputs: Final = num_outputs
-        self.metas: Final = list(_iter_metas(joint))
+        self.metas: Final = list(iter_metas(joint))
         self.makers: Final = {
             value: node for node in joint.nodes for value in node.results if value >= 0
         }
@@ -121,7 +121,7 @@ class _Cut:
             results = [value for value in node.results if value >= 0]
             if any(self.is_late[value] for value in results):
                 continue
-            if not needed.isdisjoint(results) or _has_effect(node):
+            if not needed.isdisjoint(results) or has_effect(node.op):
                 chosen.append(node)
                 needed.update(iter_reads(node))
         return chosen[::-1]
@@ -164,20 +164,5 @@ class _Cut:
         )
 
 
-def _iter_metas(graph: AtenGraph) -> Iterator[TensorMeta | None]:
-    yield from graph.inputs
-    for constant in graph.constants:
-        yield constant.meta
-    for node in graph.nodes:
-        for value, meta in zip(node.results, node.metas, strict=True):
-            if value >= 0:
-                yield meta
-
-
 def _is_view(node: AtenNode) -> bool:
     return gives_view(find_overload(node.op))
-
-
-def _has_effect(node: AtenNode) -> bool:
-    overload = find_overload(node.op)
-    return is_effectful(overload) or is_random(overload)

@@ -1,15 +1,26 @@
-"""Reading and renumbering the values of nodes.
+"""Reading and renumbering the values of a graph.
 
-In: an `AtenNode`.   Out: the values it reads; the node with its values renamed.
+In: nodes, graphs.   Out: the values that a node reads; nodes and graphs with their values renamed.
+Keeps: values stay dense and in order, as `ir/aten.py` asks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from graphwright.ir.aten import Arg, AtenNode, KwArg, ListArg, Ref
+from graphwright.ir.aten import (
+    Arg,
+    AtenGraph,
+    AtenNode,
+    InputMutation,
+    KwArg,
+    ListArg,
+    Ref,
+    TensorMeta,
+)
+from graphwright.ir.overloads import find_overload, is_effectful, is_random
 
 
 def iter_reads(node: AtenNode) -> Iterator[int]:
@@ -28,15 +39,81 @@ def _iter_refs(arg: Arg) -> Iterator[int]:
             yield from _iter_refs(item)
 
 
+def iter_metas(graph: AtenGraph) -> Iterator[TensorMeta | None]:
+    """Give the metadata of every value of `graph`, by number."""
+    yield from graph.inputs
+    for constant in graph.constants:
+        yield constant.meta
+    for node in graph.nodes:
+        for value, meta in zip(node.results, node.metas, strict=True):
+            if value >= 0:
+                yield meta
+
+
+def has_effect(op: str) -> bool:
+    """Tell whether a node of this op must run, in the program's order, though nobody may read its results."""
+    overload = find_overload(op)
+    return is_effectful(overload) or is_random(overload)
+
+
+def with_nodes(graph: AtenGraph, nodes: Sequence[AtenNode], same: Mapping[int, int]) -> AtenGraph:
+    """Give `graph` with these of its nodes.
+
+    Args:
+        graph: the graph.
+        nodes: some of its nodes, in order; they may read renamed values.
+        same: for values of nodes that are left out, the value to read instead.
+    """
+    numbers = {value: value for value in range(len(graph.inputs) + len(graph.constants))}
+    renumbered = []
+    for node in nodes:
+        for value in node.results:
+            if value >= 0:
+                numbers[value] = len(numbers)
+        renumbered.append(renumber(rename_reads(node, same), numbers))
+    return msgspec.structs.replace(
+        graph,
+        nodes=tuple(renumbered),
+        outputs=tuple(
+            msgspec.structs.replace(
+                output, value_id=numbers[same.get(output.value_id, output.value_id)]
+            )
+            for output in graph.outputs
+        ),
+        mutations=tuple(
+            InputMutation(item.input_index, numbers[same.get(item.value_id, item.value_id)])
+            for item in graph.mutations
+        ),
+    )
+
+
+def rename_reads(node: AtenNode, names: Mapping[int, int]) -> AtenNode:
+    """Give `node` reading `names[v]` in the place of each value `v` that is in `names`."""
+    if names.keys().isdisjoint(iter_reads(node)):
+        return node
+    return _with_reads(node, _Renamed(names))
+
+
+class _Renamed(dict[int, int]):
+    """A mapping in which every value that has no other name keeps its own."""
+
+    def __missing__(self, value: int) -> int:
+        return value
+
+
 def renumber(node: AtenNode, numbers: Mapping[int, int]) -> AtenNode:
     """Give `node` with each value `v` that it reads or gives called `numbers[v]`."""
     return msgspec.structs.replace(
+        _with_reads(node, numbers),
+        results=tuple(value if value < 0 else numbers[value] for value in node.results),
+    )
+
+
+def _with_reads(node: AtenNode, numbers: Mapping[int, int]) -> AtenNode:
+    return msgspec.structs.replace(
         node,
         args=tuple(_renumber_arg(arg, numbers) for arg in node.args),
-        kwargs=tuple(
-            KwArg(kwarg.name, _renumber_arg(kwarg.value, numbers)) for kwarg in node.kwargs
-        ),
-        results=tuple(value if value < 0 else numbers[value] for value in node.results),
+        kwargs=tuple(KwArg(item.name, _renumber_arg(item.value, numbers)) for item in node.kwargs),
     )
 
 
