@@ -10,6 +10,7 @@ others, and else run on `meta` tensors, which is slow the first time (torch load
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -63,11 +64,13 @@ class Dispatcher:
         wrap: Callable[[TensorState], AbstractTensor],
         abstract_of: Callable[..., AbstractTensor],
         on_fallback: Callable[[str], None],
+        paused: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self._builder = builder
         self._wrap = wrap
         self._abstract_of = abstract_of
         self._on_fallback = on_fallback
+        self._paused = paused
         self._known: dict[Any, KnownOp] = {}
 
     def dispatch(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -257,7 +260,8 @@ class Dispatcher:
         return self._infer_on_meta(known, args, kwargs)
 
     def _infer_on_meta(self, known: KnownOp, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        return infer_on_meta(known.facts.overload, args, kwargs)
+        with self._paused():
+            return infer_on_meta(known.facts.overload, args, kwargs)
 
     @staticmethod
     def _returned(facts: OpFacts, targets: Sequence[Any]) -> Any:

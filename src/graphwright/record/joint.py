@@ -156,13 +156,7 @@ def record_backward(
 def _recorder(extra: list[torch.Tensor], *, has_torch_graph: bool) -> Recorder:
     recorder = Recorder(has_torch_graph=has_torch_graph)
 
-    def add_extra(tensor: torch.Tensor) -> AbstractTensor | None:
-        if (
-            not isinstance(tensor, torch.nn.Parameter)
-            and not tensor.requires_grad
-            and tensor.numel() <= 1
-        ):
-            return None
+    def add_extra(tensor: torch.Tensor) -> AbstractTensor:
         extra.append(tensor)
         return recorder.add_input(tensor)
 

@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from graphwright.record.abstract import AbstractTensor
+from graphwright.record.substitutes import SUBSTITUTES
 
 
 class ActiveRecorder(Protocol):
@@ -83,7 +84,7 @@ class RecordFunctionMode(TorchFunctionMode):
         args = [self._stand_in(value) for value in args]
         if kwargs:
             kwargs = {name: self._stand_in(value) for name, value in kwargs.items()}
-        result = func(*args, **kwargs)
+        result = SUBSTITUTES.get(func, func)(*args, **kwargs)
         recorder.note_call(func, args, kwargs, result)
         return result
 

@@ -77,7 +77,9 @@ class Recorder:
         self._table = SizeTable(self._current_location)
         self._builder = GraphBuilder(self._table, self._current_location)
         self._trace = TorchTrace() if has_torch_graph else None
-        self._dispatcher = Dispatcher(self._builder, self._wrap, self.abstract_of, on_fallback)
+        self._dispatcher = Dispatcher(
+            self._builder, self._wrap, self.abstract_of, on_fallback, self.paused
+        )
         self._inputs: list[AbstractTensor] = []
         self._stand_ins: dict[int, tuple[torch.Tensor, AbstractTensor]] = {}
         self._stack = ExitStack()

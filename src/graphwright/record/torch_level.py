@@ -299,14 +299,30 @@ _OPERATORS: Final[dict[str, Any]] = {
     },
     **{
         f"__{name}__": getattr(operator, name)
-        for name in ["add", "sub", "mul", "truediv", "floordiv", "mod", "eq", "ne", "lt", "le", "gt", "ge"]
+        for name in [
+            "add",
+            "sub",
+            "mul",
+            "truediv",
+            "floordiv",
+            "mod",
+            "eq",
+            "ne",
+            "lt",
+            "le",
+            "gt",
+            "ge",
+        ]
     },
     **{f"__{name}__": getattr(operator, name) for name in ["lshift", "rshift", "xor"]},
     **{
         f"__{name}__": getattr(operator, name)
         for name in ["iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "imatmul"]
     },
-    **{f"__{name}__": getattr(operator, name) for name in ["iand", "ior", "ixor", "ilshift", "irshift"]},
+    **{
+        f"__{name}__": getattr(operator, name)
+        for name in ["iand", "ior", "ixor", "ilshift", "irshift"]
+    },
     "__and__": operator.and_,
     "__or__": operator.or_,
 }

@@ -21,6 +21,7 @@ from graphwright.record.shapes import (
     norm,
     pointwise,
     random,
+    recurrent,
     reduction,
     view,
 )
@@ -48,6 +49,7 @@ RULES: Final = _join(
     norm.RULES,
     pointwise.RULES,
     random.RULES,
+    recurrent.RULES,
     reduction.RULES,
     view.RULES,
 )

@@ -1,0 +1,93 @@
+"""Shape rules of recurrent layers and of bags of embeddings.
+
+In:  the layer's input, weights and states.   Out: outputs, states, and the workspace that backward needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import torch
+
+from graphwright.record.shapes.reduction import fresh
+from graphwright.record.sizes import Extent
+from graphwright.record.specs import TensorSpec
+
+
+def _rnn_layer(
+    self: TensorSpec,
+    _weight0: TensorSpec,
+    _weight1: TensorSpec,
+    _weight2: TensorSpec,
+    _weight3: TensorSpec,
+    hx: TensorSpec,
+    cx: TensorSpec,
+    *options: Any,
+) -> tuple[TensorSpec, ...]:
+    """Give output, hidden state, cell state and workspace; oneDNN alone knows the size of the workspace."""
+    hidden_size: int = options[3]
+    is_lstm = options[2] == _LSTM
+    length, batch, _ = self.shape
+    output = fresh(self, (length, batch, hidden_size))
+    cell = fresh(cx, cx.shape) if is_lstm else fresh(cx, (0,))
+    return output, fresh(hx, hx.shape), cell, fresh(self, (0,), torch.uint8)
+
+
+_LSTM: Final = 2
+
+
+def _embedding_bag(
+    weight: TensorSpec,
+    indices: TensorSpec,
+    offsets: TensorSpec,
+    _scale_grad_by_freq: bool = False,  # noqa: FBT001, FBT002
+    mode: int = 0,
+    _sparse: bool = False,  # noqa: FBT001, FBT002
+    per_sample_weights: TensorSpec | None = None,
+    include_last_offset: bool = False,  # noqa: FBT001, FBT002
+    _padding_idx: int = -1,
+) -> tuple[TensorSpec, ...]:
+    del per_sample_weights
+    bags = offsets.shape[0] - (1 if include_last_offset else 0)
+    width = weight.shape[1]
+    positions = fresh(indices, indices.shape) if mode != _BAG_MAX else fresh(indices, (0,))
+    largest = fresh(indices, (bags, width)) if mode == _BAG_MAX else fresh(indices, (bags,))
+    return fresh(weight, (bags, width)), positions, fresh(offsets, (bags,)), largest
+
+
+_BAG_MAX: Final = 2
+
+
+def _embedding_bag_backward(
+    grad: TensorSpec,
+    _indices: TensorSpec,
+    _offsets: TensorSpec,
+    _offset2bag: TensorSpec,
+    _bag_size: TensorSpec,
+    _maximum_indices: TensorSpec,
+    num_weights: Extent,
+    *_rest: Any,
+) -> TensorSpec:
+    return fresh(grad, (num_weights, grad.shape[1]))
+
+
+def _embedding_bag_dense_backward(
+    grad: TensorSpec,
+    _indices: TensorSpec,
+    _offset2bag: TensorSpec,
+    _bag_size: TensorSpec,
+    _maximum_indices: TensorSpec,
+    num_weights: Extent,
+    *_rest: Any,
+) -> TensorSpec:
+    return fresh(grad, (num_weights, grad.shape[1]))
+
+
+RULES: Final[dict[str, Callable[..., Any]]] = {
+    "aten.mkldnn_rnn_layer": _rnn_layer,
+    "aten._embedding_bag": _embedding_bag,
+    "aten._embedding_bag_forward_only": _embedding_bag,
+    "aten._embedding_bag_backward": _embedding_bag_backward,
+    "aten._embedding_bag_dense_backward": _embedding_bag_dense_backward,
+}

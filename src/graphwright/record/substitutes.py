@@ -1,0 +1,107 @@
+"""Public functions that torch composes in a way that cannot be recorded, composed anew.
+
+In:  the arguments of the public call.   Out: the same result, from ops that can be recorded.
+Each entry says what stands in the way of torch's own composition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import torch
+
+from graphwright.record.abstract import data_access
+
+Substitute = Callable[..., Any]
+
+
+def _one_hot(tensor: torch.Tensor, num_classes: int = -1) -> torch.Tensor:
+    """Compare with the class numbers; torch's own reads the data to check that they are in range."""
+    if num_classes < 0:
+        raise data_access("`one_hot` without `num_classes`")
+    classes = torch.arange(num_classes, device=tensor.device)
+    return (tensor.unsqueeze(-1) == classes).to(torch.int64)
+
+
+def _lstm(*args: Any) -> Any:
+    """Unroll an LSTM that is to be differentiated; the oneDNN layer saves a workspace whose size nothing tells."""
+    is_packed = isinstance(args[3], (list, tuple))
+    tensors = [args[0], *(args[2] if is_packed else args[1]), *(args[3] if is_packed else args[2])]
+    if is_packed or not torch.is_grad_enabled() or not any(item.requires_grad for item in tensors):
+        return torch.lstm(*args)
+    return _unrolled_lstm(*args)
+
+
+def _unrolled_lstm(
+    sequence: torch.Tensor,
+    states: Sequence[torch.Tensor],
+    weights: Sequence[torch.Tensor],
+    has_biases: bool,  # noqa: FBT001  (torch's own order of arguments)
+    num_layers: int,
+    dropout: float,
+    is_training: bool,  # noqa: FBT001
+    is_bidirectional: bool,  # noqa: FBT001
+    is_batch_first: bool,  # noqa: FBT001
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    if is_batch_first:
+        sequence = sequence.transpose(0, 1)
+    num_directions = 2 if is_bidirectional else 1
+    per_layer = len(weights) // (num_layers * num_directions)
+    hidden, cells = states[0].unbind(0), states[1].unbind(0)
+    last_hidden: list[torch.Tensor] = []
+    last_cells: list[torch.Tensor] = []
+    for layer in range(num_layers):
+        outputs = []
+        for direction in range(num_directions):
+            number = layer * num_directions + direction
+            own = weights[number * per_layer : (number + 1) * per_layer]
+            steps = list(sequence.unbind(0))
+            if direction:
+                steps.reverse()
+            given, h, c = _lstm_layer(
+                steps, hidden[number], cells[number], own, has_biases=has_biases
+            )
+            if direction:
+                given.reverse()
+            outputs.append(torch.stack(given))
+            last_hidden.append(h)
+            last_cells.append(c)
+        sequence = torch.cat(outputs, -1) if is_bidirectional else outputs[0]
+        if dropout and is_training and layer + 1 < num_layers:
+            sequence = torch.dropout(sequence, dropout, True)  # noqa: FBT003  (positional in torch)
+    if is_batch_first:
+        sequence = sequence.transpose(0, 1)
+    return sequence, torch.stack(last_hidden), torch.stack(last_cells)
+
+
+def _lstm_layer(
+    steps: Sequence[torch.Tensor],
+    h: torch.Tensor,
+    c: torch.Tensor,
+    weights: Sequence[torch.Tensor],
+    *,
+    has_biases: bool,
+) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
+    num_biases = 2 if has_biases else 0
+    first_bias, second_bias = weights[2:4] if has_biases else (None, None)
+    projection = weights[2 + num_biases] if len(weights) > 2 + num_biases else None
+    given: list[torch.Tensor] = []
+    for step in steps:
+        gates = torch._C._nn.linear(step, weights[0], first_bias) + torch._C._nn.linear(
+            h, weights[1], second_bias
+        )
+        enter, forget, fresh, leave = gates.chunk(4, -1)
+        c = torch.sigmoid(forget) * c + torch.sigmoid(enter) * torch.tanh(fresh)
+        h = torch.sigmoid(leave) * torch.tanh(c)
+        if projection is not None:
+            h = torch._C._nn.linear(h, projection)
+        given.append(h)
+    return given, h, c
+
+
+SUBSTITUTES: Final[dict[Any, Substitute]] = {
+    torch._C._nn.one_hot: _one_hot,
+    torch.lstm: _lstm,
+}
+"""By the function that torch hands to a function mode."""
