@@ -143,6 +143,8 @@ def _call_function(
     if known[1] and not needs_interpretation(machine, args, kwargs):
         if not may_run_natively(machine, function) or function.__name__ in ("compile",):
             return inline(machine, function, args, kwargs)
+        if function.__name__ in ("__enter__", "__exit__") and args:
+            machine.note_context(args[0], function.__name__)
         return call_native(machine, function, args, kwargs)
     return inline(machine, function, args, kwargs)
 

@@ -77,6 +77,8 @@ class Machine:
         """The exception that is being handled (`sys.exc_info()`)."""
         self.is_over = False
         """The capture has ended: nothing is interpreted any more."""
+        self.entered: list[Any] = []
+        """Context managers of PyTorch's that the program is inside of, and generators of its functions; they run for real."""
         self.natively: dict[int, tuple[Any, bool]] = {}
         """Whether a callable runs natively, by `id`."""
         self.class_attrs: dict[tuple[type, str], Any] = {}
@@ -103,6 +105,22 @@ class Machine:
             if not is_torch_module_name(caller.globals.get("__name__")):
                 return caller.loc()
         return frame.loc()
+
+    def note_context(self, manager: Any, name: str) -> None:
+        """Keep account of a context manager that is entered (`__enter__`) or left (`__exit__`) natively."""
+        if name == "__enter__":
+            self.entered.append(manager)
+        elif any(one is manager for one in self.entered):
+            self.entered = [one for one in self.entered if one is not manager]
+
+    def leave_contexts(self) -> None:
+        """Leave the context managers that the program is still inside of, innermost first."""
+        while self.entered:
+            manager = self.entered.pop()
+            if isinstance(manager, types.GeneratorType):
+                manager.close()
+            else:
+                type(manager).__exit__(manager, None, None, None)
 
     def unsupported(self, met: str, *, why: str, remedy: str) -> Unsupported:
         """Make the error for something that cannot be captured, with the user's line."""

@@ -215,6 +215,8 @@ def call_native(
     result = function(*args, **kwargs)
     if type(result) is types.FunctionType:
         return original_function(result)
+    if type(result) is types.GeneratorType and type(function) is types.FunctionType:
+        machine.entered.append(result)
     return result
 
 

@@ -266,7 +266,10 @@ def capture_call(
         with _state_kept():
             state = _guard_global_state(machine)
             with recorder:
-                result = _run(machine, target, args, kwargs)
+                try:
+                    result = _run(machine, target, args, kwargs)
+                finally:
+                    machine.leave_contexts()
                 _check_state(machine, state)
             pattern = CallPattern(len(args), tuple(kwargs))
             return _finish(machine, recorder, inputs, target, pattern, result)
