@@ -157,7 +157,7 @@ def nested_modes():
 
 def prints_under_modes(x):
     with nested_modes():
-        print(x)
+        print(x)  # noqa: T201
 
 
 def raises_under_modes(x):
@@ -169,7 +169,7 @@ def changes_then_prints(x, scale):
     scale.factor = 9
     scale.parts.append(1)
     TABLE["new"] = x
-    print(x)
+    print(x)  # noqa: T201
 
 
 @pytest.mark.parametrize("program", [prints_under_modes, raises_under_modes])
@@ -216,8 +216,8 @@ def test_exception_of_the_program_is_told_apart():
 def test_handlers_of_the_program_do_not_see_unsupported():
     def swallows(x):
         try:
-            print(x)
-        except Exception:
+            print(x)  # noqa: T201
+        except Exception:  # noqa: BLE001
             return x
 
     with pytest.raises(Unsupported):
