@@ -71,7 +71,7 @@ def reads(name: str, dtype: DType = F32) -> Param:
 
 def writes(name: str, dtype: DType = F32) -> Param:
     """Give a param that is written."""
-    return Param(name, dtype, Access.WRITE)
+    return Param(name, dtype, Access.WRITE, align_bytes=64)
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -290,9 +290,7 @@ def small_pointwise() -> Case:
         Store("out0", at("i1"), "y"),
     )
     constants = (constant("one", 1.0), constant("two", 2.0), constant("zero", 0.0))
-    kernel = Kernel(
-        "small_pointwise", (reads("in0"), writes("out0")), (), (), (*constants, body)
-    )
+    kernel = Kernel("small_pointwise", (reads("in0"), writes("out0")), (), (), (*constants, body))
     x = torch.randn(64)
     return Case(
         kernel, (x,), (torch.empty_like(x),), lambda x: (x * 2 + 1).relu().sin(), 2 * x.nbytes

@@ -65,6 +65,8 @@ class Param(msgspec.Struct, frozen=True):
     access: Access
     aliases: str | None = None
     """Name of an earlier param that has the same memory, elementwise."""
+    align_bytes: int = 0
+    """A power of two that every address passed in is a multiple of (64 for fresh outputs and arena buffers); 0: unknown."""
 
 
 class Scratch(msgspec.Struct, frozen=True):

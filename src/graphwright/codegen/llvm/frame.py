@@ -7,6 +7,7 @@ as long as it is only used in indices, so that contiguous access is seen; it bec
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -21,14 +22,20 @@ from graphwright.ir.symint import Dim, SymExpr
 
 
 class Place:
-    """An index: `base + lane * stride + vector[lane]`; uniform if the last two are nothing."""
+    """An index: `base + lane * stride + vector[lane]`; uniform if the last two are nothing.
 
-    __slots__ = ("base", "stride", "vector")
+    `divisor` is known to divide `base` (0, which all numbers divide, stands for a base of 0).
+    """
 
-    def __init__(self, base: Int, stride: int = 0, vector: Value | None = None) -> None:
+    __slots__ = ("base", "divisor", "stride", "vector")
+
+    def __init__(
+        self, base: Int, stride: int = 0, vector: Value | None = None, *, divisor: int = 1
+    ) -> None:
         self.base = base
         self.stride = stride
         self.vector = vector
+        self.divisor = base if isinstance(base, int) else divisor
 
     @property
     def is_uniform(self) -> bool:
@@ -47,17 +54,21 @@ class Local:
 
 
 class Memory:
-    """A buffer: pointer and element dtype."""
+    """A buffer: pointer, element dtype, and what the pointer is known to be a multiple of."""
 
-    __slots__ = ("dtype", "pointer")
+    __slots__ = ("align_bytes", "dtype", "pointer")
 
-    def __init__(self, pointer: str, dtype: DType) -> None:
+    def __init__(self, pointer: str, dtype: DType, align_bytes: int) -> None:
         self.pointer = pointer
         self.dtype = dtype
+        self.align_bytes = align_bytes
 
 
 class Frame:
-    """The state of one function's emission. Changed as statements are written."""
+    """The state of one function's emission. Changed as statements are written.
+
+    `is_light` is set while a loop is written that does little with each element, so that it waits for memory.
+    """
 
     def __init__(
         self,
@@ -74,6 +85,7 @@ class Frame:
         self.locals = dict(locals_)
         self.lanes = 1
         self.mask: Value | None = None
+        self.is_light = True
         self._dims: dict[SymExpr, Int] = {}
 
     @contextmanager
@@ -127,16 +139,20 @@ class Frame:
 
     def place(self, index: Index) -> Place:
         """Evaluate an index. Terms are added in the order in which their names were defined, so that sums of outer
-        loops' terms stay out of inner loops."""
+        loops' terms stay out of inner loops.
+        """
         builder = self.builder
         result = Place(self.dim(index.const))
         order = {name: position for position, name in enumerate(self.locals)}
         for term in sorted(index.terms, key=lambda term: order.get(term.name, -1)):
             value = self.local(term.name).value
             coeff = self.dim(term.coeff)
+            factor = coeff if isinstance(coeff, int) else 1
             if isinstance(value, Value):
+                result.divisor = math.gcd(result.divisor, factor)
                 self._add_term(result, value, coeff)
                 continue
+            result.divisor = math.gcd(result.divisor, value.divisor * factor)
             result.base = builder.index_add(result.base, builder.index_multiply(value.base, coeff))
             if value.is_uniform:
                 continue

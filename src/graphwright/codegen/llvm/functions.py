@@ -15,6 +15,7 @@ parallel region; otherwise it packs the operands into a struct and asks the Open
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import msgspec
@@ -22,7 +23,8 @@ import msgspec
 from graphwright.codegen.llvm.builder import Builder, Declarations, Int, index_value
 from graphwright.codegen.llvm.frame import Frame, Local, Memory
 from graphwright.codegen.llvm.names import iter_used_buffers, iter_used_values
-from graphwright.codegen.llvm.statements import emit_body, emit_range
+from graphwright.codegen.llvm.loops import Range, emit_range, loop_range
+from graphwright.codegen.llvm.statements import emit_body
 from graphwright.codegen.llvm.target import Target
 from graphwright.codegen.llvm.types import MEMORY_KIND, Kind, Value
 from graphwright.ir.loops import Access, Kernel, Loop, LoopKind, Param, Scratch
@@ -111,14 +113,14 @@ class KernelEmitter:
     def _new_frame(self, scratch: list[Scratch]) -> Frame:
         builder = Builder(self._declarations, has_avx512=self._target.has_masks)
         buffers = {
-            param.name: Memory(f"%p.{number}", param.dtype)
+            param.name: Memory(f"%p.{number}", param.dtype, param.align_bytes)
             for number, param in enumerate(self._kernel.params)
         }
         for number, item in enumerate(scratch):
             name = f"%scratch.{number}"
             element = MEMORY_KIND[item.dtype].value
             builder.entry.append(f"{name} = alloca [{item.size} x {element}], align {_ALIGN_BYTES}")
-            buffers[item.name] = Memory(name, item.dtype)
+            buffers[item.name] = Memory(name, item.dtype, _ALIGN_BYTES)
         symbols = {symbol: f"%s.{number}" for number, symbol in enumerate(self._kernel.symbols)}
         return Frame(builder, self._target, buffers, symbols, {})
 
@@ -150,7 +152,8 @@ class KernelEmitter:
         number = self._num_bodies
         arguments = [*self._base_arguments(), *self._captured(frame, loop)]
         self._emit_parallel_body(frame, loop, arguments, f"{self._symbol}.body{number}")
-        start, stop = _bounds(frame, loop)
+        bounds = loop_range(frame, loop)
+        start, stop = bounds.start, bounds.stop
         operands = [f"{arg.type} {arg.passed}" for arg in arguments]
         direct = f"call void @{self._symbol}.body{number}({', '.join([*operands, f'i64 {start}', f'i64 {stop}'])})"
         if self._num_threads <= 1 or _is_small(start, stop, loop):
@@ -187,8 +190,10 @@ class KernelEmitter:
                 kind = outer.operand(captured).kind
                 frame.locals[captured] = Local(local.dtype, Value(argument.name, kind))
             elif argument.name.startswith("%c."):
-                frame.buffers[captured] = Memory(argument.name, outer.buffers[captured].dtype)
-        emit_range(frame, loop, "%begin", "%end")
+                dtype = outer.buffers[captured].dtype
+                frame.buffers[captured] = Memory(argument.name, dtype, _ALIGN_BYTES)
+        divisor = math.gcd(loop_range(outer, loop).divisor, loop.step)
+        emit_range(frame, loop, Range("%begin", "%end", divisor), emit_body)
         limits = [_Argument("i64", "", limit, limit) for limit in ("%begin", "%end")]
         self._define(name, [*arguments, *limits], frame.builder)
 
@@ -306,14 +311,6 @@ def _count(builder: Builder, bounds: tuple[Int, Int], step: int) -> Int:
     if isinstance(length, int):
         return -(-length // step)
     return _quotient(builder, builder.index_add(length, step - 1), step)
-
-
-def _bounds(frame: Frame, loop: Loop) -> tuple[Int, Int]:
-    start = frame.uniform(loop.start)
-    stop = frame.uniform(loop.stops[0])
-    for other in loop.stops[1:]:
-        stop = frame.builder.index_min(stop, frame.uniform(other))
-    return start, stop
 
 
 def _is_small(start: Int, stop: Int, loop: Loop) -> bool:

@@ -34,12 +34,17 @@ CHEAP_COST: Final = 8
 MEDIUM_COST: Final = 20
 """Likewise, two vectors at a time. Dearer bodies hide the latency of the accumulation by themselves."""
 
+LIGHT_COST: Final = 24
+"""A body of at most this cost waits for memory rather than for arithmetic."""
+
 
 class Width(msgspec.Struct, frozen=True):
     """Lanes of one vector step; lanes of the wide step (a multiple of it)."""
 
     lanes: int
     wide_lanes: int
+    is_light: bool
+    """The body does so little that it waits for memory."""
 
 
 class _Survey:
@@ -159,12 +164,14 @@ def choose_width(
             lanes //= 2
     if lanes < 2:
         return None
-    return Width(lanes, lanes * _wide_factor(survey, loop, lanes, count))
+    factor = _wide_factor(survey, loop, lanes, count)
+    return Width(lanes, lanes * factor, survey.cost <= LIGHT_COST)
 
 
 def _vector_element_bits(bits: set[int]) -> int:
     """Choose the element width that a full vector is made of: 32 wherever it occurs, as most work is done in it;
-    wider values then take several registers, narrower ones a part."""
+    wider values then take several registers, narrower ones a part.
+    """
     if 32 in bits:
         return 32
     return max(bits)

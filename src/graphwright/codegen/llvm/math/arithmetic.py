@@ -74,7 +74,9 @@ class Arithmetic:
 
     def fma(self, left: Number, right: Number, addend: Number) -> Value:
         """Write `left * right + addend`, rounded once."""
-        return self.builder.intrinsic("fma", self.value(left), self.value(right), self.value(addend))
+        return self.builder.intrinsic(
+            "fma", self.value(left), self.value(right), self.value(addend)
+        )
 
     def neg(self, value: Value) -> Value:
         """Write `-value`."""
@@ -230,5 +232,3 @@ class Arithmetic:
 
 _SCALE_LANES: Final = {Kind.F32: 4, Kind.F64: 2}
 """Fewest lanes for which there is a vector form of the scaling instruction."""
-
-

@@ -21,7 +21,9 @@ def emit_pow(builder: Builder, x: Value, y: Value) -> Value:
     lanes = max(x.lanes, y.lanes)
     x, y = builder.splat(x, lanes), builder.splat(y, lanes)
     magnitude = builder.convert("fpext", m.abs(x), Kind.F64)
-    product = builder.binary("fmul", emit_log2(builder, magnitude), builder.convert("fpext", y, Kind.F64))
+    product = builder.binary(
+        "fmul", emit_log2(builder, magnitude), builder.convert("fpext", y, Kind.F64)
+    )
     power = builder.convert("fptrunc", emit_exp2(builder, product), Kind.F32)
     is_number = builder.compare("fcmp ord", x, y)
     power = m.select(m.both(is_number, m.equal(m.abs(x), 1.0)), 1.0, power)

@@ -37,7 +37,15 @@ CONSTANTS: Final = {
         limit=131072.0,
         sin=(-0.166666672, 0.00833338033, -0.000198535126, 2.83754275e-06),
         cos=(0.0416666456, -0.00138873013, 2.44306702e-05),
-        tan=(0.333333522, 0.13332583, 0.0540686511, 0.0212386101, 0.0109455436, -4.61868476e-05, 0.0044418294),
+        tan=(
+            0.333333522,
+            0.13332583,
+            0.0540686511,
+            0.0212386101,
+            0.0109455436,
+            -4.61868476e-05,
+            0.0044418294,
+        ),
     ),
     Kind.F64: Constants(
         half_pi=(1.5707963267948966, 6.123233995736766e-17, -1.4973849048591698e-33),
@@ -83,7 +91,9 @@ def _cos_of_reduced(m: Arithmetic, square: Value) -> Value:
     half = m.mul(square, 0.5)
     near = m.sub(1.0, half)
     lost = m.sub(m.sub(1.0, near), half)
-    return m.add(near, m.fma(m.mul(square, square), m.polynomial(CONSTANTS[m.kind].cos, square), lost))
+    return m.add(
+        near, m.fma(m.mul(square, square), m.polynomial(CONSTANTS[m.kind].cos, square), lost)
+    )
 
 
 def _or_libm(m: Arithmetic, op: ScalarOp, x: Value, magnitude: Value, result: Value) -> Value:
