@@ -369,6 +369,20 @@ class Dispatcher:
         step = ViewStep(known.facts.name, place, (), (), storage.root, spec, None)
         return self._take_view(root, step)
 
+    def unsafe_split(
+        self, known: KnownOp, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
+        """Record a split whose results are used on their own: they share memory that nobody reads again."""
+        name = known.facts.name.replace("unsafe_", "")
+        rule_args, ir_args = self._convert(args)
+        rule_kwargs, ir_kwargs = self._convert_kwargs(kwargs)
+        specs = [
+            msgspec.structs.replace(spec, offset=0)
+            for spec in self._infer(self._known_twin(find_overload(name)), rule_args, rule_kwargs)
+        ]
+        values = self._builder.emit_many(name, ir_args, ir_kwargs, specs)
+        return [self._fresh(spec, value) for spec, value in zip(specs, values, strict=True)]
+
     def fused_attention_choice(
         self, _known: KnownOp, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> int:
@@ -475,6 +489,8 @@ _SPECIAL: Final[
     dict[str, Callable[[Dispatcher, KnownOp, Sequence[Any], Mapping[str, Any]], Any]]
 ] = {
     "aten.detach.default": Dispatcher.detach,
+    "aten.unsafe_split.Tensor": Dispatcher.unsafe_split,
+    "aten.unsafe_split_with_sizes.default": Dispatcher.unsafe_split,
     "aten.alias.default": Dispatcher.detach,
     "aten.lift_fresh.default": Dispatcher.lift_fresh,
     "aten.copy_.default": Dispatcher.copy_into,

@@ -5,7 +5,7 @@ In:  tensors and index tensors (whose values are unknown).   Out: the result's s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import torch
@@ -25,6 +25,8 @@ from graphwright.record.layout import (
 )
 from graphwright.record.promotion import result_dtype
 from graphwright.record.shapes.reduction import fresh
+from graphwright.record.shapes.view import RULES as VIEWS
+from graphwright.record.shapes.view import narrow
 from graphwright.record.sizes import Extent
 from graphwright.record.specs import TensorSpec
 
@@ -219,7 +221,69 @@ def _searchsorted(
     return fresh(_sequence, (), dtype)
 
 
+def _take(self: TensorSpec, index: TensorSpec) -> TensorSpec:
+    return fresh(self, index.shape)
+
+
+def _diag_embed(self: TensorSpec, offset: int = 0, dim1: int = -2, dim2: int = -1) -> TensorSpec:
+    ndim = self.ndim + 1
+    first, second = sorted((wrap_dim(dim1, ndim), wrap_dim(dim2, ndim)))
+    side = self.shape[-1] + abs(offset)
+    shape = list(self.shape[:-1])
+    shape.insert(first, side)
+    shape.insert(second, side)
+    return fresh(self, tuple(shape))
+
+
+def _unfold_backward(grad: TensorSpec, input_sizes: Sequence[Extent], *_rest: object) -> TensorSpec:
+    return fresh(grad, tuple(input_sizes))
+
+
+def _copied_view(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Give the rule of a view op's copying twin: the same shapes, contiguous."""
+
+    def rule(*args: Any, **kwargs: Any) -> Any:
+        views = view(*args, **kwargs)
+        if isinstance(views, TensorSpec):
+            return fresh(views, views.shape, views.dtype)
+        return tuple(fresh(item, item.shape) for item in views)
+
+    return rule
+
+
+_COPIES: Final = {
+    f"aten.{view}_copy{overload}": _copied_view(VIEWS[f"aten.{view}{rule}"])
+    for view, overload, rule in (
+        ("view", ".dtype", ".dtype"),
+        ("permute", "", ""),
+        ("transpose", "", ".int"),
+        ("t", "", ""),
+        ("expand", "", ""),
+        ("unsqueeze", "", ""),
+        ("squeeze", "", ""),
+        ("select", "", ".int"),
+        ("slice", "", ".Tensor"),
+        ("split", ".Tensor", ".Tensor"),
+        ("split_with_sizes", "", ""),
+        ("unbind", "", ".int"),
+        ("diagonal", "", ""),
+        ("as_strided", "", ""),
+        ("unfold", "", ""),
+        ("alias", "", ""),
+        ("detach", "", ""),
+    )
+}
+
+
 RULES: Final = {
+    **_COPIES,
+    "aten.take": _take,
+    "aten.put": _kept,
+    "aten.diag_embed": _diag_embed,
+    "aten.unfold_backward": _unfold_backward,
+    "aten.narrow_copy": _copied_view(narrow),
+    "aten.index_reduce": _contiguous,
+    "aten.renorm": _contiguous,
     "aten.embedding": _embedding,
     "aten.embedding_dense_backward": _embedding_backward,
     "aten.gather": _gather,

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import torch
 
-from graphwright.record.layout import Shape, contiguous_strides, strides_like
+from graphwright.record.layout import Shape, broadcast_shapes, contiguous_strides, strides_like
 from graphwright.record.promotion import result_dtype
 from graphwright.record.shapes.pointwise import broadcast
 from graphwright.record.shapes.reduction import fresh
@@ -131,7 +131,28 @@ def _flash_attention_backward(
     )
 
 
+def _cdist(first: TensorSpec, second: TensorSpec, *_rest: Any) -> TensorSpec:
+    outer = broadcast_shapes(first.shape[:-2], second.shape[:-2])
+    return fresh(first, (*outer, first.shape[-2], second.shape[-2]))
+
+
+def _cdist_backward(
+    _grad: TensorSpec, first: TensorSpec, second: TensorSpec, *_rest: Any
+) -> TensorSpec:
+    outer = broadcast_shapes(first.shape[:-2], second.shape[:-2])
+    return fresh(first, (*outer, *first.shape[-2:]))
+
+
+def _cross(self: TensorSpec, other: TensorSpec, *, dim: int = -1) -> TensorSpec:
+    del dim
+    return fresh(self, broadcast_shapes(self.shape, other.shape), result_dtype(self, other))
+
+
 RULES: Final = {
+    "aten._cdist_forward": _cdist,
+    "aten._cdist_backward": _cdist_backward,
+    "aten._euclidean_dist": _cdist,
+    "aten.linalg_cross": _cross,
     "aten.mm": _mm,
     "aten.bmm": _bmm,
     "aten.addmm": _addmm,

@@ -160,6 +160,25 @@ def _glu_backward(_grad_output: TensorSpec, self: TensorSpec, _dim: int) -> Tens
     return TensorSpec(self.shape, contiguous_strides(self.shape), self.dtype, self.device)
 
 
+def _log_sigmoid(self: TensorSpec) -> tuple[TensorSpec, TensorSpec]:
+    fresh = TensorSpec(self.shape, contiguous_strides(self.shape), self.dtype, self.device)
+    return fresh, fresh
+
+
+def _prelu_backward(
+    grad_output: TensorSpec, self: TensorSpec, weight: TensorSpec
+) -> tuple[TensorSpec, TensorSpec]:
+    kept = _fill(self)
+    shape = broadcast_shapes(self.shape, weight.shape)
+    return kept, TensorSpec(shape, kept.strides, grad_output.dtype, grad_output.device)
+
+
+def _rrelu(
+    self: TensorSpec, noise: TensorSpec, *_rest: object, **_options: object
+) -> tuple[TensorSpec, TensorSpec]:
+    return _fill(self), TensorSpec(noise.shape, noise.strides, noise.dtype, noise.device)
+
+
 def _dropout_backward(grad_output: TensorSpec, mask: TensorSpec, scale: float) -> TensorSpec:
     return broadcast(result_dtype(grad_output, scale), grad_output, mask)
 
@@ -354,6 +373,11 @@ RULES: Final = {
     "aten.polygamma": _polygamma,
     "aten.complex": _complex,
     "aten.polar": _complex,
+    "aten.log_sigmoid_forward": _log_sigmoid,
+    "aten.log_sigmoid_backward": _grad_and_input,
+    "aten._prelu_kernel_backward": _prelu_backward,
+    "aten.rrelu_with_noise_functional": _rrelu,
+    "aten.rrelu_with_noise_backward": _grad_and_input,
     "aten.glu": _glu,
     "aten.glu_backward": _glu_backward,
     "aten.native_dropout_backward": _dropout_backward,

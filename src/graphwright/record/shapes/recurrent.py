@@ -37,28 +37,6 @@ def _rnn_layer(
 _LSTM: Final = 2
 
 
-def _embedding_bag(
-    weight: TensorSpec,
-    indices: TensorSpec,
-    offsets: TensorSpec,
-    _scale_grad_by_freq: bool = False,  # noqa: FBT001, FBT002
-    mode: int = 0,
-    _sparse: bool = False,  # noqa: FBT001, FBT002
-    per_sample_weights: TensorSpec | None = None,
-    include_last_offset: bool = False,  # noqa: FBT001, FBT002
-    _padding_idx: int = -1,
-) -> tuple[TensorSpec, ...]:
-    del per_sample_weights
-    bags = offsets.shape[0] - (1 if include_last_offset else 0)
-    width = weight.shape[1]
-    positions = fresh(indices, indices.shape) if mode != _BAG_MAX else fresh(indices, (0,))
-    largest = fresh(indices, (bags, width)) if mode == _BAG_MAX else fresh(indices, (bags,))
-    return fresh(weight, (bags, width)), positions, fresh(offsets, (bags,)), largest
-
-
-_BAG_MAX: Final = 2
-
-
 def _embedding_bag_backward(
     grad: TensorSpec,
     _indices: TensorSpec,
@@ -86,8 +64,6 @@ def _embedding_bag_dense_backward(
 
 RULES: Final[dict[str, Callable[..., Any]]] = {
     "aten.mkldnn_rnn_layer": _rnn_layer,
-    "aten._embedding_bag": _embedding_bag,
-    "aten._embedding_bag_forward_only": _embedding_bag,
     "aten._embedding_bag_backward": _embedding_bag_backward,
     "aten._embedding_bag_dense_backward": _embedding_bag_dense_backward,
 }

@@ -263,6 +263,11 @@ def _clamped(index: Extent, extent: Extent) -> Extent:
     return extent if index > extent else index
 
 
+def narrow(self: TensorSpec, dim: int, start: Extent, length: Extent) -> TensorSpec:
+    """Give `length` elements from `start` on."""
+    return _slice(self, dim, start, start + length)
+
+
 def _split(self: TensorSpec, split_size: Extent, dim: int = 0) -> tuple[TensorSpec, ...]:
     place = wrap_dim(dim, self.ndim)
     extent = self.shape[place]
