@@ -215,7 +215,7 @@ class _Notes(TorchDispatchMode):
     ) -> None:
         if self.reason is not None:
             return
-        if any(tag in func.tags for tag in _UNSAFE_TAGS):
+        if _depends_on_values(func, args):
             self.reason = f"incompatible op {func}"
             return
         for position, argument in enumerate(func._schema.arguments):  # noqa: SLF001  (the schema is not public)
@@ -229,6 +229,15 @@ class _Notes(TorchDispatchMode):
     def _is_foreign(self, tensor: torch.Tensor) -> bool:
         key = storage_identity(tensor)
         return key in self._changing and key not in self._fixed
+
+
+def _depends_on_values(func: Any, args: tuple[Any, ...]) -> bool:
+    """Tell whether a result's shape, or a plain result, depends on the values of tensors."""
+    if func is torch.ops.aten.index.Tensor:
+        # It has the tag for the sake of masks; with numbers as indices the shape is known.
+        masks = (torch.bool, torch.uint8)
+        return any(index is not None and index.dtype in masks for index in args[1])
+    return any(tag in func.tags for tag in _UNSAFE_TAGS)
 
 
 def _fill(template: Sequence[Any], slots: Mapping[int, Any]) -> list[Any]:

@@ -373,6 +373,18 @@ def test_op_that_depends_on_values_is_skipped(device, caplog, function, op) -> N
     assert f"incompatible op {op}" in caplog.text
 
 
+def test_index_by_numbers_is_recorded_and_by_a_mask_is_not(device) -> None:
+    by_numbers, _ = make(lambda x, i: [x[i], x[:, i]], device, 2)
+    by_mask, _ = make(lambda x: [x[x > 0]], device)
+
+    for _ in range(3):
+        x = torch.randn(4, 4)
+        assert torch.equal(by_numbers([x, torch.tensor([1, 3])])[1], x[:, [1, 3]])
+        assert torch.equal(by_mask([x])[0], x[x > 0])
+    assert counted()["replays"] == 1
+    assert counted()["skips"] == 1
+
+
 def test_output_that_no_op_made_is_skipped(device) -> None:
     made = [torch.zeros(2), torch.ones(2)]
     run, _ = make(lambda _: [made.pop()], device)
