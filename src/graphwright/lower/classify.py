@@ -1,0 +1,127 @@
+"""Decide how each node is lowered: as a view, by a row of a rule table, or by a call.
+
+In: an `AtenGraph` of static shapes.   Out: `Values`, with the kind of every value.
+Keeps: every node has a place. What no row serves (other dtypes or devices, arguments that a row cannot take) is a call.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from graphwright.ir.aten import Arg, AtenGraph, AtenNode, ComplexArg, ListArg, Ref, TensorMeta
+from graphwright.ir.overloads import find_overload, gives_view
+from graphwright.lower.nodes import argument, is_number, number_of
+from graphwright.lower.promotion import SUPPORTED
+from graphwright.lower.rules import CHOICES, ELEMENTS, POINTWISE, REDUCTIONS
+from graphwright.lower.values import ValueKind, Values, operands_of, refs_of
+
+UNDECLARED_VIEWS: Final = frozenset({"aten._unsafe_view.default"})
+"""Ops that give a view though their schema says that they give a new tensor."""
+LAZY_FLAGS: Final = frozenset({"aten._conj.default", "aten._neg_view.default"})
+"""Ops whose result is a view with a flag that changes its values: memory alone does not tell them."""
+
+
+def classify(graph: AtenGraph) -> Values:
+    """Give the values of `graph`.
+
+    Raises:
+        InternalError: an extent is symbolic.
+    """
+    values = Values(graph)
+    for meta in graph.inputs:
+        values.add_source(meta)
+    for constant in graph.constants:
+        values.add_source(constant.meta)
+    view_ops: dict[str, bool] = {}
+    for node in graph.nodes:
+        is_view = view_ops.get(node.op)
+        if is_view is None:
+            is_view = view_ops[node.op] = _is_view_op(node.op)
+        if is_view:
+            _add_views(values, node)
+        else:
+            _add_computed(values, node)
+    return values
+
+
+def _is_view_op(op: str) -> bool:
+    if op in UNDECLARED_VIEWS:
+        return True
+    return op not in LAZY_FLAGS and gives_view(find_overload(op))
+
+
+def _add_views(values: Values, node: AtenNode) -> None:
+    base = refs_of(node.args)[0]
+    for value, meta in zip(node.results, node.metas, strict=True):
+        if value >= 0 and meta is not None:
+            number = values.add_view(meta, node, base)
+            assert number == value, f"values are numbered densely: {value}, not {number}"
+
+
+def _add_computed(values: Values, node: AtenNode) -> None:
+    kind = kind_of(values, node)
+    for value, meta in zip(node.results, node.metas, strict=True):
+        if value >= 0 and meta is not None:
+            number = values.add_computed(kind, meta, node)
+            assert number == value, f"values are numbered densely: {value}, not {number}"
+
+
+def kind_of(values: Values, node: AtenNode) -> ValueKind:
+    """Tell how a node that gives no view is lowered."""
+    op = node.op
+    if op in POINTWISE:
+        is_served = _is_plain(values, node) and _serves_pointwise(values, node)
+        return ValueKind.POINTWISE if is_served else ValueKind.EXTERN
+    if op in CHOICES:
+        is_served = _is_plain(values, node) and CHOICES[op].choose(node) is not None
+        return ValueKind.POINTWISE if is_served else ValueKind.EXTERN
+    if op in ELEMENTS:
+        is_served = _is_plain(values, node) and ELEMENTS[op].can_lower(values, node)
+        return ValueKind.ELEMENTS if is_served else ValueKind.EXTERN
+    if op in REDUCTIONS:
+        is_served = _is_plain(values, node) and _serves_reduction(values, node)
+        return ValueKind.REDUCTION if is_served else ValueKind.EXTERN
+    return ValueKind.EXTERN
+
+
+def _is_plain(values: Values, node: AtenNode) -> bool:
+    """Operands and results are of dtypes that kernels compute with, on the CPU, results without gaps."""
+    for operand in operands_of(node):
+        if not _is_plain_tensor(values.metas[operand]):
+            return False
+    for value, meta in zip(node.results, node.metas, strict=True):
+        if value >= 0 and (meta is None or not _is_plain_tensor(meta)):
+            return False
+    return not any(_has_complex(arg) for arg in node.args)
+
+
+def _is_plain_tensor(meta: TensorMeta) -> bool:
+    return meta.dtype in SUPPORTED and meta.device == "cpu"
+
+
+def _has_complex(arg: Arg) -> bool:
+    if isinstance(arg, ListArg):
+        return any(_has_complex(item) for item in arg.items)
+    return isinstance(arg, ComplexArg)
+
+
+def _serves_pointwise(values: Values, node: AtenNode) -> bool:
+    row = POINTWISE[node.op]
+    if not row.divides:
+        return True
+    result = node.metas[0]
+    if result is not None and result.dtype.is_float:
+        return True
+    divisor = argument(node, 1, "other")
+    return is_number(divisor) and number_of(divisor) != 0
+
+
+def _serves_reduction(values: Values, node: AtenNode) -> bool:
+    """An empty reduction that has no identity is an error in eager: the call raises it."""
+    operand = node.args[0]
+    if not isinstance(operand, Ref):
+        return False
+    shape = values.layouts[operand.id].shape
+    return 0 not in shape or node.op.startswith(
+        ("aten.sum.", "aten.any.", "aten.all.", "aten.prod.")
+    )

@@ -1,0 +1,110 @@
+"""Steps that call an overload as it is.
+
+In: a node that no row serves, and the buffer of each value.   Out: a `CallExtern`.
+Keeps: operands are strided views over buffers, never copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from graphwright.ir.aten import Arg, AtenNode, ListArg, Ref
+from graphwright.ir.plan import CallExtern, ExternArg, ExternKind, NamedArg, TensorArg, TupleArg
+from graphwright.lower.rules import OUT_VARIANTS
+from graphwright.lower.values import Values, operands_of
+
+SUBSTITUTES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "aten._conj.default": "aten.conj_physical.default",
+        "aten._neg_view.default": "aten.neg.default",
+    }
+)
+"""Ops that set a flag on a view → the op that computes the values."""
+LONG_FLOPS: Final = 1_000_000
+"""Matrix products of fewer operations take less than about 20 µs."""
+LONG_NUMEL: Final = 1 << 16
+"""Other calls on fewer elements do so too."""
+_PRODUCTS: Final = frozenset({"mm", "addmm", "bmm", "baddbmm"})
+
+
+class ExternMaker:
+    """Makes the calls.
+
+    Args:
+        values: the graph's values.
+        buffer_of: the buffer of a value that is no view.
+    """
+
+    def __init__(self, values: Values, buffer_of: Callable[[int], int]) -> None:
+        self._values = values
+        self._buffer_of = buffer_of
+
+    def call(self, node: AtenNode, kept: Callable[[int], bool]) -> CallExtern:
+        """Give the call of `node`; `kept` tells which of its results are needed."""
+        is_out = uses_planned_memory(self._values, node)
+        op = OUT_VARIANTS[node.op] if is_out else SUBSTITUTES.get(node.op, node.op)
+        outs = tuple(
+            self.tensor(value) if value >= 0 and (is_out or kept(value)) else None
+            for value in node.results
+        )
+        return CallExtern(
+            op=op,
+            args=tuple(self._argument(arg) for arg in node.args),
+            kwargs=tuple(
+                NamedArg(kwarg.name, self._argument(kwarg.value)) for kwarg in node.kwargs
+            ),
+            kind=ExternKind.OUT if is_out else ExternKind.FUNCTIONAL,
+            outs=outs,
+            loc=node.loc,
+            is_long=is_long(self._values, node),
+        )
+
+    def copy_into(self, node: AtenNode, target: int) -> CallExtern:
+        """Give the call that copies the operand of `node` into input `target`."""
+        return CallExtern(
+            op="aten.copy_.default",
+            args=(self.tensor(target), self._argument(node.args[0])),
+            kwargs=(),
+            kind=ExternKind.INPLACE,
+            outs=(),
+            loc=node.loc,
+            is_long=is_long(self._values, node),
+        )
+
+    def tensor(self, value: int) -> TensorArg:
+        """Give `value` as a tensor over its buffer."""
+        layout = self._values.layouts[value]
+        return TensorArg(
+            self._buffer_of(self._values.bases[value]),
+            self._values.dtype(value),
+            layout.shape,
+            layout.strides,
+            layout.offset,
+        )
+
+    def _argument(self, arg: Arg) -> ExternArg:
+        if isinstance(arg, Ref):
+            return self.tensor(arg.id)
+        if isinstance(arg, ListArg):
+            return TupleArg(tuple(self._argument(item) for item in arg.items))
+        return arg
+
+
+def uses_planned_memory(values: Values, node: AtenNode) -> bool:
+    """Tell whether the call writes into planned memory."""
+    return node.op in OUT_VARIANTS and all(
+        value < 0 or values.layouts[value].is_dense for value in node.results
+    )
+
+
+def is_long(values: Values, node: AtenNode) -> bool:
+    """Tell whether a call is expected to take over about 20 µs."""
+    results = [value for value in node.results if value >= 0]
+    numel = max((values.layouts[value].numel for value in results), default=0)
+    if node.op.split(".")[1] in _PRODUCTS and results:
+        first = values.layouts[operands_of(node)[-2]]
+        return 2 * numel * first.shape[-1] > LONG_FLOPS
+    operands = [values.layouts[value].numel for value in operands_of(node)]
+    return max([numel, *operands]) > LONG_NUMEL

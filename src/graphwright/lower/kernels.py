@@ -1,0 +1,206 @@
+"""Make the kernel of a cluster.
+
+In: a `Cluster`, and which of its values must be in memory.   Out: a `Kernel` and the buffers it is to be run on.
+Keeps: equal clusters give equal kernels, whose name is made from what they do; so each is compiled once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+import msgspec
+
+from graphwright.ir.encoding import structural_hash
+from graphwright.ir.loops import Kernel
+from graphwright.ir.ops import ReduceOp
+from graphwright.lower.clusters import Cluster
+from graphwright.lower.lanes_nest import LanesNest
+from graphwright.lower.loops import PARALLEL_COST, SHARES, Loops, is_reduce, merge_loops, reachable
+from graphwright.lower.passes import PassPlan, plan_passes
+from graphwright.lower.pointwise_nest import write_pointwise
+from graphwright.lower.programs import Program, StoreTo, Target, build_programs
+from graphwright.lower.roots import Roots
+from graphwright.lower.rows_nest import SUM_BLOCK, RowsNest
+from graphwright.lower.scalars import ScalarKind
+from graphwright.lower.splits import SplitProgram, choose_loop, split_program
+from graphwright.lower.values import ValueKind
+from graphwright.lower.writer import KernelWriter
+
+LONG_SUM: Final = 4096
+"""Sums of more terms in one accumulator are split into blocks, for their accuracy."""
+LANES_BLOCK: Final = 1024
+
+
+class BuiltKernel(msgspec.Struct, frozen=True):
+    """A kernel, and what it runs on."""
+
+    kernel: Kernel
+    key: str
+    """Hash of what the kernel does."""
+    targets: tuple[Target, ...]
+    """What each param is."""
+    temporaries: tuple[tuple[Target, int], ...]
+    """Buffers that only this kernel uses, and their numbers of elements."""
+    cost: int
+    """Rough cost of one run, in multiplications."""
+
+
+def build_kernel(
+    roots: Roots, cluster: Cluster, stored: Collection[int], num_threads: int
+) -> BuiltKernel | None:
+    """Give the kernel of `cluster`; None where there is nothing to do (no elements).
+
+    Args:
+        roots: tells what is computed in passing.
+        cluster: the roots that the kernel computes.
+        stored: those of the cluster's values that must be written to memory.
+        num_threads: how many threads may share the kernel's parallel loops.
+    """
+    programs = [
+        program for program in build_programs(roots, cluster, stored) if _does_anything(program)
+    ]
+    if not programs:
+        return None
+    inputs = {
+        scalar.source
+        for program in programs
+        for scalar in program.builder.scalars
+        if scalar.source >= 0
+    }
+    writer = KernelWriter(inputs)
+    cost = 0
+    for program in programs:
+        cost += _write_program(writer, program, num_threads)
+    return _finish(roots, cluster, writer, cost)
+
+
+def _does_anything(program: Program) -> bool:
+    """Tell whether a program stores anything; a store of what the place holds already is none."""
+    program.stores = [store for store in program.stores if not _is_idle(store)]
+    sizes = [atom.extent for atom in program.atoms]
+    return bool(program.stores) and 0 not in sizes
+
+
+def _is_idle(store: StoreTo) -> bool:
+    scalar = store.scalar
+    is_load = scalar.kind is ScalarKind.LOAD and scalar.dtype is store.target.dtype
+    return is_load and scalar.source == store.target.value and scalar.affine == store.offset
+
+
+def _write_program(writer: KernelWriter, program: Program, num_threads: int) -> int:
+    scalars = reachable(program)
+    numel = 1
+    for atom in program.atoms:
+        numel *= atom.extent
+    cost = numel * (sum(scalar.cost for scalar in scalars) + len(program.stores))
+    if not any(is_reduce(scalar) for scalar in scalars):
+        write_pointwise(writer, program, num_threads)
+        return cost
+    loops = merge_loops(program, scalars)
+    plan = plan_passes(program, scalars)
+    split = _try_split(writer, program, loops, plan, num_threads)
+    if split is None:
+        _write_nest(writer, program, num_threads)
+    else:
+        nest = LanesNest if has_lanes(program) else RowsNest
+        nest(writer, program, num_threads, split.split).write()
+        _write_nest(writer, split.combine, num_threads)
+    return cost
+
+
+def _write_nest(writer: KernelWriter, program: Program, num_threads: int) -> None:
+    nest = LanesNest if has_lanes(program) else RowsNest
+    nest(writer, program, num_threads).write()
+
+
+def has_lanes(program: Program) -> bool:
+    """Tell whether the innermost atom is kept."""
+    wide = [atom for atom in program.atoms if atom.extent > 1]
+    return not wide[-1].is_reduced
+
+
+def _try_split(
+    writer: KernelWriter, program: Program, loops: Loops, plan: PassPlan, num_threads: int
+) -> SplitProgram | None:
+    """Split a reduction of one pass where the kept loops are too few for all threads, or its sums too long."""
+    if len(plan.passes) != 1 or not plan.passes[0].reductions:
+        return None
+    kept = reduced = 1
+    for loop in loops.kept:
+        kept *= loop.extent
+    for loop in loops.reduced:
+        reduced *= loop.extent
+    cut = choose_loop(loops, plan)
+    if has_lanes(program):
+        has_sum = any(scalar.reduce_op is ReduceOp.SUM for scalar in plan.passes[0].reductions)
+        is_long = has_sum and cut.extent > LONG_SUM
+        is_narrow = kept < LANES_BLOCK and kept * reduced >= PARALLEL_COST and cut.extent >= 64
+        if not (is_long or is_narrow):
+            return None
+        share = -(-cut.extent // (SHARES * num_threads)) if is_narrow else LANES_BLOCK
+        block = min(-(-share // 8) * 8, LANES_BLOCK)
+    else:
+        has_few_rows = kept < 2 * num_threads
+        if not has_few_rows or kept * reduced < PARALLEL_COST or cut.extent < 2 * num_threads:
+            return None
+        block = -(-cut.extent // (SHARES * num_threads))
+        if cut is loops.reduced[-1]:
+            block = max(-(-block // 64) * 64, SUM_BLOCK)
+    if block >= cut.extent:
+        return None
+    return split_program(writer, program, plan, cut, block)
+
+
+def _finish(roots: Roots, cluster: Cluster, writer: KernelWriter, cost: int) -> BuiltKernel:
+    bare = Kernel(
+        name="",
+        params=writer.params(),
+        scratch=tuple(writer.scratch),
+        symbols=(),
+        body=tuple(writer.body),
+    )
+    key = structural_hash(bare)
+    nodes = [root.node for root in cluster.roots]
+    kernel = msgspec.structs.replace(
+        bare,
+        name=f"kernel_{key[:16]}",
+        origins=tuple(dict.fromkeys(_iter_origins(roots, cluster))),
+        loc=nodes[-1].loc,
+        bytes_moved=_bytes_moved(roots, writer),
+        flops=cost,
+    )
+    return BuiltKernel(kernel, key, tuple(writer.targets), tuple(writer.temporaries), cost)
+
+
+def _iter_origins(roots: Roots, cluster: Cluster) -> list[str]:
+    """Give the ops that went into a kernel, operands first."""
+    values = roots.values
+    found: list[str] = []
+    seen: set[int] = set()
+
+    def visit(value: int) -> None:
+        base = values.bases[value]
+        node = values.nodes[base]
+        if base in seen or node is None or values.kinds[base] is ValueKind.EXTERN:
+            return
+        if not roots.is_inlined(base) and base not in cluster.values:
+            return
+        seen.add(base)
+        for operand in roots.operands(base):
+            visit(operand)
+        found.append(node.op)
+
+    for root in cluster.roots:
+        for value in root.values:
+            visit(value)
+    return found
+
+
+def _bytes_moved(roots: Roots, writer: KernelWriter) -> int:
+    values = roots.values
+    total = sum(numel * target.dtype.size_bytes for target, numel in writer.temporaries)
+    for target in writer.targets:
+        if target.value >= 0:
+            total += values.layouts[target.value].numel * target.dtype.size_bytes
+    return total

@@ -1,0 +1,361 @@
+"""The nest of a program that reduces outer atoms and keeps the innermost: accumulators for a tile of lanes.
+
+In: a `Program` with reductions whose innermost atom is kept.   Out: statements on a `KernelWriter`.
+Keeps: memory is read along its rows. Accumulators stand in scratch, one a lane; several rows go into each accumulator at once.
+
+    s[j] = sum(x[i, j], 0)   →   parallel over tiles of j:
+                                   vector j: acc[j] = 0
+                                   for i step 4:  vector j: acc[j] += (x[i, j] + x[i+1, j]) + (x[i+2, j] + x[i+3, j])
+                                   vector j: s[j] = acc[j]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import torch
+
+from graphwright.ir.dtypes import DType
+from graphwright.ir.loops import Index, LoopKind, Store, Term
+from graphwright.ir.ops import ReduceOp, ScalarOp
+from graphwright.lower.affine import Affine
+from graphwright.lower.loops import (
+    LANE_ATOM,
+    Blocks,
+    LoopSpec,
+    OpenLoops,
+    constant,
+    merge_loops,
+    reachable,
+    variable,
+)
+from graphwright.lower.passes import RECOMPUTED_COST, Pass, PassPlan, Spill, plan_passes
+from graphwright.lower.programs import Program, StoreTo
+from graphwright.lower.rows_nest import write_spill
+from graphwright.lower.scalars import Scalar, ScalarKind, render_constant
+from graphwright.lower.slots import SCRATCH_BYTES, Slots
+from graphwright.lower.splits import ARG_VALUES, Split
+from graphwright.lower.writer import KernelWriter, NestWriter, Slot
+
+SMALLEST_TILE: Final = 16
+LARGEST_TILE: Final = 1024
+UNROLL: Final = 4
+"""Rows that are combined before they meet the accumulator."""
+MOST_UNROLLED_COST: Final = 64
+_COMBINE: Final = {
+    ReduceOp.SUM: ScalarOp.ADD,
+    ReduceOp.PROD: ScalarOp.MUL,
+    ReduceOp.MAX: ScalarOp.MAXIMUM,
+    ReduceOp.MIN: ScalarOp.MINIMUM,
+    ReduceOp.ANY: ScalarOp.BITWISE_OR,
+    ReduceOp.ALL: ScalarOp.BITWISE_AND,
+}
+
+
+class _Accumulator(msgspec.Struct, frozen=True):
+    """Where a reduction is gathered; an arg-reduction has its extreme value too."""
+
+    name: str
+    value_name: str = ""
+
+
+class LanesNest:
+    """Writes one lanes nest."""
+
+    def __init__(
+        self, kernel: KernelWriter, program: Program, num_threads: int, split: Split | None = None
+    ) -> None:
+        self._kernel = kernel
+        self._program = program
+        self._num_threads = num_threads
+        self._split = split
+        self._scalars = reachable(program)
+        self._loops = merge_loops(program, self._scalars)
+        self._plan: PassPlan = plan_passes(program, self._scalars)
+        self._writer = NestWriter(kernel, program.builder)
+        mask = program.reduced_mask
+        self._cost = sum(scalar.cost for scalar in self._scalars if scalar.mask & mask)
+        self._lane = self._loops.kept[-1]
+        self._tile = self._choose_tile()
+        self._accumulators: dict[int, _Accumulator] = {}
+
+    def write(self) -> None:
+        """Write it."""
+        row, row_index = self._row_index()
+        place = row_index.times(self._tile).plus(Affine(((LANE_ATOM, 1),)))
+        slots = Slots(self._kernel, self._program, self._plan, row * self._tile, place).assign()
+        opened = OpenLoops(self._writer, self._num_threads)
+        bounds = self._open(opened, row)
+        for number, one in enumerate(self._plan.passes):
+            spills = [spill for spill in self._plan.spills if spill.first == number]
+            self._write_initial(one)
+            self._write_pass(one, spills, slots, bounds)
+            for spill in spills:
+                self._writer.slots[spill.scalar.number] = slots[spill.scalar.number]
+            self._write_section(number)
+        stores = self._split.stores if self._split else self._plan.row_stores
+        if stores:
+            self._write_lane_loop(stores)
+        opened.close()
+
+    def _choose_tile(self) -> int:
+        """Give the number of lanes in a tile: enough tiles for all threads, and scratch that stays near."""
+        widest = max([spill.scalar.dtype.size_bytes for spill in self._plan.spills], default=0)
+        rows, _ = self._row_index()
+        others = 1
+        for loop in self._loops.kept[:-1]:
+            others *= loop.extent
+        if self._split is not None:
+            others *= -(-self._split.loop.extent // self._split.block)
+        wanted = max(1, -(-2 * self._num_threads // others))
+        tile = min(self._lane.extent // wanted, LARGEST_TILE)
+        if widest:
+            count = max(1, len(self._plan.spills))
+            tile = min(tile, SCRATCH_BYTES // (rows * widest * count))
+        tile = max(tile // SMALLEST_TILE * SMALLEST_TILE, SMALLEST_TILE)
+        return min(tile, self._lane.extent)
+
+    def _row_index(self) -> tuple[int, Affine]:
+        terms: list[tuple[int, int]] = []
+        stride = 1
+        for loop in reversed(self._loops.reduced):
+            terms.append((loop.atom, stride))
+            stride *= loop.extent
+        return stride, Affine(tuple(sorted(terms)), 0)
+
+    def _open(self, opened: OpenLoops, rows: int) -> dict[int, Blocks]:
+        """Open the loops over tiles; give the bounds of each reduced loop."""
+        bounds = {
+            loop.atom: Blocks(constant(0), (constant(loop.extent),)) for loop in self._loops.reduced
+        }
+        num_tiles = -(-self._lane.extent // self._tile)
+        tiles = LoopSpec(num_tiles, is_reduced=False, atoms=(LANE_ATOM,))
+        outer = [*self._loops.kept[:-1], tiles]
+        cost = rows * self._tile * (self._cost + len(self._plan.passes))
+        if self._split is None:
+            opened.open(outer, cost)
+        else:
+            cut = self._split.loop
+            share = max(cost // cut.extent, 1)
+            bounds[cut.atom] = opened.open_blocks(outer, cut, self._split.block, share)
+        position = self._writer.index(Affine(((LANE_ATOM, self._tile),)))
+        self._tile_start = position
+        return bounds
+
+    # Loops over the lanes of a tile
+
+    def _open_lanes(self) -> None:
+        """Open a vector loop over the tile's lanes, from 0."""
+        name = self._writer.open_loop(LANE_ATOM)
+        start = self._tile_start
+        self._writer.bind_atom(self._lane.atom, Index((*start.terms, Term(name, 1)), start.const))
+
+    def _close_lanes(self) -> None:
+        stops = [constant(self._tile)]
+        if self._lane.extent % self._tile:
+            start = self._tile_start
+            terms = tuple(Term(term.name, -int(term.coeff)) for term in start.terms)  # type: ignore[arg-type]
+            stops.append(Index(terms, self._lane.extent - int(start.const)))  # type: ignore[arg-type]
+        self._writer.close_loop(LoopKind.VECTOR, constant(0), stops)
+
+    def _write_lane_loop(self, stores: Sequence[StoreTo]) -> None:
+        self._open_lanes()
+        for store in stores:
+            self._writer.emit_store(store)
+        self._close_lanes()
+
+    # Passes
+
+    def _write_initial(self, one: Pass) -> None:
+        """Set the accumulators to the identities of their reductions."""
+        if not one.reductions:
+            return
+        self._open_lanes()
+        lane = self._writer.index(Affine(((LANE_ATOM, 1),)))
+        for scalar in one.reductions:
+            assert scalar.reduce_op is not None, "a reduction"
+            dtype = scalar.args[0].dtype
+            value_op = ARG_VALUES.get(scalar.reduce_op)
+            accumulator = _Accumulator(self._kernel.add_scratch(scalar.dtype, self._tile))
+            if value_op is not None:
+                value_name = self._kernel.add_scratch(dtype, self._tile)
+                accumulator = _Accumulator(accumulator.name, value_name)
+                text = identity_of(value_op, dtype)
+                self._store_constant(value_name, lane, text, dtype)
+                self._store_constant(accumulator.name, lane, "0", DType.INT64)
+            else:
+                text = identity_of(scalar.reduce_op, dtype)
+                self._store_constant(accumulator.name, lane, text, dtype)
+            self._accumulators[scalar.number] = accumulator
+        self._close_lanes()
+
+    def _store_constant(self, buffer: str, lane: Index, text: str, dtype: DType) -> None:
+        name = self._writer.emit_constant(text, dtype)
+        self._writer.append(Store(buffer, lane, name))
+
+    def _write_pass(
+        self,
+        one: Pass,
+        spills: Sequence[Spill],
+        slots: dict[int, Slot],
+        bounds: dict[int, Blocks],
+    ) -> None:
+        writer = self._writer
+        outer, inner = self._loops.reduced[:-1], self._loops.reduced[-1]
+        for loop in outer:
+            writer.open_loop(loop.atom)
+        inside = bounds[inner.atom]
+        unroll = self._choose_unroll(one, inner, inside)
+        whole = inner.extent // unroll * unroll
+        if unroll > 1:
+            self._write_rows(one, spills, slots, inner, unroll)
+            stops = inside.stops if whole == inner.extent else (constant(whole),)
+            writer.close_loop(LoopKind.SERIAL, inside.start, stops, step=unroll)
+            inside = Blocks(constant(whole), inside.stops)
+        if unroll == 1 or whole < inner.extent:
+            self._write_rows(one, spills, slots, inner, 1)
+            writer.close_loop(LoopKind.SERIAL, inside.start, inside.stops)
+        for loop in reversed(outer):
+            ends = bounds[loop.atom]
+            writer.close_loop(LoopKind.SERIAL, ends.start, ends.stops)
+        for scalar in one.reductions:
+            accumulator = self._accumulators[scalar.number]
+            lane = Affine(((LANE_ATOM, 1),))
+            writer.slots[scalar.number] = Slot(accumulator.name, lane)
+            if self._split is not None and accumulator.value_name:
+                value = self._split.value_of(scalar)
+                writer.slots[value.number] = Slot(accumulator.value_name, lane)
+
+    def _choose_unroll(self, one: Pass, inner: LoopSpec, inside: Blocks) -> int:
+        """Rows are combined first where that is cheap; blocks of a split loop are multiples of `UNROLL`."""
+        has_arg = any(scalar.reduce_op in ARG_VALUES for scalar in one.reductions)
+        is_dear = self._cost > MOST_UNROLLED_COST or not one.reductions
+        if has_arg or is_dear or inner.extent < 2 * UNROLL:
+            return 1
+        if self._split is not None and inside.start != constant(0):
+            is_even = inner.extent % UNROLL == 0 and self._split.block % UNROLL == 0
+            return UNROLL if is_even else 1
+        return UNROLL
+
+    def _write_rows(
+        self,
+        one: Pass,
+        spills: Sequence[Spill],
+        slots: dict[int, Slot],
+        inner: LoopSpec,
+        unroll: int,
+    ) -> None:
+        """Write the body of the loop over rows: a vector loop that takes `unroll` rows at once. Leaves the loop open."""
+        writer = self._writer
+        row = writer.open_loop(None)
+        self._open_lanes()
+        updates: list[list[list[str]]] = [[] for _ in one.reductions]
+        for step in range(unroll):
+            writer.open_variant()
+            writer.bind_atom(inner.atom, variable(row, step))
+            for number, scalar in enumerate(one.reductions):
+                updates[number].append([writer.emit(arg) for arg in scalar.args])
+            for spill in spills:
+                write_spill(writer, spill.scalar, slots[spill.scalar.number])
+            for store in one.stores:
+                writer.emit_store(store)
+            writer.close_variant()
+        for scalar, names in zip(one.reductions, updates, strict=True):
+            self._accumulate(scalar, names)
+        self._close_lanes()
+
+    def _accumulate(self, scalar: Scalar, updates: Sequence[Sequence[str]]) -> None:
+        writer = self._writer
+        lane = writer.index(Affine(((LANE_ATOM, 1),)))
+        accumulator = self._accumulators[scalar.number]
+        dtype = scalar.args[0].dtype
+        if accumulator.value_name:
+            self._accumulate_arg(scalar, accumulator, updates[0], lane)
+            return
+        assert scalar.reduce_op is not None, "a reduction"
+        op = _COMBINE[scalar.reduce_op]
+        terms = [names[0] for names in updates]
+        while len(terms) > 1:
+            terms = [
+                writer.emit_compute(op, (terms[place], terms[place + 1]), dtype)
+                for place in range(0, len(terms), 2)
+            ]
+        gathered = writer.emit_load(accumulator.name, lane)
+        combined = writer.emit_compute(op, (gathered, terms[0]), dtype)
+        writer.append(Store(accumulator.name, lane, combined))
+
+    def _accumulate_arg(
+        self, scalar: Scalar, accumulator: _Accumulator, update: Sequence[str], lane: Index
+    ) -> None:
+        """Take the new value and its index where it is more extreme; the first NaN stays."""
+        writer = self._writer
+        dtype = scalar.args[0].dtype
+        value, index = update
+        best = writer.emit_load(accumulator.value_name, lane)
+        position = writer.emit_load(accumulator.name, lane)
+        op = ScalarOp.GT if scalar.reduce_op is ReduceOp.ARGMAX else ScalarOp.LT
+        takes = writer.emit_compute(op, (value, best), DType.BOOL)
+        if dtype.is_float:
+            is_nan = writer.emit_compute(ScalarOp.IS_NAN, (value,), DType.BOOL)
+            was_nan = writer.emit_compute(ScalarOp.IS_NAN, (best,), DType.BOOL)
+            stays = writer.emit_compute(ScalarOp.LOGICAL_NOT, (was_nan,), DType.BOOL)
+            first_nan = writer.emit_compute(ScalarOp.BITWISE_AND, (is_nan, stays), DType.BOOL)
+            takes = writer.emit_compute(ScalarOp.BITWISE_OR, (takes, first_nan), DType.BOOL)
+        chosen = writer.emit_compute(ScalarOp.WHERE, (takes, value, best), dtype)
+        place = writer.emit_compute(ScalarOp.WHERE, (takes, index, position), DType.INT64)
+        writer.append(Store(accumulator.value_name, lane, chosen))
+        writer.append(Store(accumulator.name, lane, place))
+
+    def _write_section(self, number: int) -> None:
+        """After a pass: keep what is dear to compute from the reductions and needed in later passes."""
+        wanted = self._row_scalars_of_later_passes(number)
+        if not wanted:
+            return
+        lane = Affine(((LANE_ATOM, 1),))
+        slots = [
+            (scalar, Slot(self._kernel.add_scratch(scalar.dtype, self._tile), lane))
+            for scalar in wanted
+        ]
+        self._open_lanes()
+        for scalar, slot in slots:
+            write_spill(self._writer, scalar, slot)
+        self._close_lanes()
+        for scalar, slot in slots:
+            self._writer.slots[scalar.number] = slot
+
+    def _row_scalars_of_later_passes(self, number: int) -> list[Scalar]:
+        mask = self._program.reduced_mask
+        wanted: dict[int, Scalar] = {}
+        for scalar in self._scalars:
+            if not scalar.mask & mask and scalar.kind is not ScalarKind.REDUCE:
+                continue
+            for arg in scalar.args:
+                is_row = not arg.mask & mask and arg.kind is ScalarKind.COMPUTE
+                if is_row and arg.level == number + 1 and self._row_cost(arg) > RECOMPUTED_COST:
+                    wanted[arg.number] = arg
+        return list(wanted.values())
+
+    def _row_cost(self, scalar: Scalar) -> int:
+        if scalar.kind is ScalarKind.REDUCE:
+            return 0
+        return scalar.cost + sum(self._row_cost(arg) for arg in scalar.args)
+
+
+def identity_of(op: ReduceOp, dtype: DType) -> str:
+    """Give the identity of a reduction as the loop IR writes it."""
+    match op:
+        case ReduceOp.SUM | ReduceOp.ANY:
+            return render_constant(0, dtype)
+        case ReduceOp.PROD | ReduceOp.ALL:
+            return render_constant(1, dtype)
+        case ReduceOp.MAX | ReduceOp.MIN if dtype.is_float:
+            return "-inf" if op is ReduceOp.MAX else "inf"
+        case ReduceOp.MAX:
+            return render_constant(torch.iinfo(dtype.torch_dtype).min, dtype)
+        case ReduceOp.MIN:
+            return render_constant(torch.iinfo(dtype.torch_dtype).max, dtype)
+        case _:
+            message = f"{op} has no identity of its own"
+            raise AssertionError(message)

@@ -1,0 +1,37 @@
+"""The way from a graph to a plan.
+
+In: an `AtenGraph` of static shapes.   Out: `Lowered`.
+"""
+
+from __future__ import annotations
+
+from graphwright.base.errors import InternalError
+from graphwright.ir.aten import AtenGraph
+from graphwright.lower.classify import classify
+from graphwright.lower.clusters import Partition
+from graphwright.lower.outputs import find_targets
+from graphwright.lower.plans import Lowered, Planner
+from graphwright.lower.roots import Roots
+
+
+def lower_graph(graph: AtenGraph, *, num_threads: int) -> Lowered:
+    """Lower `graph`.
+
+    Args:
+        graph: a program of static shapes.
+        num_threads: how many threads a kernel may use.
+
+    Returns:
+        The plan of a call, and the kernels that it runs.
+
+    Raises:
+        InternalError: the graph has size symbols.
+    """
+    if graph.symbols:
+        message = f"only graphs of static shapes are lowered; this one has the symbols {', '.join(graph.symbols)}"
+        raise InternalError(message)
+    values = classify(graph)
+    targets = find_targets(values)
+    roots = Roots(values, targets.stored())
+    units = Partition(roots, targets.written, num_threads).run()
+    return Planner(roots, targets, units, num_threads).run()

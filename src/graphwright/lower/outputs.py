@@ -1,0 +1,137 @@
+"""What a call gives back: which values become outputs, which must be copied, which inputs are written.
+
+In: `Values` of a graph.   Out: `Targets`: copies (as nodes added to the values) and, for each output, where it comes from.
+Keeps: two outputs share memory only where eager's do; an output that eager made anew is never an input's memory.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from graphwright.ir.aten import AtenNode, GraphOutput, Ref, TensorMeta
+from graphwright.ir.plan import InputOutput, NewOutput, PlanOutput, ViewOfInput, ViewOfOutput
+from graphwright.lower.promotion import SUPPORTED
+from graphwright.lower.values import Layout, ValueKind, Values, static, static_dims
+
+COPY: str = "aten.clone.default"
+
+
+class NewTensor(msgspec.Struct, frozen=True):
+    """An output with memory of its own: the memory of `value`'s base."""
+
+    value: int
+    """No view of an input; the output shows it with `meta` relative to its base."""
+    meta: TensorMeta
+
+
+class Targets(msgspec.Struct, frozen=True):
+    """Where results go."""
+
+    outputs: tuple[NewTensor | InputOutput | ViewOfInput | ViewOfOutput, ...]
+    written: dict[int, int]
+    """Copy (value) → the input whose memory it is."""
+
+    def stored(self) -> list[int]:
+        """Give the values that must be in memory at the end."""
+        return [*self.written, *[out.value for out in self.outputs if isinstance(out, NewTensor)]]
+
+
+def find_targets(values: Values) -> Targets:
+    """Add the copies that outputs and mutations need, and say what every output is."""
+    graph = values.graph
+    outputs: list[NewTensor | InputOutput | ViewOfInput | ViewOfOutput] = []
+    taken: dict[int, int] = {}
+    for number, output in enumerate(graph.outputs):
+        outputs.append(_output(values, output, number, taken))
+    written: dict[int, int] = {}
+    for mutation in graph.mutations:
+        if _is_unchanged(values, mutation.input_index, mutation.value_id):
+            continue
+        meta = graph.inputs[mutation.input_index]
+        copy = _add_copy(values, mutation.value_id, msgspec.structs.replace(meta, offset=0))
+        written[copy] = mutation.input_index
+    return Targets(tuple(outputs), written)
+
+
+def plan_output(output: NewTensor | PlanOutput, buffer_of: dict[int, int]) -> PlanOutput:
+    """Give the plan's form of an output, `buffer_of` telling each value's buffer."""
+    if isinstance(output, NewTensor):
+        return NewOutput(buffer_of[output.value], output.meta)
+    return output
+
+
+def _output(
+    values: Values, output: GraphOutput, number: int, taken: dict[int, int]
+) -> NewTensor | InputOutput | ViewOfInput | ViewOfOutput:
+    meta = output.meta
+    if output.alias_of_input is not None:
+        if output.is_input_itself:
+            return InputOutput(output.alias_of_input)
+        base_offset = static(values.graph.inputs[output.alias_of_input].offset)
+        shifted = msgspec.structs.replace(meta, offset=static(meta.offset) - base_offset)
+        return ViewOfInput(output.alias_of_input, shifted)
+    if output.alias_of_output is not None:
+        first = values.graph.outputs[output.alias_of_output].meta
+        shift = static(meta.offset) - static(first.offset)
+        return ViewOfOutput(output.alias_of_output, msgspec.structs.replace(meta, offset=shift))
+    value = output.value_id
+    if values.bases[value] in taken or not _can_be_output(values, value, meta):
+        value = _add_copy(values, value, meta)
+    taken[values.bases[value]] = number
+    relative = msgspec.structs.replace(meta, offset=values.layouts[value].offset)
+    return NewTensor(values.bases[value], relative)
+
+
+def _can_be_output(values: Values, value: int, meta: TensorMeta) -> bool:
+    base = values.bases[value]
+    if values.kinds[base] is ValueKind.SOURCE or values.dtype(base) is not meta.dtype:
+        return False
+    layout = values.layouts[value]
+    return all(
+        extent == 1 or stride == wanted
+        for extent, stride, wanted in zip(
+            layout.shape, layout.strides, static_dims(meta.strides), strict=True
+        )
+    )
+
+
+def _is_unchanged(values: Values, input_index: int, value: int) -> bool:
+    layout, own = values.layouts[value], values.layouts[input_index]
+    return values.bases[value] == input_index and layout == own
+
+
+def _add_copy(values: Values, value: int, meta: TensorMeta) -> int:
+    copied = msgspec.structs.replace(meta, offset=0, strides=_writable_strides(meta))
+    source = values.nodes[value]
+    node = AtenNode(
+        op=COPY,
+        args=(Ref(value),),
+        kwargs=(),
+        results=(len(values.kinds),),
+        metas=(copied,),
+        loc=None if source is None else source.loc,
+    )
+    is_plain = meta.dtype in SUPPORTED and meta.device == "cpu"
+    return values.add_computed(ValueKind.POINTWISE if is_plain else ValueKind.EXTERN, copied, node)
+
+
+def _writable_strides(meta: TensorMeta) -> tuple[int, ...]:
+    """Give strides that put each element in a place of its own: the given ones, where they do."""
+    shape, strides = static_dims(meta.shape), static_dims(meta.strides)
+    if not has_overlap(Layout(shape, strides)):
+        return strides
+    contiguous = [1] * len(shape)
+    for axis in range(len(shape) - 2, -1, -1):
+        contiguous[axis] = contiguous[axis + 1] * max(shape[axis + 1], 1)
+    return tuple(contiguous)
+
+
+def has_overlap(layout: Layout) -> bool:
+    """Tell whether two elements may lie in one place."""
+    reach = 0
+    for stride, extent in sorted(zip(layout.strides, layout.shape, strict=True)):
+        if extent > 1:
+            if stride <= reach:
+                return True
+            reach += stride * (extent - 1)
+    return False

@@ -1,0 +1,85 @@
+"""The nest of a program without reductions: outer loops, and a vector loop inside.
+
+In: a `Program`.   Out: statements on a `KernelWriter`.
+
+    y[i, j] = relu(x[i, j])   →   parallel i0 in 0..N step B:  vector i1 in i0..min(i0 + B, N): …
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from graphwright.ir.loops import Index, LoopKind
+from graphwright.lower.loops import (
+    PARALLEL_COST,
+    SHARES,
+    LoopSpec,
+    OpenLoops,
+    constant,
+    merge_all_loops,
+    reachable,
+)
+from graphwright.lower.programs import Program
+from graphwright.lower.writer import KernelWriter, NestWriter
+
+SMALLEST_BLOCK: Final = 1024
+LARGEST_BLOCK: Final = 16384
+"""Elements of a block of a parallel loop over contiguous data."""
+UNROLLED_EXTENT: Final = 4
+"""Inner loops of no more iterations are written out, and the next one is the vector loop."""
+
+
+def write_pointwise(kernel: KernelWriter, program: Program, num_threads: int) -> None:
+    """Write the nest of a program that reduces nothing."""
+    scalars = reachable(program)
+    loops = merge_all_loops(program, scalars)
+    cost = sum(scalar.cost for scalar in scalars if scalar.mask) + len(program.stores)
+    writer = NestWriter(kernel, program.builder)
+    unrolled = loops.pop() if _unrolls(loops) else None
+    if unrolled is not None:
+        cost *= unrolled.extent
+    if not loops:
+        _write_body(writer, program, unrolled)
+        return
+    inner = loops.pop()
+    opened = OpenLoops(writer, num_threads)
+    start, stops = _open_outer(opened, loops, inner, cost, num_threads)
+    writer.open_loop(inner.atom)
+    _write_body(writer, program, unrolled)
+    writer.close_loop(LoopKind.VECTOR, start, stops)
+    opened.close()
+
+
+def _unrolls(loops: Sequence[LoopSpec]) -> bool:
+    return len(loops) > 1 and loops[-1].extent <= UNROLLED_EXTENT
+
+
+def _open_outer(
+    opened: OpenLoops, loops: Sequence[LoopSpec], inner: LoopSpec, cost: int, num_threads: int
+) -> tuple[Index, tuple[Index, ...]]:
+    """Open the outer loops; give the bounds of the inner one."""
+    outer = 1
+    for loop in loops:
+        outer *= loop.extent
+    is_parallel = num_threads > 1 and outer * inner.extent * cost >= PARALLEL_COST
+    if is_parallel and outer < SHARES * num_threads and inner.extent >= 2 * SMALLEST_BLOCK:
+        share = outer * inner.extent // (2 * SHARES * num_threads)
+        block = min(max(share, SMALLEST_BLOCK), LARGEST_BLOCK) // 64 * 64
+        blocks = opened.open_blocks(loops, inner, block, cost)
+        return blocks.start, blocks.stops
+    opened.open(loops, inner.extent * cost)
+    return constant(0), (constant(inner.extent),)
+
+
+def _write_body(writer: NestWriter, program: Program, unrolled: LoopSpec | None) -> None:
+    if unrolled is None:
+        for store in program.stores:
+            writer.emit_store(store)
+        return
+    for step in range(unrolled.extent):
+        writer.open_variant()
+        writer.bind_atom(unrolled.atom, constant(step))
+        for store in program.stores:
+            writer.emit_store(store)
+        writer.close_variant()

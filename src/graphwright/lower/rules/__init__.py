@@ -1,0 +1,18 @@
+"""Rule tables of the lowering, one module a family, joined here.
+
+In: nothing.   Out: `POINTWISE`, `CHOICES`, `ELEMENTS`, `REDUCTIONS`, `OUT_VARIANTS`: overload name → row.
+
+Read first: `rows.py` (what a row is), `pointwise.py`.
+"""
+
+from graphwright.lower.rules.choices import CHOICES
+from graphwright.lower.rules.creation import CREATION
+from graphwright.lower.rules.extern import OUT_VARIANTS
+from graphwright.lower.rules.index import INDEX
+from graphwright.lower.rules.pointwise import POINTWISE
+from graphwright.lower.rules.reduction import REDUCTIONS
+from graphwright.lower.rules.rows import rows
+
+ELEMENTS = rows(*CREATION.values(), *INDEX.values())
+
+__all__ = ["CHOICES", "ELEMENTS", "OUT_VARIANTS", "POINTWISE", "REDUCTIONS"]

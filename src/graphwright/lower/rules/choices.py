@@ -1,0 +1,181 @@
+"""Pointwise ops whose expression depends on arguments that are no tensors.
+
+In: nothing.   Out: `CHOICES`, overload name → `ChoiceRow`.
+Keeps: what `pointwise.py` keeps. A choice that gives None leaves the node to an extern call.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from graphwright.ir.aten import Arg, AtenNode, FloatArg, LiteralArg, Ref
+from graphwright.ir.ops import ScalarOp
+from graphwright.lower.expressions import (
+    Expression,
+    Operand,
+    Parameter,
+    erf,
+    exp,
+    function,
+    maximum,
+    minimum,
+    power,
+    sqrt,
+    tanh,
+    where,
+)
+from graphwright.lower.nodes import argument, number_of
+from graphwright.lower.rules.rows import ChoiceRow, rows
+
+x: Final = Operand(0, "self")
+y: Final = Operand(1)
+_trunc = function(ScalarOp.TRUNC)
+_floor_div = function(ScalarOp.FLOOR_DIV)
+_rsqrt = function(ScalarOp.RSQRT)
+
+
+def _approximation(node: AtenNode, position: int) -> str:
+    given = argument(node, position, "approximate")
+    return str(given.value) if isinstance(given, LiteralArg) else "none"
+
+
+_INNER: Final = math.sqrt(2.0) * (2.0 / math.sqrt(math.pi)) * 0.5
+
+
+def _gelu(node: AtenNode) -> Expression:
+    if _approximation(node, 1) == "tanh":
+        return 0.5 * x * (1.0 + tanh(_INNER * (x + 0.044715 * (x * x * x))))
+    return x * 0.5 * (1.0 + erf(x * math.sqrt(0.5)))
+
+
+def _gelu_backward(node: AtenNode) -> Expression:
+    if _approximation(node, 2) == "tanh":
+        inner = tanh(_INNER * (y + 0.044715 * (y * y * y)))
+        slope = 0.5 * y * (1.0 - inner * inner) * (_INNER * (1.0 + 3.0 * 0.044715 * (y * y)))
+        return x * (0.5 * (1.0 + inner) + slope)
+    density = exp(y * y * -0.5) * (1.0 / math.sqrt(2.0 * math.pi))
+    return x * (0.5 * (1.0 + erf(y * math.sqrt(0.5))) + y * density)
+
+
+def _is_given(node: AtenNode, position: int, name: str) -> bool:
+    given = argument(node, position, name)
+    return given is not None and given != LiteralArg(None)
+
+
+def _clamp(limit: Callable[..., Operand | Parameter]) -> Callable[[AtenNode], Expression | None]:
+    def choose(node: AtenNode) -> Expression | None:
+        value: Expression = x
+        if _is_given(node, 1, "min"):
+            value = maximum(value, limit(1, "min"))
+        if _is_given(node, 2, "max"):
+            value = minimum(value, limit(2, "max"))
+        return value
+
+    return choose
+
+
+def _power(node: AtenNode) -> Expression | None:
+    """A number as exponent: eager's kernels have exact forms for the common ones."""
+    exponent = number_of(argument(node, 1, "exponent"))
+    result = node.metas[0]
+    assert result is not None, "pow has a result"
+    forms: dict[float, Expression] = {0: x * 0 + 1, 1: x, 2: x * x, 3: x * x * x}
+    if not result.dtype.is_float:
+        return forms.get(exponent) if exponent in (1, 2, 3) else None
+    forms |= {0.5: sqrt(x), -0.5: _rsqrt(x), -1: 1 / x, -2: 1 / (x * x)}
+    if exponent == 0:
+        return where(x.equals(x), 1, 1)
+    return forms.get(exponent, power(x, Operand(1, "exponent")))
+
+
+def _power_of_number(node: AtenNode) -> Expression | None:
+    result = node.metas[0]
+    if result is None or not result.dtype.is_float:
+        return None
+    if number_of(argument(node, 0, "self")) == 2:
+        return function(ScalarOp.EXP2)(Operand(1, "exponent"))
+    return power(x, Operand(1, "exponent"))
+
+
+def _power_of_tensors(node: AtenNode) -> Expression | None:
+    result = node.metas[0]
+    if result is None or not result.dtype.is_float:
+        return None
+    return power(x, Operand(1, "exponent"))
+
+
+def _divide(node: AtenNode) -> Expression | None:
+    mode = argument(node, 2, "rounding_mode")
+    name = mode.value if isinstance(mode, LiteralArg) else None
+    result = node.metas[0]
+    if name is None:
+        return x / y
+    if result is None or not result.dtype.is_float:
+        return _divide_integers(node, str(name))
+    return _floor_div(x, y) if name == "floor" else _trunc(x / y)
+
+
+def _divide_integers(node: AtenNode, mode: str) -> Expression | None:
+    """A zero divisor is an error in eager, so that only numbers are divisors here."""
+    divisor = argument(node, 1, "other")
+    if isinstance(divisor, Ref) or number_of(divisor) == 0:
+        return None
+    return _floor_div(x, y) if mode == "floor" else function(ScalarOp.TRUNC_DIV)(x, y)
+
+
+def _elu_backward(node: AtenNode) -> Expression | None:
+    """elu_backward(grad, alpha, scale, input_scale, is_result, self_or_result)."""
+    alpha, scale = Parameter(1, "alpha"), Parameter(2, "scale")
+    input_scale, value = Parameter(3, "input_scale"), Operand(5, "self_or_result")
+    if argument(node, 4, "is_result") == LiteralArg(value=True):
+        return where(value <= 0, x * input_scale * (value + alpha * scale), x * scale)
+    negative = x * input_scale * (alpha * scale) * exp(value * input_scale)
+    return where(value <= 0, negative, x * scale)
+
+
+def _nan_to_num(node: AtenNode) -> Expression | None:
+    result = node.metas[0]
+    if result is None or not result.dtype.is_float:
+        return x
+    largest = _largest_of(result.dtype.value)
+    nan = _number_or(argument(node, 1, "nan"), 0.0)
+    positive = _number_or(argument(node, 2, "posinf"), largest)
+    negative = _number_or(argument(node, 3, "neginf"), -largest)
+    finite = where(x.equals(math.inf), positive, where(x.equals(-math.inf), negative, x))
+    return where(function(ScalarOp.IS_NAN)(x), nan, finite)
+
+
+def _number_or(given: Arg | None, default: float) -> float:
+    is_number = isinstance(given, FloatArg) or (
+        isinstance(given, LiteralArg) and given.value is not None
+    )
+    return float(number_of(given)) if is_number else default
+
+
+_LARGEST: Final = {
+    "float64": float.fromhex("0x1.fffffffffffffp+1023"),
+    "float32": float.fromhex("0x1.fffffep+127"),
+    "float16": 65504.0,
+    "bfloat16": float.fromhex("0x1.fep+127"),
+}
+
+
+def _largest_of(dtype: str) -> float:
+    return _LARGEST[dtype]
+
+
+CHOICES: Final[Mapping[str, ChoiceRow]] = rows(
+    ChoiceRow("aten.gelu.default", _gelu),
+    ChoiceRow("aten.gelu_backward.default", _gelu_backward),
+    ChoiceRow("aten.clamp.default", _clamp(Parameter)),
+    ChoiceRow("aten.clamp.Tensor", _clamp(Operand)),
+    ChoiceRow("aten.pow.Tensor_Scalar", _power),
+    ChoiceRow("aten.pow.Scalar", _power_of_number),
+    ChoiceRow("aten.pow.Tensor_Tensor", _power_of_tensors),
+    ChoiceRow("aten.div.Tensor_mode", _divide),
+    ChoiceRow("aten.div.Scalar_mode", _divide),
+    ChoiceRow("aten.elu_backward.default", _elu_backward),
+    ChoiceRow("aten.nan_to_num.default", _nan_to_num),
+)

@@ -1,0 +1,155 @@
+"""Ops that make tensors from numbers and indices: one row an overload.
+
+In: nothing.   Out: `CREATION`, overload name → `ElementRow`.
+Does not: draw random numbers (those are extern calls, which keep eager's stream).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from graphwright.ir.aten import Arg, AtenNode, LiteralArg, Ref
+from graphwright.ir.dtypes import DType
+from graphwright.ir.ops import ScalarOp
+from graphwright.lower.affine import Affine
+from graphwright.lower.nodes import argument, integer_of, is_number, number_of
+from graphwright.lower.promotion import computation_dtype
+from graphwright.lower.reader import Reader
+from graphwright.lower.rules.rows import ElementRow, rows
+from graphwright.lower.scalars import Number, Scalar
+from graphwright.lower.values import Values
+
+Element = Callable[[Reader, AtenNode, tuple[Affine, ...]], Scalar]
+
+
+def always(_values: Values, _node: AtenNode) -> bool:
+    """Every node is served."""
+    return True
+
+
+def _result_dtype(node: AtenNode) -> DType:
+    meta = node.metas[0]
+    assert meta is not None, f"{node.op} has a result"
+    return meta.dtype
+
+
+def _filled(value_of: Callable[[AtenNode], Number]) -> Element:
+    def element(reader: Reader, node: AtenNode, _indices: tuple[Affine, ...]) -> Scalar:
+        return reader.builder.const(value_of(node), _result_dtype(node))
+
+    return element
+
+
+def _fill_row(name: str, value_of: Callable[[AtenNode], Number]) -> ElementRow:
+    return ElementRow(f"aten.{name}", _filled(value_of), always, cost=0, reads=False)
+
+
+def _number_at(position: int) -> Callable[[AtenNode], Number]:
+    return lambda node: number_of(node.args[position])
+
+
+def _has_number_at(position: int) -> Callable[[Values, AtenNode], bool]:
+    return lambda _values, node: is_number(node.args[position])
+
+
+def _number_row(name: str, position: int) -> ElementRow:
+    element = _filled(_number_at(position))
+    return ElementRow(f"aten.{name}", element, _has_number_at(position), cost=0, reads=False)
+
+
+def _arange_bounds(node: AtenNode) -> tuple[Arg, Arg]:
+    """Give the start and the step."""
+    numbers = [arg for arg in node.args if is_number(arg)]
+    zero, one = LiteralArg(0), LiteralArg(1)
+    match node.op.rsplit(".", 1)[1]:
+        case "default":
+            return zero, one
+        case "start":
+            return numbers[0], one
+        case _:
+            return numbers[0], numbers[2] if len(numbers) > 2 else one
+
+
+def _arange(reader: Reader, node: AtenNode, indices: tuple[Affine, ...]) -> Scalar:
+    """Start + index * step: for integers as an index, for floats as eager computes it."""
+    start, step = (number_of(arg) for arg in _arange_bounds(node))
+    builder = reader.builder
+    dtype = _result_dtype(node)
+    if isinstance(start, int) and isinstance(step, int) and not dtype.is_float:
+        return builder.cast(builder.index(indices[0].times(step).shifted(start)), dtype)
+    wide = computation_dtype(dtype)
+    position = builder.cast(builder.index(indices[0]), wide)
+    scaled = builder.compute(ScalarOp.MUL, (builder.const(step, wide), position), wide)
+    return builder.compute(ScalarOp.ADD, (builder.const(start, wide), scaled), wide)
+
+
+def _arange_is_known(_values: Values, node: AtenNode) -> bool:
+    return all(is_number(arg) for arg in _arange_bounds(node))
+
+
+def _triangle(op: ScalarOp) -> Element:
+    """X where column - row `op` diagonal, else 0."""
+
+    def element(reader: Reader, node: AtenNode, indices: tuple[Affine, ...]) -> Scalar:
+        builder = reader.builder
+        distance = indices[-1].plus(indices[-2].times(-1))
+        diagonal = builder.const(integer_of(node, 1, "diagonal", 0), DType.INT64)
+        is_kept = builder.compute(op, (builder.index(distance), diagonal), DType.BOOL)
+        value = reader.operand(node, 0, indices)
+        zero = builder.const(0, value.dtype)
+        return builder.compute(ScalarOp.WHERE, (is_kept, value, zero), value.dtype)
+
+    return element
+
+
+def _eye(reader: Reader, node: AtenNode, indices: tuple[Affine, ...]) -> Scalar:
+    builder = reader.builder
+    row, column = (builder.index(index) for index in indices)
+    is_diagonal = builder.compute(ScalarOp.EQ, (row, column), DType.BOOL)
+    return builder.cast(is_diagonal, _result_dtype(node))
+
+
+def _zero(_node: AtenNode) -> Number:
+    return 0
+
+
+def _one(_node: AtenNode) -> Number:
+    return 1
+
+
+def _is_given_without_tensor(_values: Values, node: AtenNode) -> bool:
+    return not any(isinstance(arg, Ref) for arg in node.args)
+
+
+def _has_scalar_value(values: Values, node: AtenNode) -> bool:
+    value = argument(node, 1, "value")
+    return is_number(value) or (isinstance(value, Ref) and not values.layouts[value.id].shape)
+
+
+CREATION: Final[Mapping[str, ElementRow]] = rows(
+    _fill_row("zeros.default", _zero),
+    _fill_row("ones.default", _one),
+    _fill_row("zeros_like.default", _zero),
+    _fill_row("ones_like.default", _one),
+    _fill_row("new_zeros.default", _zero),
+    _fill_row("new_ones.default", _one),
+    _fill_row("zero.default", _zero),
+    # What an empty tensor holds is nobody's business: zeros cost nothing where they are never read.
+    _fill_row("empty.memory_format", _zero),
+    _fill_row("empty_like.default", _zero),
+    _fill_row("new_empty.default", _zero),
+    _fill_row("empty_strided.default", _zero),
+    _fill_row("new_empty_strided.default", _zero),
+    _number_row("full.default", 1),
+    _number_row("full_like.default", 1),
+    _number_row("new_full.default", 2),
+    _number_row("scalar_tensor.default", 0),
+    ElementRow("aten.arange.default", _arange, _arange_is_known),
+    ElementRow("aten.arange.start", _arange, _arange_is_known),
+    ElementRow("aten.arange.start_step", _arange, _arange_is_known),
+    ElementRow("aten.eye.default", _eye, always),
+    ElementRow("aten.eye.m", _eye, always),
+    ElementRow("aten.tril.default", _triangle(ScalarOp.LE), always, cost=3),
+    ElementRow("aten.triu.default", _triangle(ScalarOp.GE), always, cost=3),
+)

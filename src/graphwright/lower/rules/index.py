@@ -1,0 +1,408 @@
+"""Ops that move elements: concatenation, padding, scattering of slices, lookup. One row an overload.
+
+In: nothing.   Out: `INDEX`, overload name → `ElementRow`.
+Keeps: memory safety. A lookup is lowered only where its indices are known to be in range when compiling; elsewhere the op
+is called as it is, and raises what eager raises.
+
+Ops that join pieces ask the reader in which piece an index lies; the kernel is then built in sections, one for each piece, so
+that no element is chosen at run time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
+from typing import Final
+
+import msgspec
+
+from graphwright.ir.aten import Arg, AtenNode, ListArg, LiteralArg, Ref
+from graphwright.ir.dtypes import DType
+from graphwright.ir.ops import ScalarOp
+from graphwright.lower.affine import Affine, Split, divide
+from graphwright.lower.intervals import interval_of
+from graphwright.lower.nodes import argument, integer_of, integers_of, is_number, number_of
+from graphwright.lower.reader import Indices, Reader, SplitNeeded, ref_of
+from graphwright.lower.rules.creation import always
+from graphwright.lower.rules.rows import ElementRow, rows
+from graphwright.lower.scalars import Scalar
+from graphwright.lower.values import Values
+
+
+def _axis(values: Values, node: AtenNode, position: int, name: str = "dim") -> int:
+    meta = node.metas[0]
+    assert meta is not None, f"{node.op} has a result"
+    return integer_of(node, position, name, 0) % max(len(meta.shape), 1)
+
+
+def _replace(indices: Indices, axis: int, index: Affine) -> Indices:
+    return (*indices[:axis], index, *indices[axis + 1 :])
+
+
+class _Piece(msgspec.Struct, frozen=True):
+    """A part of the result along one axis, up to `stop`."""
+
+    stop: int
+    element: Callable[[Affine], Scalar]
+    """The element at an index along the axis (an index of the result)."""
+
+
+def _join(reader: Reader, index: Affine, pieces: Sequence[_Piece], dtype: DType) -> Scalar:
+    """Give the element at `index` along the axis that the pieces divide."""
+    bounds = [piece.stop for piece in pieces]
+    chosen = reader.piece_of(index, bounds)
+    builder = reader.builder
+    if chosen is not None:
+        return builder.cast(pieces[chosen].element(index), dtype)
+    position = builder.index(index)
+    start = 0
+    result: Scalar | None = None
+    for piece in pieces:
+        inside = _clamped(reader, position, start, piece.stop)
+        value = builder.cast(piece.element(inside), dtype)
+        if result is None:
+            result = value
+        else:
+            is_before = builder.compute(
+                ScalarOp.LT, (position, builder.const(start, DType.INT64)), DType.BOOL
+            )
+            result = builder.compute(ScalarOp.WHERE, (is_before, result, value), dtype)
+        start = piece.stop
+    assert result is not None, "there is at least one piece"
+    return result
+
+
+def _clamped(reader: Reader, position: Scalar, start: int, stop: int) -> Affine:
+    """Give `position`, clamped to `start..stop`, as an index."""
+    builder = reader.builder
+    first, last = builder.const(start, DType.INT64), builder.const(stop - 1, DType.INT64)
+    clamped = builder.compute(ScalarOp.MAXIMUM, (position, first), DType.INT64)
+    clamped = builder.compute(ScalarOp.MINIMUM, (clamped, last), DType.INT64)
+    shifted = builder.compute(ScalarOp.SUB, (clamped, first), DType.INT64)
+    return builder.dynamic_index(shifted, max(stop - start, 1)).shifted(start)
+
+
+def _result_dtype(node: AtenNode) -> DType:
+    meta = node.metas[0]
+    assert meta is not None, f"{node.op} has a result"
+    return meta.dtype
+
+
+def _cat(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
+    axis = _axis(reader.values, node, 1)
+    operands = _nonempty_operands(reader.values, node)
+    extents = [reader.values.layouts[operand].shape[axis] for operand in operands]
+    stops = list(accumulate(extents))
+    pieces = [
+        _Piece(stop, _reads(reader, operand, indices, axis, stop - extent))
+        for operand, extent, stop in zip(operands, extents, stops, strict=True)
+    ]
+    return _join(reader, indices[axis], pieces, _result_dtype(node))
+
+
+def _reads(
+    reader: Reader, value: int, indices: Indices, axis: int, start: int
+) -> Callable[[Affine], Scalar]:
+    return lambda index: reader.read(value, _replace(indices, axis, index.shifted(-start)))
+
+
+def _nonempty_operands(values: Values, node: AtenNode) -> list[int]:
+    listed = node.args[0]
+    assert isinstance(listed, ListArg), "a list of tensors"
+    operands = [ref_of(item) for item in listed.items]
+    return [operand for operand in operands if values.layouts[operand].numel]
+
+
+def _has_elements(values: Values, node: AtenNode) -> bool:
+    return bool(_nonempty_operands(values, node))
+
+
+def _stack(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
+    axis = _axis(reader.values, node, 1)
+    rest = indices[:axis] + indices[axis + 1 :]
+    pieces = [
+        _Piece(number + 1, lambda _index, operand=operand: reader.read(operand, rest))  # type: ignore[misc]
+        for number, operand in enumerate(_nonempty_operands(reader.values, node))
+    ]
+    return _join(reader, indices[axis], pieces, _result_dtype(node))
+
+
+def _pad(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
+    """constant_pad_nd(x, pad, value): `pad` holds (before, after) for the last axis first."""
+    pad = integers_of(node.args[1]) or ()
+    dtype = _result_dtype(node)
+    given = argument(node, 2, "value")
+    value = reader.builder.const(number_of(given) if is_number(given) else 0, dtype)
+    shape = reader.values.layouts[ref_of(node.args[0])].shape
+    return _pad_axis(reader, node, indices, list(shape), list(pad), value)
+
+
+def _pad_axis(
+    reader: Reader,
+    node: AtenNode,
+    indices: Indices,
+    shape: list[int],
+    pad: list[int],
+    value: Scalar,
+) -> Scalar:
+    """Settle one axis (the last pair of `pad`), then the rest."""
+    if not pad:
+        return reader.operand(node, 0, indices)
+    before, after = pad[-2:]
+    axis = len(shape) - len(pad) // 2
+    extent = shape[axis]
+
+    def inside(index: Affine) -> Scalar:
+        inner = _replace(indices, axis, index.shifted(-before))
+        return _pad_axis(reader, node, inner, shape, pad[:-2], value)
+
+    pieces = [_Piece(before, lambda _index: value), _Piece(before + extent, inside)]
+    pieces.append(_Piece(before + extent + after, lambda _index: value))
+    if before <= 0:
+        pieces = pieces[1:]
+    return _join(reader, indices[axis], pieces, value.dtype)
+
+
+def _pad_is_plain(values: Values, node: AtenNode) -> bool:
+    pad = integers_of(node.args[1])
+    shape = values.layouts[ref_of(node.args[0])].shape
+    return pad is not None and 0 not in shape
+
+
+def _select_scatter(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
+    """select_scatter(x, source, dim, index)."""
+    axis = _axis(reader.values, node, 2)
+    extent = reader.values.layouts[ref_of(node.args[0])].shape[axis]
+    selected = integer_of(node, 3, "index", 0) % extent
+    source = ref_of(node.args[1])
+    rest = indices[:axis] + indices[axis + 1 :]
+
+    def outside(index: Affine) -> Scalar:
+        return reader.operand(node, 0, _replace(indices, axis, index))
+
+    pieces = [
+        _Piece(selected, outside),
+        _Piece(selected + 1, lambda _index: reader.read(source, rest)),
+        _Piece(extent, outside),
+    ]
+    return _join_nonempty(reader, indices[axis], pieces, _result_dtype(node))
+
+
+def _join_nonempty(reader: Reader, index: Affine, pieces: Sequence[_Piece], dtype: DType) -> Scalar:
+    start = 0
+    kept = []
+    for piece in pieces:
+        if piece.stop > start:
+            kept.append(piece)
+            start = piece.stop
+    return _join(reader, index, kept, dtype)
+
+
+def _slice_bounds(values: Values, node: AtenNode) -> tuple[int, int, int]:
+    """Give start, stop and step of slice_scatter(x, source, dim, start, end, step)."""
+    axis = _axis(values, node, 2)
+    extent = values.layouts[ref_of(node.args[0])].shape[axis]
+    start = _bound(argument(node, 3, "start"), 0, extent)
+    stop = _bound(argument(node, 4, "end"), extent, extent)
+    return start, max(start, stop), integer_of(node, 5, "step", 1)
+
+
+def _bound(given: Arg | None, default: int, extent: int) -> int:
+    if given is None or given == LiteralArg(None):
+        return default
+    bound = int(number_of(given))
+    return min(max(bound + extent if bound < 0 else bound, 0), extent)
+
+
+def _slice_scatter(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
+    axis = _axis(reader.values, node, 2)
+    extent = reader.values.layouts[ref_of(node.args[0])].shape[axis]
+    start, stop, _ = _slice_bounds(reader.values, node)
+    source = ref_of(node.args[1])
+
+    def outside(index: Affine) -> Scalar:
+        return reader.operand(node, 0, _replace(indices, axis, index))
+
+    pieces = [
+        _Piece(start, outside),
+        _Piece(stop, _reads(reader, source, indices, axis, start)),
+        _Piece(extent, outside),
+    ]
+    return _join_nonempty(reader, indices[axis], pieces, _result_dtype(node))
+
+
+def _slice_step_is_one(values: Values, node: AtenNode) -> bool:
+    return _slice_bounds(values, node)[2] == 1
+
+
+def _flip(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
+    shape = reader.values.layouts[ref_of(node.args[0])].shape
+    for axis in integers_of(node.args[1]) or ():
+        place = axis % len(shape)
+        reversed_index = indices[place].times(-1).shifted(shape[place] - 1)
+        indices = _replace(indices, place, reversed_index)
+    return reader.operand(node, 0, indices)
+
+
+def _repeat(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
+    """repeat(x, repeats): index modulo extent, along each axis."""
+    shape = reader.values.layouts[ref_of(node.args[0])].shape
+    own = indices[len(indices) - len(shape) :]
+    wrapped = tuple(
+        _modulo(reader, index, extent) for index, extent in zip(own, shape, strict=True)
+    )
+    return reader.operand(node, 0, wrapped)
+
+
+def _modulo(reader: Reader, index: Affine, extent: int) -> Affine:
+    builder = reader.builder
+    outcome = divide(index, extent, builder.extents)
+    if isinstance(outcome, Split) and outcome.atom < builder.num_atoms:
+        raise SplitNeeded(outcome)
+    if outcome is not None and not isinstance(outcome, Split):
+        return outcome.remainder
+    modulus = builder.const(extent, DType.INT64)
+    position = builder.compute(ScalarOp.MOD, (builder.index(index), modulus), DType.INT64)
+    return builder.dynamic_index(position, extent)
+
+
+def _looked_up(reader: Reader, index: Scalar, extent: int) -> Affine:
+    """Give a computed index, negative ones counted from the end, as an index of an axis."""
+    builder = reader.builder
+    index = builder.cast(index, DType.INT64)
+    if index.kind.value == "index" and index.affine is not None:
+        return index.affine
+    return builder.dynamic_index(index, extent)
+
+
+def _wrapped(reader: Reader, index: Scalar, extent: int, low: int) -> Scalar:
+    if low >= 0:
+        return index
+    builder = reader.builder
+    index = builder.cast(index, DType.INT64)
+    is_negative = builder.compute(ScalarOp.LT, (index, builder.const(0, DType.INT64)), DType.BOOL)
+    from_end = builder.compute(
+        ScalarOp.ADD, (index, builder.const(extent, DType.INT64)), DType.INT64
+    )
+    return builder.compute(ScalarOp.WHERE, (is_negative, from_end, index), DType.INT64)
+
+
+def _in_range(values: Values, index: int, extent: int, lowest: int) -> bool:
+    interval = interval_of(values, index)
+    return interval is not None and interval.low >= lowest and interval.high < extent
+
+
+def _embedding(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
+    """embedding(weight, indices): the last axis is the row's."""
+    extent = reader.values.layouts[ref_of(node.args[0])].shape[0]
+    row = _looked_up(reader, reader.operand(node, 1, indices[:-1]), extent)
+    return reader.operand(node, 0, (row, indices[-1]))
+
+
+def _embedding_is_safe(values: Values, node: AtenNode) -> bool:
+    extent = values.layouts[ref_of(node.args[0])].shape[0]
+    return _in_range(values, ref_of(node.args[1]), extent, 0)
+
+
+def _index_select(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
+    """index_select(x, dim, index)."""
+    shape = reader.values.layouts[ref_of(node.args[0])].shape
+    axis = integer_of(node, 1, "dim", 0) % len(shape)
+    place = (indices[axis],) if reader.values.layouts[ref_of(node.args[2])].shape else ()
+    index = _looked_up(reader, reader.operand(node, 2, place), shape[axis])
+    return reader.operand(node, 0, _replace(indices, axis, index))
+
+
+def _index_select_is_safe(values: Values, node: AtenNode) -> bool:
+    shape = values.layouts[ref_of(node.args[0])].shape
+    if not shape:
+        return False
+    extent = shape[integer_of(node, 1, "dim", 0)]
+    return _in_range(values, ref_of(node.args[2]), extent, 0)
+
+
+def _gather(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
+    """gather(x, dim, index)."""
+    shape = reader.values.layouts[ref_of(node.args[0])].shape
+    axis = integer_of(node, 1, "dim", 0) % len(shape)
+    index = _looked_up(reader, reader.operand(node, 2, indices), shape[axis])
+    return reader.operand(node, 0, _replace(indices, axis, index))
+
+
+def _gather_is_safe(values: Values, node: AtenNode) -> bool:
+    shape = values.layouts[ref_of(node.args[0])].shape
+    if not shape or not values.layouts[ref_of(node.args[2])].shape:
+        return False
+    return _in_range(values, ref_of(node.args[2]), shape[integer_of(node, 1, "dim", 0)], 0)
+
+
+class _IndexPlan(msgspec.Struct, frozen=True):
+    """How index.Tensor(x, [i0, None, i1, …]) places its axes."""
+
+    tensors: tuple[int | None, ...]
+    """For each axis of x, its index tensor."""
+    start: int
+    """Where the axes of the broadcast index stand in the result."""
+    rank: int
+    """How many there are."""
+
+
+def _index_plan(values: Values, node: AtenNode) -> _IndexPlan | None:
+    listed = node.args[1]
+    assert isinstance(listed, ListArg), "a list of tensors"
+    rank = len(values.layouts[ref_of(node.args[0])].shape)
+    tensors = [item.id if isinstance(item, Ref) else None for item in listed.items]
+    tensors += [None] * (rank - len(tensors))
+    given = [axis for axis, tensor in enumerate(tensors) if tensor is not None]
+    if not given:
+        return None
+    are_adjacent = given == list(range(given[0], given[-1] + 1))
+    index_rank = max(len(values.layouts[tensors[axis] or 0].shape) for axis in given)
+    return _IndexPlan(tuple(tensors), given[0] if are_adjacent else 0, index_rank)
+
+
+def _index(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
+    values = reader.values
+    plan = _index_plan(values, node)
+    assert plan is not None, "checked when the node was classified"
+    shape = values.layouts[ref_of(node.args[0])].shape
+    looked_up = indices[plan.start : plan.start + plan.rank]
+    plain = iter(indices[: plan.start] + indices[plan.start + plan.rank :])
+    own: list[Affine] = []
+    for tensor, extent in zip(plan.tensors, shape, strict=True):
+        if tensor is None:
+            own.append(next(plain))
+            continue
+        interval = interval_of(values, tensor)
+        assert interval is not None, "checked when the node was classified"
+        index = reader.read_broadcast(tensor, looked_up)
+        wrapped = _wrapped(reader, index, extent, interval.low)
+        own.append(_looked_up(reader, wrapped, extent))
+    return reader.operand(node, 0, tuple(own))
+
+
+def _index_is_safe(values: Values, node: AtenNode) -> bool:
+    plan = _index_plan(values, node)
+    if plan is None:
+        return False
+    shape = values.layouts[ref_of(node.args[0])].shape
+    return all(
+        values.dtype(tensor) is not DType.BOOL and _in_range(values, tensor, extent, -extent)
+        for tensor, extent in zip(plan.tensors, shape, strict=True)
+        if tensor is not None
+    )
+
+
+INDEX: Final[Mapping[str, ElementRow]] = rows(
+    ElementRow("aten.cat.default", _cat, _has_elements),
+    ElementRow("aten.stack.default", _stack, _has_elements),
+    ElementRow("aten.constant_pad_nd.default", _pad, _pad_is_plain),
+    ElementRow("aten.select_scatter.default", _select_scatter, always),
+    ElementRow("aten.slice_scatter.default", _slice_scatter, _slice_step_is_one),
+    ElementRow("aten.flip.default", _flip, always),
+    ElementRow("aten.repeat.default", _repeat, always),
+    ElementRow("aten.embedding.default", _embedding, _embedding_is_safe),
+    ElementRow("aten.index_select.default", _index_select, _index_select_is_safe),
+    ElementRow("aten.gather.default", _gather, _gather_is_safe),
+    ElementRow("aten.index.Tensor", _index, _index_is_safe),
+)

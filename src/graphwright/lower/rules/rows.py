@@ -1,0 +1,111 @@
+"""What a row of a rule table is.
+
+In: nothing.   Out: the row types, and `rows`, which makes a table of them.
+Keeps: an overload has one row; a second one is an error when the table is made, before anything is compiled.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from graphwright.base.errors import InternalError
+from graphwright.ir.aten import AtenNode
+from graphwright.ir.dtypes import DType
+from graphwright.ir.ops import ReduceOp
+from graphwright.lower.affine import Affine
+from graphwright.lower.expressions import Expression
+from graphwright.lower.reader import Reader
+from graphwright.lower.scalars import Scalar
+from graphwright.lower.values import Values
+
+
+class CommonDType(enum.Enum):
+    """Where a pointwise op's common dtype comes from."""
+
+    RESULT = "result"
+    """It is the result's dtype."""
+    PROMOTED = "promoted"
+    """It is the promotion of the operands' dtypes (the result is a bool)."""
+
+
+class PointwiseRow(msgspec.Struct, frozen=True):
+    """A pointwise op: each element of the result is `expression` of the operands' elements."""
+
+    op: str
+    expression: Expression
+    common: CommonDType = CommonDType.RESULT
+    divides: bool = False
+    """An integer zero divisor is an error in eager: only numbers other than zero are divisors here."""
+
+
+class ChoiceRow(msgspec.Struct, frozen=True):
+    """A pointwise op whose expression depends on the arguments that are no tensors."""
+
+    op: str
+    choose: Callable[[AtenNode], Expression | None]
+    """Gives the expression, or None where there is none: then the op is called as it is."""
+    common: CommonDType = CommonDType.RESULT
+
+
+class ElementRow(msgspec.Struct, frozen=True):
+    """An op whose result's elements are computed one by one, from operands' elements at other indices."""
+
+    op: str
+    element: Callable[[Reader, AtenNode, tuple[Affine, ...]], Scalar]
+    """Gives the element at an index."""
+    can_lower: Callable[[Values, AtenNode], bool]
+    """Whether `element` serves this node; else the op is called as it is."""
+    cost: int = 2
+    reads: bool = True
+    """Elements of operands are read (not only their shapes)."""
+
+
+class ReductionPart(msgspec.Struct, frozen=True):
+    """One result of a reduction."""
+
+    op: ReduceOp
+    accumulator: Callable[[DType, DType], DType]
+    """(operand's dtype, result's dtype) → what values are accumulated in."""
+    is_mean: bool = False
+    """The sum is divided by the number of elements."""
+
+
+class ReductionRow(msgspec.Struct, frozen=True):
+    """A reduction of the first operand over some of its axes."""
+
+    op: str
+    axes: Callable[[Values, AtenNode], tuple[int, ...]]
+    parts: tuple[ReductionPart, ...]
+    """One for each result."""
+
+
+class HasOp(Protocol):
+    """A row."""
+
+    @property
+    def op(self) -> str:
+        """The overload's name."""
+        ...
+
+
+RowT = TypeVar("RowT", bound=HasOp)
+
+
+def rows(*given: RowT) -> Mapping[str, RowT]:
+    """Make a table.
+
+    Raises:
+        InternalError: an overload has two rows.
+    """
+    table: dict[str, RowT] = {}
+    for row in given:
+        if row.op in table:
+            message = f"{row.op} has two rows: {table[row.op]} and {row}"
+            raise InternalError(message)
+        table[row.op] = row
+    return MappingProxyType(table)
