@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 import torch
-from program_cases import Call, Case, _compare_outcomes, _materialise, _run, under
+from program_cases import Call, Case, TensorSpec, _compare_outcomes, _materialise, _run, under
 from program_suite import all_cases
 from state_changes import GLOBAL_STATES, iter_changes, variants_of_argument
 
@@ -78,8 +78,26 @@ def iter_changed_calls(step: Call) -> Iterator[tuple[str, Call]]:
         for label, other in variants_of_argument(value):
             args = (*step.args[:index], other, *step.args[index + 1 :])
             yield f"argument {index} {label}", dataclasses.replace(step, args=args)
+    for index in range(1, len(step.args)):
+        first = step.args[0]
+        if isinstance(first, TensorSpec):
+            args = (*step.args[:index], first, *step.args[index + 1 :])
+            yield f"argument {index} the first one again", dataclasses.replace(step, args=args)
     for label, context in GLOBAL_STATES.items():
         yield label, under(context, step)
+
+
+def demand_changes_are_seen(function: Callable[..., Any], entry: Entry, step: Call) -> None:
+    """Change each place that can be reached from the function, one at a time."""
+    for change in iter_changes({"f": function}):
+        try:
+            change.apply()
+        except (LookupError, TypeError, ValueError, AttributeError):
+            continue  # the place cannot take such a value
+        try:
+            demand_same(function, entry, step, change.name)
+        finally:
+            change.undo()
 
 
 @pytest.mark.parametrize("case", [case for _, case in CASES], ids=[name for name, _ in CASES])
@@ -93,15 +111,7 @@ def test_no_change_of_state_goes_unseen(case: Case) -> None:
     assert demand_same(function, entry, step, "no change"), (
         "the guards fail on the call they were made for"
     )
-    for change in iter_changes({"f": function}):
-        try:
-            change.apply()
-        except (LookupError, TypeError, ValueError, AttributeError):
-            continue  # the place cannot take such a value
-        try:
-            demand_same(function, entry, step, change.name)
-        finally:
-            change.undo()
+    demand_changes_are_seen(function, entry, step)
     for label, other in iter_changed_calls(step):
         demand_same(function, entry, other, label)
     assert demand_same(function, entry, step, "all undone"), "a change was not undone"
@@ -115,12 +125,8 @@ def test_missing_guard_is_found_out() -> None:
     assert entry is not None
     kept = tuple(guard for guard in entry.program.guards if not isinstance(guard, ConstantGuard))
     program = msgspec.structs.replace(entry.program, guards=kept)
-    unguarded = make_backend_entry(program, entry.call, target=function)
+    pins = entry.pins.objects
+    unguarded = make_backend_entry(program, entry.call, target=function, live_pins=pins)
 
     with pytest.raises(AssertionError, match="scale"):
-        for change in iter_changes({"f": function}):
-            change.apply()
-            try:
-                demand_same(function, unguarded, step, change.name)
-            finally:
-                change.undo()
+        demand_changes_are_seen(function, unguarded, step)

@@ -13,6 +13,7 @@ import contextlib
 import copy
 import dataclasses
 import enum
+import io
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -182,6 +183,7 @@ class Outcome:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     random_state: torch.Tensor
+    printed: str
 
 
 def check_case(
@@ -222,12 +224,31 @@ def _run(function: Callable[..., Any], step: Call, index: int) -> Outcome:
     args = _materialise(step.args, made)
     kwargs = _materialise(dict(step.kwargs), made)
     torch.manual_seed(index)
-    with step.under():
+    printed = io.StringIO()
+    with step.under(), contextlib.redirect_stdout(printed):
         try:
             result, error = function(*args, **kwargs), None
         except Exception as raised:  # noqa: BLE001  (whatever eager raises is the expected outcome)
             result, error = None, raised
-    return Outcome(result, error, args, kwargs, torch.get_rng_state())
+    random_state = torch.get_rng_state()
+    if error is None:
+        _send_gradients_back(result)
+    return Outcome(result, error, args, kwargs, random_state, printed.getvalue())
+
+
+def _send_gradients_back(result: Any) -> None:
+    """Differentiate a weighted sum of all outputs, so that what needs gradients gets them and they are compared."""
+    outputs = {
+        id(tensor): tensor
+        for tensor in _tensors(result)
+        if tensor.requires_grad and tensor.grad_fn is not None
+    }
+    if outputs:
+        parts = [
+            tensor.abs().double().sum() * (index + 1)
+            for index, tensor in enumerate(outputs.values())
+        ]
+        torch.stack(parts).sum().backward()
 
 
 def _materialise(spec: Any, made: dict[int, Any]) -> Any:
@@ -258,6 +279,7 @@ def _compare_outcomes(expected: Outcome, found: Outcome, where: str) -> None:
     compare(expected.args, found.args, f"{where}: arguments after it")
     compare(expected.kwargs, found.kwargs, f"{where}: keyword arguments after it")
     _compare_aliases(expected, found, where)
+    assert expected.printed == found.printed, f"{where}: printed"
     assert torch.equal(expected.random_state, found.random_state), f"{where}: random number stream"
 
 

@@ -8,6 +8,7 @@ program's own instances, modules of `torch.nn`, and builtin containers. Tensors'
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import dataclasses
 import enum
@@ -97,6 +98,7 @@ def _variants(value: Any) -> Iterator[tuple[str, Any]]:
             yield "with one more dimension", value.detach().clone()[None]
             yield "other values", torch.full_like(value.detach(), 3)
         case list():
+            yield "an equal copy", list(value)
             yield "longer", [*value, *(value[-1:] or [1.5])]
             yield "empty", []
             yield "a tuple", tuple(value)
@@ -104,6 +106,7 @@ def _variants(value: Any) -> Iterator[tuple[str, Any]]:
             yield "longer", (*value, *(value[-1:] or (1.5,)))
             yield "a list", list(value)
         case dict() if type(value) is dict:
+            yield "an equal copy", dict(value)
             yield "reversed", dict(reversed(value.items()))
             yield "empty", {}
         case types.FunctionType():
@@ -213,6 +216,8 @@ def _places_of_class(name: str, kind: type) -> Iterator[Place]:
 def _own_changes(name: str, value: Any) -> Iterator[Change]:
     """Give changes that belong to the object as a whole: code, length, new keys, flags."""
     yield from _shadows(name, value)
+    yield from _shadowed_builtins(name, value)
+    yield from _descriptors(name, value)
     match value:
         case types.FunctionType() if not _is_foreign(value.__module__) and not value.__closure__:
             code = value.__code__
@@ -274,6 +279,39 @@ def _shadows(name: str, value: Any) -> Iterator[Change]:
                     functools.partial(table.__setitem__, key, _other_function),
                     functools.partial(table.pop, key),
                 )
+
+
+def _shadowed_builtins(name: str, value: Any) -> Iterator[Change]:
+    """Give, for each builtin that a function names, a global that hides it."""
+    if not isinstance(value, types.FunctionType) or _is_foreign(value.__module__):
+        return
+    table = value.__globals__
+    for key in sorted(_global_names(value.__code__)):
+        if key not in table and hasattr(builtins, key):
+            yield Change(
+                f"{name}::{key} hides the builtin",
+                functools.partial(table.__setitem__, key, _other_function),
+                functools.partial(table.pop, key),
+            )
+
+
+def _descriptors(name: str, value: Any) -> Iterator[Change]:
+    """Give, for each attribute of an instance of the program's, a property of its class that takes precedence.
+
+    Not for the tables of a module, which PyTorch itself reads without asking the class.
+    """
+    kind = type(value)
+    table = getattr(value, "__dict__", None)
+    if not isinstance(table, dict) or isinstance(value, type) or _is_foreign(kind.__module__):
+        return
+    for key in list(table):
+        is_internal = isinstance(value, torch.nn.Module) and key.startswith("_")
+        if key not in kind.__dict__ and key.isidentifier() and not is_internal:
+            yield Change(
+                f"type({name}).{key} a property",
+                functools.partial(setattr, kind, key, property(_other_function)),
+                functools.partial(delattr, kind, key),
+            )
 
 
 def _refill(table: dict[Any, Any], entries: dict[Any, Any]) -> None:

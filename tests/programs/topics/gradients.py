@@ -1,0 +1,164 @@
+"""Programs whose inputs or parameters need gradients; the check differentiates what they return."""
+
+import torch
+import torch.nn.functional as F
+from program_cases import Topic, after, again, call, fresh_call, t, under
+from torch import nn
+
+TOPIC = Topic("gradients")
+
+
+@TOPIC.program(
+    fresh_call(t(3, grad=True)), again(t(3, grad=True)), call(t(4, grad=True)), call(t(3))
+)
+def pointwise_chain(x):
+    return (x * 2 + 1).sin() * x.exp()
+
+
+@TOPIC.program(call(t(3, 4, grad=True), t(4, 5, grad=True)), call(t(3, 4), t(4, 5, grad=True)))
+def matrix_product(x, w):
+    return (x @ w).relu().sum()
+
+
+@TOPIC.program(
+    call(t(3, grad=True), t(3)), call(t(3), t(3, grad=True)), call(t(3, grad=True), t(3, grad=True))
+)
+def one_of_two_inputs(x, y):
+    return x * y, (x + y).tanh()
+
+
+@TOPIC.program(call(t(2, 5, grad=True)))
+def softmax_and_norm(x):
+    return x.softmax(-1) * 2, F.layer_norm(x, (5,)), x.log_softmax(0), x.std(1)
+
+
+@TOPIC.program(call(t(3, grad=True)))
+def detached_parts(x):
+    return x * x.detach(), (x.detach() * 2), x.sum()
+
+
+@TOPIC.program(call(t(3, grad=True)))
+def unused_and_several_outputs(x):
+    y = x * 2
+    z = y + 1
+    return {"y": y, "z": [z, z * y]}, 3
+
+
+@TOPIC.program(
+    call(t(3, grad=True)), under(torch.no_grad, call(t(3, grad=True))), call(t(3, grad=True))
+)
+def without_gradients_outside(x):
+    return x * 2, x.requires_grad
+
+
+@TOPIC.program(call(t(4, grad=True)))
+def no_grad_in_the_middle(x):
+    y = x * 2
+    with torch.no_grad():
+        scale = y.abs().max()
+    return y / scale
+
+
+@TOPIC.program(call(t(3, 3, grad=True)))
+def views_and_indexing(x):
+    return x[0], x.t()[1:] * 2, x.view(9)[::2].sum(), x.diagonal()
+
+
+@TOPIC.program(call(t(3, grad=True)))
+def output_is_the_input(x):
+    return x, x * 2
+
+
+@TOPIC.program(call(t(3, grad=True)))
+def in_place_on_an_intermediate(x):
+    y = x * 2
+    y.mul_(3).add_(x)
+    return y
+
+
+@TOPIC.made(fresh_call(t(2, 4)), again(t(2, 4)), call(t(5, 4)))
+def linear_layers():
+    torch.manual_seed(3)
+    model = nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.LayerNorm(8), nn.Linear(8, 2))
+    return model, model
+
+
+@TOPIC.made(
+    call(t(2, 4)), after(lambda m: m[0].requires_grad_(False), call(t(2, 4))), call(t(2, 4))
+)
+def frozen_first_layer():
+    torch.manual_seed(3)
+    model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 1))
+    return model, model
+
+
+@TOPIC.made(call(t(6, 4)), call(t(6, 4)))
+def batch_norm_in_training():
+    torch.manual_seed(3)
+    model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.ReLU())
+    return model, model
+
+
+@TOPIC.made(call(t(2, 4)), call(t(2, 4)))
+def dropout_in_training():
+    torch.manual_seed(3)
+    model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 2))
+    return model, model
+
+
+@TOPIC.made(call(t(2, 3, 8, 8)))
+def convolutions():
+    torch.manual_seed(3)
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 2)
+    )
+    return model, model
+
+
+@TOPIC.made(call(torch.tensor([[1, 2], [3, 1]])), call(torch.tensor([[0, 2], [3, 1]])))
+def embeddings_and_loss():
+    torch.manual_seed(3)
+    table = nn.Embedding(5, 4)
+    head = nn.Linear(4, 5)
+
+    def program(ids):
+        return F.cross_entropy(head(table(ids)).flatten(0, 1), ids.flatten())
+
+    return program, [table, head]
+
+
+@TOPIC.made(call(t(2, 5, 8)))
+def attention_block():
+    torch.manual_seed(3)
+    qkv, out = nn.Linear(8, 24), nn.Linear(8, 8)
+
+    def program(x):
+        q, k, v = qkv(x).view(2, 5, 3, 2, 4).permute(2, 0, 3, 1, 4)
+        y = F.scaled_dot_product_attention(q, k, v)
+        return x + out(y.transpose(1, 2).reshape(2, 5, 8))
+
+    return program, [qkv, out]
+
+
+@TOPIC.program(call(t(3, grad=True)))
+def requires_grad_is_readable(x):
+    y = x * 2
+    z = y.detach()
+    return y.requires_grad, z.requires_grad, x.is_leaf, y.is_leaf, x.grad is None, y
+
+
+@TOPIC.program(call(t(2, 3, grad=True)), call(t(2, 3, grad=True)))
+def reductions_with_gradients(x):
+    return x.sum(0), x.mean(1), x.amax(0), x.var(), x.prod(1), x.cumsum(0), x.norm(), x.max()
+
+
+@TOPIC.program(call(t(4, grad=True), t(4, dtype=torch.bool)))
+def where_and_masks(x, mask):
+    return torch.where(mask, x, x * 2), x.masked_fill(mask, 0.0), x.clamp(-0.5, 0.5)
+
+
+@TOPIC.program(
+    call(t(3, dtype=torch.float64, grad=True)), call(t(3, dtype=torch.bfloat16, grad=True))
+)
+def other_dtypes(x):
+    return (x * 3).float().sum() + x.to(torch.float64).sum()
