@@ -34,6 +34,9 @@ from graphwright.capture.operators import CONTAINERS, is_read_container, native_
 from graphwright.capture.policy import is_native_function, is_torch_class
 from graphwright.capture.world import ABSENT
 
+_OWN_INTERFACE: Final = "graphwright.api"
+"""Where compiled functions and modules get their form."""
+
 _CHANGING: Final = frozenset(
     [
         "append",
@@ -140,6 +143,8 @@ def _call_function(
         if original is not function:
             return call(machine, original, args, kwargs)
         known = machine.natively[id(function)] = (function, is_native_function(function))
+    if known[1] and function.__module__ == _OWN_INTERFACE:
+        return _call_compiled(machine, function, args, kwargs)
     if known[1] and not needs_interpretation(machine, args, kwargs):
         if not may_run_natively(machine, function) or function.__name__ in ("compile",):
             return inline(machine, function, args, kwargs)
@@ -147,6 +152,21 @@ def _call_function(
             machine.note_context(args[0], function.__name__)
         return call_native(machine, function, args, kwargs)
     return inline(machine, function, args, kwargs)
+
+
+def _call_compiled(
+    machine: Machine,
+    function: types.FunctionType,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+) -> Any:
+    """A compiled function or module inside a program: what it was made from is part of the program."""
+    if "__wrapped__" in function.__dict__:
+        return call(machine, machine.load_attr(function, "__wrapped__"), args, kwargs)
+    original = machine.load_attr(args[0], "_orig_mod")
+    if function.__name__ == "__getattr__":
+        return machine.load_attr(original, args[1])
+    return call(machine, original, args[1:], kwargs)
 
 
 def inline(

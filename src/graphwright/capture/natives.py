@@ -382,8 +382,14 @@ def _is_user_object(machine: Machine, value: Any) -> bool:
     )
 
 
+class IdentityNumber(int):
+    """The `id` of a tensor: good for comparing within a call, and no constant, as the next call has other tensors."""
+
+
 def make_plain_types(tensor_type: type[torch.Tensor]) -> frozenset[type]:
     """Give the exact types whose values native code may see as they are."""
     symbolic = {torch.SymInt, torch.SymFloat, torch.SymBool}
     callables = {types.BuiltinFunctionType, types.ModuleType}
-    return frozenset(ATOMIC_TYPES | symbolic | callables | {tensor_type, type(ABSENT)})
+    return frozenset(
+        ATOMIC_TYPES | symbolic | callables | {tensor_type, type(ABSENT), IdentityNumber}
+    )

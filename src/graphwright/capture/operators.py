@@ -320,6 +320,7 @@ def native_iterable(machine: Machine, value: Any) -> Any:
         return machine.world.contents(value)
     if special(machine, value, "__getitem__") is not None and peek(kind, "__iter__") is ABSENT:
         return _iterate_by_index(machine, value)
+    _check_known(machine, value, "iterated over")
     return value
 
 

@@ -63,7 +63,7 @@ def is_torch_module_name(name: object) -> bool:
 def _is_native_module(name: object) -> bool:
     if not isinstance(name, str):
         return False
-    if name.startswith("graphwright."):
+    if name == "graphwright" or name.startswith("graphwright."):
         return True
     if is_torch_module_name(name):
         return not name.startswith(_TORCH_USER_LEVEL)

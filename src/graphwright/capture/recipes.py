@@ -7,6 +7,7 @@ Keeps: an object that appears more than once, or holds itself, is made once (`Pr
 from __future__ import annotations
 
 import collections
+import dis
 import functools
 import types
 from collections.abc import Iterator
@@ -59,6 +60,7 @@ class Recipes:
         self._times_seen: dict[int, int] = {}
         self._built_index: dict[int, int] = {}
         self._alive: list[Any] = []
+        self._cells: dict[int, tuple[bool, bool]] = {}
 
     def note(self, value: Any) -> None:
         """Look through a value that will be made, to find what appears more than once."""
@@ -184,6 +186,7 @@ class Recipes:
                 why="nothing leads to the module it was made in",
                 remedy="define it outside the compiled function",
             )
+        self._check_cells(value)
         cells = tuple(self.make(machine.world.read_cell(cell)) for cell in value.__closure__ or ())
         return BuildFunction(
             code_pin=machine.guards.pin(value.__code__),
@@ -195,6 +198,21 @@ class Recipes:
             kw_defaults=self.make(value.__kwdefaults__) if value.__kwdefaults__ else None,
             attrs=self._attrs(value),
         )
+
+    def _check_cells(self, value: types.FunctionType) -> None:
+        """Refuse a variable that functions share and one of them assigns: each gets a cell of its own."""
+        code = value.__code__
+        for name, cell in zip(code.co_freevars, value.__closure__ or (), strict=True):
+            is_stored = _stores(code, name)
+            others, was_stored = self._cells.get(id(cell), (False, False))
+            is_foreign = id(cell) in self._machine.world.cells
+            self._cells[id(cell)] = (True, is_stored or was_stored)
+            if (others or is_foreign) and (is_stored or was_stored):
+                raise self._machine.unsupported(
+                    f"a function in the result that shares the variable {name!r} with others",
+                    why="one of them assigns the variable, and the others would not see it",
+                    remedy="keep the state on an object, and let the functions share that",
+                )
 
     def _attrs(self, value: Any) -> tuple[AttrEntry, ...]:
         attrs = [AttrEntry(n, self.make(v)) for n, v in (instance_dict(value) or {}).items()]
@@ -223,6 +241,18 @@ class Recipes:
                 remedy="return tensors, numbers, builtin containers or your own objects",
             )
         return BuildObject(machine.guards.pin(kind), self._attrs(value), items, entries)
+
+
+def _stores(code: types.CodeType, name: str) -> bool:
+    """Tell whether a code object, or one nested in it, assigns the variable `name` of an enclosing function."""
+    if name not in code.co_freevars:
+        return False
+    is_store = any(
+        step.opname in ("STORE_DEREF", "DELETE_DEREF") and step.argval == name
+        for step in dis.get_instructions(code)
+    )
+    nested = (value for value in code.co_consts if isinstance(value, types.CodeType))
+    return is_store or any(_stores(inner, name) for inner in nested)
 
 
 def _is_empty_tuple(value: Any) -> bool:

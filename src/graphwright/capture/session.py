@@ -325,6 +325,7 @@ def _finish(
         recipes.note(value)
     result_recipe = recipes.make(result)
     effects = make_effects(machine, recipes)
+    machine.world.guard_changed_apart()
     graph = recorder.finish(recipes.outputs)
     joint = _try_joint(recorder, recipes.outputs) if inputs.options.has_backward else None
     guards = _final_guards(machine, recorder, inputs, graph)

@@ -186,7 +186,11 @@ class World:
         self.guards.add(CodeGuard(source, self.guards.pin(function.__code__), self._loc()))
         for i, cell in enumerate(function.__closure__ or ()):
             name = function.__code__.co_freevars[i]
-            self.cells.setdefault(id(cell), (cell, source, i, name))
+            if id(cell) not in self.cells:
+                self.cells[id(cell)] = (cell, source, i, name)
+            elif _is_filled(cell):
+                # The cell is another function's too: that both hold the same now does not mean that they always do.
+                self.enter(cell.cell_contents, ClosureSource(source, i, name))
         return function
 
     def _enter_builtin(self, function: types.BuiltinFunctionType, source: Source) -> object:
@@ -468,6 +472,15 @@ class World:
             sources = (self._sources[id(one)], self._sources[id(other)])
             self.guards.add(DistinctTensorsGuard(sources, self._loc()))
 
+    def guard_changed_apart(self) -> None:
+        """Guard that an object the program changed is no other object of its kind that it looked at."""
+        kinds = {type(value) for value in self.changed.values()}
+        for kind in kinds:
+            same_kind = [v for v in self._alive if type(v) is kind and id(v) in self._standins]
+            if len(same_kind) > 1:
+                sources = tuple(dict.fromkeys(self._sources[id(v)] for v in same_kind))
+                self.guards.add(DistinctTensorsGuard(sources, self._loc()))
+
     # Cells
 
     def read_cell(self, cell: types.CellType) -> Any:
@@ -502,6 +515,14 @@ def _is_singleton_method(function: types.BuiltinFunctionType) -> bool:
     """Tell whether a bound builtin is found by import (`torch.add`, `math.sin`, `random.random`)."""
     module = getattr(function, "__module__", None)
     return isinstance(module, str) or type(function.__self__).__module__.startswith("torch")
+
+
+def _is_filled(cell: types.CellType) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018  (asking is what tells)
+    except ValueError:
+        return False
+    return True
 
 
 _SIZED: Final[tuple[Any, ...]] = (list, dict, tuple, set, frozenset, collections.deque)

@@ -13,6 +13,7 @@ import torch
 from graphwright.capture.attributes import instance_dict, peek
 from graphwright.capture.frames import Frame
 from graphwright.capture.machine import Machine, Rule
+from graphwright.capture.natives import IdentityNumber
 from graphwright.capture.world import ABSENT, DELETED
 from graphwright.ir.program import DictKeysGuard, InstanceDictSource
 
@@ -74,8 +75,19 @@ def callable_(machine: Machine, args: Args, kwargs: Kwargs) -> bool:
 
 
 def id_(machine: Machine, args: Args, kwargs: Kwargs) -> int:
-    """`id(x)`: of the object itself where it existed before."""
-    return id(machine.world.original_of(args[0]))
+    """`id(x)`: of the object itself where it existed before, which then must be the same at each call."""
+    if type(args[0]) is machine.tensor_type:
+        return IdentityNumber(id(args[0]))
+    return id(_guarded_identity(machine, args[0]))
+
+
+def _guarded_identity(machine: Machine, value: Any) -> Any:
+    source = machine.world.source_of(value)
+    if source is None:
+        return value
+    if machine.guards.once(("identity", id(value))):
+        machine.guards.identity(machine.world.original_of(value), source)
+    return machine.world.original_of(value)
 
 
 def getattr_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
@@ -213,7 +225,11 @@ def hash_(machine: Machine, args: Args, kwargs: Kwargs) -> int:
     hook = machine.special(value, "__hash__")
     if hook is not None:
         return int(machine.call(hook, [value], {}))
-    return hash(machine.world.original_of(value))
+    if isinstance(value, tuple | str | frozenset) or type(value) in machine.plain_types:
+        return hash(value)
+    if type(value) is machine.tensor_type:
+        return IdentityNumber(hash(value))
+    return hash(_guarded_identity(machine, value))
 
 
 def build_class(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
