@@ -9,7 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import assert_never
 
-from graphwright.ir.symint import Atom, Dim, FloorDiv, Max, Min, Mod, Monomial, Symbol
+from graphwright.ir.symint import (
+    Atom,
+    Dim,
+    FloorDiv,
+    Max,
+    Min,
+    Mod,
+    Monomial,
+    Power,
+    SymExpr,
+    Symbol,
+)
 
 
 def evaluate_dim(dim: Dim, symbols: Mapping[str, int]) -> int:
@@ -61,10 +72,27 @@ def render_dims(dims: Iterable[Dim]) -> str:
     return f"({parts[0]},)" if len(parts) == 1 else f"({', '.join(parts)})"
 
 
+def render_atom(atom: Atom) -> str:
+    """Give one factor as a Python expression, fit to stand in a product."""
+    match atom:
+        case Symbol(name):
+            return name
+        case FloorDiv(numerator, denominator):
+            return f"({_render_operand(numerator)} // {_render_operand(denominator)})"
+        case Mod(value, modulus):
+            return f"({_render_operand(value)} % {_render_operand(modulus)})"
+        case Min(operands):
+            return f"min({', '.join(map(render_dim, operands))})"
+        case Max(operands):
+            return f"max({', '.join(map(render_dim, operands))})"
+        case _:
+            assert_never(atom)
+
+
 def _render_monomial(term: Monomial) -> tuple[str, str]:
     sign = "-" if term.coeff < 0 else "+"
     factors = [
-        _render_atom(power.base) + (f"**{power.exponent}" if power.exponent > 1 else "")
+        render_atom(power.base) + (f"**{power.exponent}" if power.exponent > 1 else "")
         for power in term.factors
     ]
     if abs(term.coeff) != 1 or not factors:
@@ -72,20 +100,18 @@ def _render_monomial(term: Monomial) -> tuple[str, str]:
     return sign, "*".join(factors)
 
 
-def _render_atom(atom: Atom) -> str:
-    match atom:
-        case Symbol(name):
-            return name
-        case FloorDiv(numerator, denominator):
-            return f"(({render_dim(numerator)}) // ({render_dim(denominator)}))"
-        case Mod(value, modulus):
-            return f"(({render_dim(value)}) % ({render_dim(modulus)}))"
-        case Min(operands):
-            return f"min({', '.join(map(render_dim, operands))})"
-        case Max(operands):
-            return f"max({', '.join(map(render_dim, operands))})"
+def _render_operand(expr: SymExpr) -> str:
+    text = render_dim(expr)
+    is_plain = text.isidentifier() or text.isdecimal() or _is_one_factor(expr)
+    return text if is_plain else f"({text})"
+
+
+def _is_one_factor(expr: SymExpr) -> bool:
+    match expr.terms:
+        case (Monomial(coeff=1, factors=(Power(exponent=1),)),):
+            return True
         case _:
-            assert_never(atom)
+            return False
 
 
 def symbols_of(dim: Dim) -> frozenset[str]:

@@ -14,8 +14,19 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import assert_never
 
-from graphwright.ir.symint import Atom, Dim, FloorDiv, Max, Min, Mod, Monomial, Power, SymExpr, Symbol
-from graphwright.ir.symint_text import render, render_atom
+from graphwright.ir.dims import render_atom, render_dim
+from graphwright.ir.symint import (
+    Atom,
+    Dim,
+    FloorDiv,
+    Max,
+    Min,
+    Mod,
+    Monomial,
+    Power,
+    Symbol,
+    SymExpr,
+)
 
 Factors = tuple[Power, ...]
 Polynomial = dict[Factors, int]
@@ -128,23 +139,6 @@ def maximum(operands: Iterable[Dim]) -> Dim:
     return _extreme(flat, Max)
 
 
-def evaluate(dim: Dim, bindings: Mapping[str, int]) -> int:
-    """Give the value for these values of the symbols.
-
-    Raises:
-        KeyError: a symbol has no binding.
-    """
-    if isinstance(dim, int):
-        return dim
-    total = 0
-    for term in dim.terms:
-        value = term.coeff
-        for factor in term.factors:
-            value *= _evaluate_atom(factor.base, bindings) ** factor.exponent
-        total += value
-    return total
-
-
 def substitute(dim: Dim, replacements: Mapping[str, Dim]) -> Dim:
     """Replace symbols by expressions, all at once; symbols without a replacement stay."""
     if isinstance(dim, int):
@@ -173,7 +167,9 @@ def _collect_symbols(dim: Dim, names: dict[str, None]) -> None:
             match factor.base:
                 case Symbol(name=name):
                     names.setdefault(name)
-                case FloorDiv(numerator=first, denominator=second) | Mod(value=first, modulus=second):
+                case (
+                    FloorDiv(numerator=first, denominator=second) | Mod(value=first, modulus=second)
+                ):
                     _collect_symbols(first, names)
                     _collect_symbols(second, names)
                 case Min(operands=operands) | Max(operands=operands):
@@ -183,28 +179,14 @@ def _collect_symbols(dim: Dim, names: dict[str, None]) -> None:
                     assert_never(factor.base)
 
 
-def _evaluate_atom(atom: Atom, bindings: Mapping[str, int]) -> int:
-    match atom:
-        case Symbol(name=name):
-            return bindings[name]
-        case FloorDiv(numerator=numerator, denominator=denominator):
-            return evaluate(numerator, bindings) // evaluate(denominator, bindings)
-        case Mod(value=value, modulus=modulus):
-            return evaluate(value, bindings) % evaluate(modulus, bindings)
-        case Min(operands=operands):
-            return min(evaluate(operand, bindings) for operand in operands)
-        case Max(operands=operands):
-            return max(evaluate(operand, bindings) for operand in operands)
-        case _:
-            assert_never(atom)
-
-
 def _substitute_atom(atom: Atom, replacements: Mapping[str, Dim]) -> Dim:
     match atom:
         case Symbol(name=name):
             return replacements.get(name, _atom_dim(atom))
         case FloorDiv(numerator=numerator, denominator=denominator):
-            return floordiv(substitute(numerator, replacements), substitute(denominator, replacements))
+            return floordiv(
+                substitute(numerator, replacements), substitute(denominator, replacements)
+            )
         case Mod(value=value, modulus=modulus):
             return mod(substitute(value, replacements), substitute(modulus, replacements))
         case Min(operands=operands):
@@ -274,7 +256,9 @@ def _divide(numerator: Polynomial, denominator: Polynomial) -> tuple[Polynomial,
     return ({}, numerator) if quotient is None else (quotient, {})
 
 
-def _divide_by_monomial(numerator: Polynomial, factors: Factors, coeff: int) -> tuple[Polynomial, Polynomial]:
+def _divide_by_monomial(
+    numerator: Polynomial, factors: Factors, coeff: int
+) -> tuple[Polynomial, Polynomial]:
     quotient: Polynomial = {}
     rest: Polynomial = {}
     for own_factors, own_coeff in numerator.items():
@@ -339,7 +323,10 @@ def _cancel(first: Dim, second: Dim) -> tuple[Dim, Dim, Dim]:
         return first, second, 1
     factors = _sorted_factors(shared)
     common = _canonical({factors: divisor})
-    reduced = [_canonical(_divide_by_monomial(_polynomial(dim), factors, divisor)[0]) for dim in (first, second)]
+    reduced = [
+        _canonical(_divide_by_monomial(_polynomial(dim), factors, divisor)[0])
+        for dim in (first, second)
+    ]
     return reduced[0], reduced[1], common
 
 
@@ -351,7 +338,12 @@ def _floordiv_atom(numerator: Dim, denominator: Dim) -> Dim:
         return numerator // denominator
     if isinstance(numerator, SymExpr) and isinstance(denominator, int) and denominator > 0:
         match numerator.terms:
-            case (Monomial(coeff=1, factors=(Power(base=FloorDiv(numerator=inner, denominator=by), exponent=1),)),):
+            case (
+                Monomial(
+                    coeff=1,
+                    factors=(Power(base=FloorDiv(numerator=inner, denominator=by), exponent=1),),
+                ),
+            ):
                 first = as_dim(by)
                 if isinstance(first, int) and first > 0:
                     return floordiv(as_dim(inner), first * denominator)
@@ -392,5 +384,5 @@ def _extreme(operands: list[Dim], kind: type[Min] | type[Max]) -> Dim:
             kept.append(operand)
     if len(kept) == 1:
         return kept[0]
-    ordered = sorted(map(as_expr, kept), key=render)
+    ordered = sorted(map(as_expr, kept), key=render_dim)
     return _atom_dim(kind(tuple(ordered)))

@@ -12,7 +12,7 @@ from typing import assert_never
 
 import msgspec
 
-from graphwright.ir.symint import Atom, Dim, FloorDiv, Max, Min, Mod, SymExpr, Symbol
+from graphwright.ir.symint import Atom, Dim, FloorDiv, Max, Min, Mod, Symbol, SymExpr
 
 
 class Interval(msgspec.Struct, frozen=True):
@@ -50,10 +50,22 @@ def multiply(left: Interval, right: Interval) -> Interval:
     """Give the interval of products."""
     if left == Interval(0, 0) or right == Interval(0, 0):
         return Interval(0, 0)
-    ends = [_end_product(a, a_sign, b, b_sign) for a, a_sign in _ends(left) for b, b_sign in _ends(right)]
+    ends = [
+        _end_product(a, a_sign, b, b_sign)
+        for a, a_sign in _ends(left)
+        for b, b_sign in _ends(right)
+    ]
     lows = [None if value is None and sign < 0 else value for value, sign in ends]
-    low = None if any(value is None and sign < 0 for value, sign in ends) else min(v for v in lows if v is not None)
-    high = None if any(value is None and sign > 0 for value, sign in ends) else max(v for v in lows if v is not None)
+    low = (
+        None
+        if any(value is None and sign < 0 for value, sign in ends)
+        else min(v for v in lows if v is not None)
+    )
+    high = (
+        None
+        if any(value is None and sign > 0 for value, sign in ends)
+        else max(v for v in lows if v is not None)
+    )
     return Interval(low, high)
 
 
@@ -121,7 +133,12 @@ def _floordiv_bounds(numerator: Interval, denominator: Interval) -> Interval:
 def _mod_bounds(value: Interval, modulus: Interval) -> Interval:
     if modulus.low is None or modulus.low < 1:
         return EVERYTHING
-    if value.low is not None and value.low >= 0 and value.high is not None and value.high < modulus.low:
+    if (
+        value.low is not None
+        and value.low >= 0
+        and value.high is not None
+        and value.high < modulus.low
+    ):
         return value
     high = None if modulus.high is None else modulus.high - 1
     if value.low is not None and value.low >= 0 and value.high is not None:

@@ -180,7 +180,7 @@ class Dispatcher:
             )
         for target, value in zip(written, values, strict=True):
             if target is not None:
-                self._store(self._state_of(target), value)
+                self._store_result(self._state_of(target), value)
         return self._returned(facts, targets)
 
     def _store(self, target: TensorState, value: int) -> None:
@@ -192,6 +192,15 @@ class Dispatcher:
         if spec.dtype is not target.spec.dtype:
             value = self._converted(value, target.spec.dtype)
         write(self._builder, target, value)
+
+    def _store_result(self, target: TensorState, value: int) -> None:
+        """Write an op's result into a tensor, where eager allows its dtype there."""
+        own, wanted = self._builder.specs[value].dtype, target.spec.dtype
+        if own is not wanted and not torch.can_cast(own, wanted):
+            names = (_SCALAR_NAMES[own], _SCALAR_NAMES[wanted])
+            message = "result type {} can't be cast to the desired output type {}".format(*names)
+            raise RuntimeError(message)
+        self._store(target, value)
 
     def _converted(self, value: int, dtype: torch.dtype) -> int:
         spec = msgspec.structs.replace(self._builder.specs[value], dtype=dtype)
@@ -350,6 +359,24 @@ class Dispatcher:
             return args[0]
         return self._mutating(known, args, kwargs)
 
+    def view_in_place(
+        self, known: KnownOp, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
+        """Record `t_`, `unsqueeze_` and their like: the tensor itself becomes the view."""
+        tensor = args[0]
+        state = self._state_of(tensor)
+        if state.storage.origin is not Origin.COMPUTED and not state.recipe:
+            raise Unsupported(
+                f"`{known.facts.name}` on a tensor that existed before the call",
+                why="its shape would have to be changed for the caller too",
+                remedy="use the op without the underscore",
+            )
+        view = self.dispatch(find_overload(_VIEW_TWINS[known.facts.name]), args, kwargs)
+        with self._paused(), torch._C._DisableTorchDispatch():
+            known.facts.overload(*args, **kwargs)  # only sizes and strides change
+        tensor.state = view.state
+        return tensor
+
     def as_strided(self, known: KnownOp, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Record `as_strided`, which addresses the storage whatever view it is called on."""
         state = self._state_of(args[0])
@@ -369,9 +396,7 @@ class Dispatcher:
         step = ViewStep(known.facts.name, place, (), (), storage.root, spec, None)
         return self._take_view(root, step)
 
-    def unsafe_split(
-        self, known: KnownOp, args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> Any:
+    def unsafe_split(self, known: KnownOp, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Record a split whose results are used on their own: they share memory that nobody reads again."""
         name = known.facts.name.replace("unsafe_", "")
         rule_args, ir_args = self._convert(args)
@@ -485,6 +510,33 @@ def _flat_tensors(values: Sequence[Any]) -> list[Any]:
     return flat
 
 
+_SCALAR_NAMES: Final = {
+    torch.bool: "Bool",
+    torch.uint8: "Byte",
+    torch.int8: "Char",
+    torch.int16: "Short",
+    torch.int32: "Int",
+    torch.int64: "Long",
+    torch.float16: "Half",
+    torch.bfloat16: "BFloat16",
+    torch.float32: "Float",
+    torch.float64: "Double",
+    torch.complex64: "ComplexFloat",
+    torch.complex128: "ComplexDouble",
+}
+"""What PyTorch's errors call the dtypes."""
+
+_VIEW_TWINS: Final = {
+    "aten.as_strided_.default": "aten.as_strided.default",
+    "aten.squeeze_.default": "aten.squeeze.default",
+    "aten.squeeze_.dim": "aten.squeeze.dim",
+    "aten.squeeze_.dims": "aten.squeeze.dims",
+    "aten.t_.default": "aten.t.default",
+    "aten.transpose_.default": "aten.transpose.int",
+    "aten.unsqueeze_.default": "aten.unsqueeze.default",
+}
+"""Ops that change the shape of a tensor itself, and those that give a view of that shape."""
+
 _SPECIAL: Final[
     dict[str, Callable[[Dispatcher, KnownOp, Sequence[Any], Mapping[str, Any]], Any]]
 ] = {
@@ -495,6 +547,7 @@ _SPECIAL: Final[
     "aten.lift_fresh.default": Dispatcher.lift_fresh,
     "aten.copy_.default": Dispatcher.copy_into,
     "aten.as_strided.default": Dispatcher.as_strided,
+    **dict.fromkeys(_VIEW_TWINS, Dispatcher.view_in_place),
     "aten._fused_sdp_choice.default": Dispatcher.fused_attention_choice,
     "aten.native_batch_norm.default": Dispatcher.native_batch_norm,
 }

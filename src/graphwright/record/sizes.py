@@ -14,12 +14,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, assert_never
 
+from graphwright.ir.dims import evaluate_dim, render_dim
 from graphwright.ir.program import Comparison, ShapeGuard
 from graphwright.ir.symint import Dim, Monomial, Power, Symbol, SymExpr
 from graphwright.ir.symint_algebra import (
     add,
     as_expr,
-    evaluate,
     floordiv,
     free_symbols,
     maximum,
@@ -33,7 +33,6 @@ from graphwright.ir.symint_algebra import (
     symbol,
 )
 from graphwright.ir.symint_bounds import Interval, bounds
-from graphwright.ir.symint_text import render_dim
 
 if TYPE_CHECKING:
     from graphwright.ir.locations import Loc
@@ -89,7 +88,7 @@ class SizeTable:
         expr = as_expr(dim)
         size = self._interned.get(expr)
         if size is None:
-            size = SymbolicSize(self, dim, evaluate(dim, self.hints))
+            size = SymbolicSize(self, dim, evaluate_dim(dim, self.hints))
             self._interned[expr] = size
         return size
 
@@ -111,7 +110,7 @@ class SizeTable:
         if verdict is None:
             verdict = self._prove(comparison, distance)
             if verdict is None:
-                verdict = _compare(evaluate(distance, self.hints), comparison)
+                verdict = _compare(evaluate_dim(distance, self.hints), comparison)
                 self._assume(self.simplify(left), comparison, self.simplify(right), is_true=verdict)
             self._verdicts[key] = verdict
         return verdict
