@@ -359,9 +359,7 @@ class Dispatcher:
             return args[0]
         return self._mutating(known, args, kwargs)
 
-    def view_in_place(
-        self, known: KnownOp, args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> Any:
+    def view_in_place(self, known: KnownOp, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Record `t_`, `unsqueeze_` and their like: the tensor itself becomes the view."""
         tensor = args[0]
         state = self._state_of(tensor)
