@@ -8,11 +8,14 @@ Read first: `entry.py`, then `guard_steps.py`.
 
 from graphwright.runtime.autograd import GradientRuns, make_gradient_run
 from graphwright.runtime.checks import may_overlap
-from graphwright.runtime.dispatcher import Dispatcher, OnMiss
-from graphwright.runtime.entry import Entry, Run, make_backend_entry, make_entry, make_plan_run
+from graphwright.runtime.construction import make_backend_entry, make_entry
+from graphwright.runtime.dispatcher import Dispatcher
+from graphwright.runtime.entry import Entry, Run
 from graphwright.runtime.failures import GuardFailure
 from graphwright.runtime.global_state import read_global_state
+from graphwright.runtime.native import NativeRefusal, OnMiss, load_native_module
 from graphwright.runtime.plan_code import Code
+from graphwright.runtime.plan_run import PlanRun, make_plan_run
 from graphwright.runtime.reading import MISSING
 
 __all__ = [
@@ -22,8 +25,11 @@ __all__ = [
     "Entry",
     "GradientRuns",
     "GuardFailure",
+    "NativeRefusal",
     "OnMiss",
+    "PlanRun",
     "Run",
+    "load_native_module",
     "make_backend_entry",
     "make_entry",
     "make_gradient_run",

@@ -19,7 +19,7 @@ _IMMUTABLE_TYPE: Final = 1 << 8
 _MODULE_TABLES: Final = ("_parameters", "_buffers", "_modules")
 
 
-def builtin_base(cls: type) -> Any:  # noqa: ANN401  (a class whose methods are called unbound)
+def builtin_base(cls: type) -> Any:
     """Give the nearest base of `cls` that is written in C."""
     for base in cls.__mro__:
         if not base.__flags__ & _HEAP_TYPE or base.__flags__ & _IMMUTABLE_TYPE:
@@ -27,7 +27,7 @@ def builtin_base(cls: type) -> Any:  # noqa: ANN401  (a class whose methods are 
     return object
 
 
-def make_instance(cls: Any, items: Iterable[object] = ()) -> Any:  # noqa: ANN401  (any class, any instance)
+def make_instance(cls: Any, items: Iterable[object] = ()) -> Any:
     """Make an empty instance of `cls`; a tuple (or frozenset) gets its `items` at once."""
     base = builtin_base(cls)
     if issubclass(base, tuple | frozenset):
@@ -36,11 +36,11 @@ def make_instance(cls: Any, items: Iterable[object] = ()) -> Any:  # noqa: ANN40
 
 
 def fill_instance(
-    made: Any,  # noqa: ANN401
+    made: Any,
     attrs: Mapping[str, object],
     items: Iterable[object] = (),
     entries: Iterable[tuple[object, object]] = (),
-) -> Any:  # noqa: ANN401
+) -> Any:
     """Give `made` its contents, then its attributes; `made` comes back."""
     base = builtin_base(type(made))
     if base is list:
@@ -66,10 +66,10 @@ def _set_own_attr(made: object, name: str, value: object) -> None:
 
 
 def make_dict(
-    cls: Any,  # noqa: ANN401  (a subclass of dict)
+    cls: Any,
     entries: Iterable[tuple[object, object]],
     factory: object = None,
-) -> Any:  # noqa: ANN401
+) -> Any:
     """Make an instance of `OrderedDict`, `defaultdict` or another builtin dict."""
     made = cls(factory) if issubclass(cls, collections.defaultdict) else cls()
     for key, value in entries:
@@ -78,8 +78,8 @@ def make_dict(
 
 
 def make_function(
-    code: Any,  # noqa: ANN401  (a pinned code object)
-    namespace: Any,  # noqa: ANN401  (a dict of globals)
+    code: Any,
+    namespace: Any,
     name: str,
     qualname: str,
     cells: Iterable[object],
@@ -92,11 +92,11 @@ def make_function(
 
 
 def finish_function(
-    function: Any,  # noqa: ANN401
-    defaults: Any,  # noqa: ANN401
-    kw_defaults: Any,  # noqa: ANN401
+    function: Any,
+    defaults: Any,
+    kw_defaults: Any,
     attrs: Mapping[str, object],
-) -> Any:  # noqa: ANN401
+) -> Any:
     """Give a function its defaults and attributes."""
     function.__defaults__ = defaults
     function.__kwdefaults__ = kw_defaults
@@ -104,7 +104,7 @@ def finish_function(
     return function
 
 
-def set_attr(target: Any, name: str, value: object) -> None:  # noqa: ANN401
+def set_attr(target: Any, name: str, value: object) -> None:
     """Set an attribute without running user code; a module's parameters, buffers and children stay in their tables."""
     if isinstance(target, type):
         type.__setattr__(target, name, value)
@@ -118,7 +118,7 @@ def set_attr(target: Any, name: str, value: object) -> None:  # noqa: ANN401
     object.__setattr__(target, name, value)
 
 
-def delete_attr(target: Any, name: str) -> None:  # noqa: ANN401
+def delete_attr(target: Any, name: str) -> None:
     """Delete an attribute without running user code."""
     if isinstance(target, type):
         type.__delattr__(target, name)
@@ -132,17 +132,17 @@ def delete_attr(target: Any, name: str) -> None:  # noqa: ANN401
     object.__delattr__(target, name)
 
 
-def set_item(target: Any, key: object, value: object) -> None:  # noqa: ANN401
+def set_item(target: Any, key: object, value: object) -> None:
     """Do `target[key] = value` by the builtin base's method."""
     builtin_base(type(target)).__setitem__(target, key, value)
 
 
-def delete_item(target: Any, key: object) -> None:  # noqa: ANN401
+def delete_item(target: Any, key: object) -> None:
     """Do `del target[key]` by the builtin base's method."""
     builtin_base(type(target)).__delitem__(target, key)
 
 
-def replace_contents(target: Any, contents: Any) -> None:  # noqa: ANN401
+def replace_contents(target: Any, contents: Any) -> None:
     """Give `target` the contents of `contents`; its identity stays."""
     match target:
         case list():
@@ -166,6 +166,6 @@ def replace_contents(target: Any, contents: Any) -> None:  # noqa: ANN401
             raise InternalError(message)
 
 
-def set_cell(function: Any, index: int, value: object) -> None:  # noqa: ANN401
+def set_cell(function: Any, index: int, value: object) -> None:
     """Set the contents of cell `index` of `function`."""
     function.__closure__[index].cell_contents = value

@@ -112,12 +112,17 @@ def has_keys(value: object, keys: Sequence[object]) -> bool:
     return all(map(is_same_constant, dict.keys(value), keys))
 
 
-def has_key(value: object, key: Any) -> bool | None:  # noqa: ANN401  (any hashable constant)
+def has_key(value: object, key: Any) -> bool | None:
     """Tell whether dict or set `value` has `key`; None when it is neither."""
-    for kind in (dict, set, frozenset):
-        if isinstance(value, kind):
-            return kind.__contains__(value, key)
-    return None
+    match value:
+        case dict():
+            return dict.__contains__(value, key)
+        case set():
+            return set.__contains__(value, key)
+        case frozenset():
+            return frozenset.__contains__(value, key)
+        case _:
+            return None
 
 
 def lacks_attr(value: object, name: str) -> bool:

@@ -7,23 +7,25 @@ Keeps: everything is made from the data alone; live pins only save the search fo
 
 from __future__ import annotations
 
-import linecache
+import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, final
+from typing import Any, Final, Protocol, final
 
 import torch
 
+from graphwright.base.errors import InternalError
 from graphwright.ir.plan import Plan
 from graphwright.ir.program import CallPattern, GlobalStateGuard, GlobalStateKind, Program
 from graphwright.runtime.failures import Evaluator, GuardFailure, describe_failure
 from graphwright.runtime.global_state import OFF
-from graphwright.runtime.guard_steps import GuardSteps, lower_guards
+from graphwright.runtime.guard_steps import lower_guards
 from graphwright.runtime.guards_text import GuardsText
 from graphwright.runtime.pins import PinTable
 from graphwright.runtime.plan_code import Code, PlanCode
 from graphwright.runtime.reading import MISSING
 from graphwright.runtime.recipes_text import RecipesText
+from graphwright.runtime.source_parts import SourcePart
+from graphwright.runtime.tensors import make_constant_tensor
 
 Run = Callable[[Sequence[torch.Tensor], tuple[int, ...]], Sequence[torch.Tensor]]
 """Runs a graph: inputs and the values of the size symbols → outputs."""
@@ -33,45 +35,143 @@ Found = tuple[tuple[torch.Tensor, ...], tuple[int, ...], tuple[object, ...]]
 _AUTOCAST: Final = (GlobalStateKind.AUTOCAST_CPU, GlobalStateKind.AUTOCAST_CUDA)
 
 
-@final
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Entry:
-    """A compiled variant.
+class NativeForm(Protocol):
+    """The native form of an entry."""
 
-    Calling its parts does what the text in `source` says.
+    def try_call(self, args: Sequence[object], kwargs: Mapping[str, object]) -> Any:
+        """Check the guards and run the program; `MISSING` when the entry does not serve the call."""
+
+    def failed_guard(self, args: Sequence[object], kwargs: Mapping[str, object]) -> int | None:
+        """Give the number of the first guard that a call of the right pattern fails; None when all hold."""
+
+
+@final
+class Entry:
+    """A compiled variant. The readable source is made when it is asked for, or run.
+
+    Args:
+        program: what was captured.
+        plan: the steps of its graph; None when a function runs it.
+        code: machine code of the plan's kernels; held so that it stays in memory.
+        run: the function that runs the graph; None when the plan does.
+        target: the object that was compiled.
+        live_pins: the objects of `program.pins`, where they are known.
+        kernel_texts: for each kernel, what to say of it in the readable source.
+
+    Attributes:
+        steps: the guards, lowered.
+        pins: the live pins.
+        constants: the plan's constants.
+        native: the native form, where there is one; it serves calls in the place of the readable source.
+        refusal: why there is none although it was asked for; else empty.
     """
 
-    program: Program
-    plan: Plan | None
-    """None when a backend's function runs the graph."""
-    steps: GuardSteps
-    pins: PinTable
-    target: object
-    source: str
-    """Readable Python: `guards`, `call`, `build`."""
-    guards: Callable[[Sequence[object], Mapping[str, object]], int | Found]
-    """Gives the number of the first guard that fails, or what the call needs."""
-    call: Run
-    """Runs the graph."""
-    build: Callable[[Sequence[torch.Tensor], tuple[int, ...], tuple[object, ...]], Any]
-    """Makes the result and replays the effects."""
-    code: Code | None
-    """The machine code of the plan's kernels; held so that it stays in memory."""
-    constants: tuple[torch.Tensor, ...]
-    """The plan's constants."""
+    def __init__(  # noqa: PLR0913  (see `make_entry` and `make_backend_entry`)
+        self,
+        program: Program,
+        *,
+        plan: Plan | None,
+        code: Code | None,
+        run: Run | None,
+        target: object,
+        live_pins: Sequence[object] | None,
+        kernel_texts: Sequence[str] = (),
+    ) -> None:
+        self.program: Final = program
+        self.plan: Final = plan
+        self.code: Final = code
+        self.target: Final = target
+        self.pins: Final = PinTable(program.pins, live_pins)
+        self.steps: Final = lower_guards(program)
+        constants = () if plan is None else plan.constants
+        self.constants: Final = tuple(map(make_constant_tensor, constants))
+        self._run = run
+        self._kernel_texts = tuple(kernel_texts)
+        self.native: NativeForm | None = None
+        self.refusal = ""
 
-    def try_call(self, args: Sequence[object], kwargs: Mapping[str, object]) -> Any:  # noqa: ANN401
+    @property
+    def source(self) -> str:
+        """Readable Python: `guards`, `call`, `build`."""
+        loc = self.program.loc
+        title = f"# {self.program.name}{f', from {loc.render()}' if loc else ''}"
+        texts = [self._guards_part.text, self._build_part.text]
+        if self._call_part is not None:
+            texts.insert(1, self._call_part.text)
+        return "\n\n".join([title, *texts])
+
+    @property
+    def call_source(self) -> str:
+        """Readable Python: `call` alone; empty when a function runs the graph."""
+        return self._call_part.text if self._call_part is not None else ""
+
+    @property
+    def has_autocast(self) -> bool:
+        """True when the program runs with autocast on, which its graph has already applied."""
+        return has_autocast(self.program)
+
+    @functools.cached_property
+    def _guards_part(self) -> SourcePart:
+        guards = GuardsText(self.program, self.steps, self.pins, self.target)
+        return SourcePart(f"guards of {self.program.name}", guards.render(), guards.namespace)
+
+    @functools.cached_property
+    def _call_part(self) -> SourcePart | None:
+        if self.plan is None or self.code is None:
+            return None
+        call = PlanCode(
+            self.plan,
+            self.code,
+            self.constants,
+            self._kernel_texts,
+            turns_off_autocast=self.has_autocast,
+        )
+        return SourcePart(f"call of {self.program.name}", call.render(), call.namespace)
+
+    @functools.cached_property
+    def _build_part(self) -> SourcePart:
+        recipes = RecipesText(self.program, self.steps, self.pins)
+        return SourcePart(f"result of {self.program.name}", recipes.render(), recipes.namespace)
+
+    @functools.cached_property
+    def guards(self) -> Callable[[Sequence[object], Mapping[str, object]], int | Found]:
+        """The function that gives the number of the first guard that fails, or what the call needs."""
+        function: Callable[..., int | Found] = self._guards_part.function("guards")
+        return function
+
+    @functools.cached_property
+    def call(self) -> Run:
+        """The function that runs the graph."""
+        if self._call_part is not None:
+            function: Run = self._call_part.function("call")
+            return function
+        if self._run is None:
+            message = f"nothing runs the graph of {self.program.name}"
+            raise InternalError(message)
+        return self._run
+
+    @functools.cached_property
+    def build(self) -> Callable[[Sequence[torch.Tensor], tuple[int, ...], tuple[object, ...]], Any]:
+        """The function that makes the result and replays the effects."""
+        function: Callable[..., Any] = self._build_part.function("build")
+        return function
+
+    def try_call(self, args: Sequence[object], kwargs: Mapping[str, object]) -> Any:
         """Check the guards and run the program; `MISSING` when this entry does not serve the call."""
         if not fits_pattern(self.program.pattern, args, kwargs):
             return MISSING
+        if self.native is not None:
+            return self.native.try_call(args, kwargs)
         found = self.guards(args, kwargs)
         if isinstance(found, int):
             return MISSING
         inputs, symbols, sources = found
-        return self.build(self.call(inputs, self._plan_symbols(symbols)), symbols, sources)
+        return self.build(self.call(inputs, self.plan_symbols(symbols)), symbols, sources)
 
     def failed_guard(self, args: Sequence[object], kwargs: Mapping[str, object]) -> int | None:
         """Give the number of the first guard that a call of the right pattern fails; None when all hold."""
+        if self.native is not None:
+            return self.native.failed_guard(args, kwargs)
         found = self.guards(args, kwargs)
         return found if isinstance(found, int) else None
 
@@ -87,7 +187,8 @@ class Entry:
         evaluator = Evaluator(self.target, self.pins, args, kwargs)
         return describe_failure(self.program, index, evaluator)
 
-    def _plan_symbols(self, symbols: tuple[int, ...]) -> tuple[int, ...]:
+    def plan_symbols(self, symbols: tuple[int, ...]) -> tuple[int, ...]:
+        """Put the values of the program's size symbols into the order of the plan's."""
         names = self.program.graph.symbols if self.plan is None else self.plan.symbols
         if names == self.steps.symbols:
             return symbols
@@ -95,139 +196,10 @@ class Entry:
         return tuple(values[name] for name in names)
 
 
-def make_entry(
-    program: Program,
-    plan: Plan,
-    code: Code,
-    *,
-    target: object,
-    live_pins: Sequence[object] | None = None,
-    kernel_texts: Sequence[str] = (),
-) -> Entry:
-    """Make an entry whose graph is run by a plan.
-
-    Args:
-        program: what was captured.
-        plan: what `lower/` made of its graph.
-        code: machine code of the plan's kernels.
-        target: the object that was compiled.
-        live_pins: the objects of `program.pins`, where they are known.
-        kernel_texts: for each kernel, what to say of it in the readable source.
-
-    Raises:
-        InternalError: the data contradict each other.
-    """
+def has_autocast(program: Program) -> bool:
+    """Tell whether a program runs with autocast on."""
     states = [guard for guard in program.guards if isinstance(guard, GlobalStateGuard)]
-    has_autocast = any(guard.kind in _AUTOCAST and guard.text != OFF for guard in states)
-    plan_code = PlanCode(plan, code, kernel_texts, turns_off_autocast=has_autocast)
-    text = plan_code.render()
-    parts = _Parts(program, target, live_pins)
-    namespace = parts.run(text, plan_code.namespace)
-    return parts.entry(namespace, namespace["call"], plan, code, tuple(plan_code.constants))
-
-
-def make_plan_run(plan: Plan, code: Code, kernel_texts: Sequence[str] = ()) -> PlanRun:
-    """Make what runs a plan, with no program around it.
-
-    Args:
-        plan: the steps.
-        code: machine code of the plan's kernels; kept in memory as long as the run.
-        kernel_texts: for each kernel, what to say of it in the readable source.
-    """
-    plan_code = PlanCode(plan, code, kernel_texts)
-    namespace = run_source("plan", plan_code.render(), plan_code.namespace)
-    return PlanRun(call=namespace["call"], code=code)
-
-
-@final
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PlanRun:
-    """Runs a plan."""
-
-    call: Run
-    code: Code
-    """The machine code of the plan's kernels; held so that it stays in memory."""
-
-    def __call__(
-        self, inputs: Sequence[torch.Tensor], symbols: tuple[int, ...]
-    ) -> Sequence[torch.Tensor]:
-        """Run the plan on `inputs`."""
-        return self.call(inputs, symbols)
-
-
-def make_backend_entry(
-    program: Program,
-    run: Run,
-    *,
-    target: object,
-    live_pins: Sequence[object] | None = None,
-) -> Entry:
-    """Make an entry whose graph is run by a function: a user's backend, eager kernels, autograd at call time.
-
-    Args:
-        program: what was captured.
-        run: gets the graph's inputs and the values of `program.graph.symbols`; gives the graph's outputs.
-        target: the object that was compiled.
-        live_pins: the objects of `program.pins`, where they are known.
-    """
-    parts = _Parts(program, target, live_pins)
-    namespace = parts.run("", {})
-    return parts.entry(namespace, run, None, None, ())
-
-
-def run_source(name: str, source: str, names: Mapping[str, object]) -> dict[str, Any]:
-    """Run generated source, so that tracebacks show its lines; gives the namespace it ran in."""
-    namespace = dict(names)
-    filename = f"<graphwright {name} {id(namespace):x}>"
-    lines = source.splitlines(keepends=True)
-    linecache.cache[filename] = (len(source), None, lines, filename)
-    exec(compile(source, filename, "exec"), namespace)
-    return namespace
-
-
-@final
-class _Parts:
-    def __init__(
-        self, program: Program, target: object, live_pins: Sequence[object] | None
-    ) -> None:
-        self.program: Final = program
-        self.target: Final = target
-        self.pins: Final = PinTable(program.pins, live_pins)
-        self.steps: Final = lower_guards(program)
-        self.source = ""
-
-    def run(self, call_text: str, names: Mapping[str, object]) -> dict[str, Any]:
-        guards = GuardsText(self.program, self.steps, self.pins, self.target)
-        recipes = RecipesText(self.program, self.steps, self.pins)
-        texts = [guards.render(), call_text, recipes.render()]
-        title = f"# {self.program.name}"
-        if self.program.loc:
-            title += f", from {self.program.loc.render()}"
-        self.source = "\n\n".join([title, *filter(None, texts)])
-        namespace = {**guards.namespace, **recipes.namespace, **names}
-        return run_source(self.program.name, self.source, namespace)
-
-    def entry(
-        self,
-        namespace: Mapping[str, Any],
-        call: Run,
-        plan: Plan | None,
-        code: Code | None,
-        constants: tuple[torch.Tensor, ...],
-    ) -> Entry:
-        return Entry(
-            program=self.program,
-            plan=plan,
-            steps=self.steps,
-            pins=self.pins,
-            target=self.target,
-            source=self.source,
-            guards=namespace["guards"],
-            call=call,
-            build=namespace["build"],
-            code=code,
-            constants=constants,
-        )
+    return any(guard.kind in _AUTOCAST and guard.text != OFF for guard in states)
 
 
 def fits_pattern(

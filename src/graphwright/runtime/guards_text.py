@@ -291,7 +291,7 @@ def _is_not_pin(value: str, pin: int) -> str:
     return f"{value} is not pins[{pin}] and not bind({pin}, {value})"
 
 
-def _tuple(parts: Sequence[str] | Any) -> str:  # noqa: ANN401  (any iterable of text)
+def _tuple(parts: Sequence[str] | Any) -> str:
     listed = list(parts)
     return f"({listed[0]},)" if len(listed) == 1 else f"({', '.join(listed)})"
 

@@ -54,7 +54,6 @@ from graphwright.ir.plan import (
 from graphwright.ir.plan_text import iter_tensor_args, render_layout, render_step
 from graphwright.ir.symint import Dim
 from graphwright.runtime import tensors
-from graphwright.runtime.tensors import make_constant_tensor
 
 
 class Code(Protocol):
@@ -115,6 +114,7 @@ class PlanCode:
     Args:
         plan: the steps.
         code: the machine code of the plan's kernels.
+        constants: the plan's constants.
         kernel_texts: for each kernel, what to say of it (its loop IR); may be empty.
         turns_off_autocast: the program runs with autocast on, which the graph has already applied.
     """
@@ -123,6 +123,7 @@ class PlanCode:
         self,
         plan: Plan,
         code: Code,
+        constants: Sequence[torch.Tensor] = (),
         kernel_texts: Sequence[str] = (),
         *,
         turns_off_autocast: bool = False,
@@ -130,15 +131,13 @@ class PlanCode:
         self._plan = plan
         self._kernel_texts = kernel_texts
         self._turns_off_autocast = turns_off_autocast
-        self._releases_arena = False
         kernels: dict[str, Callable[..., None]] = {
             f"kernel{number}": KernelCall(code.address(kernel.symbol))
             for number, kernel in enumerate(plan.kernels)
         }
-        self.constants: Final = [make_constant_tensor(constant) for constant in plan.constants]
         self.namespace: dict[str, object] = {
             "torch": torch,
-            "constants_of_plan": self.constants,
+            "constants_of_plan": constants,
             **{name: getattr(tensors, name) for name in _TENSOR_FUNCTIONS},
             **kernels,
         }
@@ -236,7 +235,7 @@ class PlanCode:
         call = f"torch.ops.{step.op}({', '.join(args)})"
         if step.kind is not ExternKind.FUNCTIONAL:
             return [f"{call}{note}"]
-        return [f"results = list(iter_tensors({call})){note}", *self._iter_adopted(step)]
+        return [f"results = list(iter_results({call})){note}", *self._iter_adopted(step)]
 
     def _iter_adopted(self, step: CallExtern) -> Iterable[str]:
         args = [*step.args, *(kwarg.value for kwarg in step.kwargs)]
@@ -362,7 +361,7 @@ _TENSOR_FUNCTIONS: Final = (
     "view",
     "make_arena",
     "arena_view",
-    "iter_tensors",
+    "iter_results",
     "adopt",
     "increment_versions",
 )

@@ -6,36 +6,100 @@ In: a `Plan` and machine code.   Out: `PlanRun`, which runs it on the graph's in
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import final
+from typing import Final, final
 
 import torch
 
+from graphwright.base.config import Wrapper
+from graphwright.ir.aten import AtenGraph
 from graphwright.ir.plan import Plan
-from graphwright.runtime.entry import Part, Run
-from graphwright.runtime.plan_code import Code, PlanCode
-from graphwright.runtime.tensors import make_constant_tensor
+from graphwright.ir.program import (
+    ArgSource,
+    BuildTuple,
+    CallPattern,
+    FromOutput,
+    Program,
+    Source,
+    SymbolBinding,
+    TensorGuard,
+)
+from graphwright.runtime.construction import make_entry
+from graphwright.runtime.native import ANY_TENSOR
+from graphwright.runtime.plan_code import Code
+from graphwright.runtime.reading import MISSING
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PlanRun:
-    """Runs a plan."""
+    """Runs a plan.
 
-    call: Run
-    code: Code
-    """The machine code of the plan's kernels; held so that it stays in memory."""
+    Args:
+        plan: the steps.
+        code: machine code of the plan's kernels; kept in memory as long as the run.
+        kernel_texts: for each kernel, what to say of it in the readable source.
+        wrapper: the form that runs it.
+    """
+
+    def __init__(
+        self, plan: Plan, code: Code, kernel_texts: Sequence[str], wrapper: Wrapper
+    ) -> None:
+        self._entry: Final = make_entry(
+            _program_of(plan),
+            plan,
+            code,
+            target=None,
+            live_pins=(),
+            kernel_texts=kernel_texts,
+            wrapper=wrapper,
+        )
+
+    @property
+    def source(self) -> str:
+        """Readable Python that does the same."""
+        return self._entry.call_source
 
     def __call__(
         self, inputs: Sequence[torch.Tensor], symbols: tuple[int, ...]
     ) -> Sequence[torch.Tensor]:
         """Run the plan on `inputs`."""
-        return self.call(inputs, symbols)
+        if self._entry.native is not None:
+            outputs = self._entry.native.try_call((*inputs, *symbols), {})
+            if outputs is not MISSING:
+                made: Sequence[torch.Tensor] = outputs
+                return made
+        return self._entry.call(inputs, symbols)
 
 
-def make_plan_run(plan: Plan, code: Code) -> PlanRun:
+def make_plan_run(
+    plan: Plan,
+    code: Code,
+    kernel_texts: Sequence[str] = (),
+    *,
+    wrapper: Wrapper = Wrapper.NATIVE,
+) -> PlanRun:
     """Make what runs `plan`, whose kernels are in `code`."""
-    constants = tuple(map(make_constant_tensor, plan.constants))
-    text = PlanCode(plan, code, constants)
-    part = Part("plan", text.render(), text.namespace)
-    return PlanRun(call=part.function("call"), code=code)
+    return PlanRun(plan, code, kernel_texts, wrapper)
+
+
+def _program_of(plan: Plan) -> Program:
+    """Make the program of a function that takes the plan's inputs, then the values of its size symbols."""
+    num_inputs = len(plan.inputs)
+    sources: list[Source] = [ArgSource(number, f"input{number}") for number in range(num_inputs)]
+    symbols = [
+        SymbolBinding(name, ArgSource(num_inputs + number, name), None)
+        for number, name in enumerate(plan.symbols)
+    ]
+    return Program(
+        name="plan",
+        pattern=CallPattern(num_inputs + len(symbols)),
+        pins=(),
+        guards=tuple(
+            TensorGuard(source, meta, ANY_TENSOR)
+            for source, meta in zip(sources, plan.inputs, strict=True)
+        ),
+        symbols=tuple(symbols),
+        inputs=tuple(sources),
+        graph=AtenGraph(plan.inputs, plan.symbols, (), ()),
+        built=(),
+        result=BuildTuple(tuple(FromOutput(number) for number in range(len(plan.outputs)))),
+    )

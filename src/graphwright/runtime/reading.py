@@ -95,7 +95,7 @@ def read_type_attr(cls: object, name: str) -> object:
     return MISSING
 
 
-def read_item(base: Any, key: Any) -> object:  # noqa: ANN401  (what a container holds)
+def read_item(base: Any, key: Any) -> object:
     """Give `base[key]` by the getter of its builtin base class."""
     try:
         match base:

@@ -7,6 +7,7 @@ Keeps: offsets are in elements of the layout's dtype, from the first element of 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 
@@ -54,13 +55,13 @@ def arena_view(
     return view(arena[offset_bytes:], dtype, shape, strides)
 
 
-def iter_tensors(returned: object) -> Iterator[torch.Tensor]:
-    """Give the tensors in what an op returned, in order."""
-    if isinstance(returned, torch.Tensor):
-        yield returned
-    elif isinstance(returned, tuple | list):
+def iter_results(returned: object) -> Iterator[Any]:
+    """Give what an op returned one by one, lists taken apart; None where the schema's result is not given."""
+    if isinstance(returned, tuple | list):
         for item in returned:
-            yield from iter_tensors(item)
+            yield from iter_results(item)
+    else:
+        yield returned
 
 
 def adopt(

@@ -1,0 +1,248 @@
+"""One compiled variant as native records.
+
+In: an `Entry`.   Out: `NativeEntry`: the address of its record, and everything that the record points to.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, final
+
+import torch
+
+from graphwright.runtime.entry import Entry
+from graphwright.runtime.native.builtins import Record, make_builtin
+from graphwright.runtime.native.contexts import CallContext
+from graphwright.runtime.native.guard_tables import GuardTables
+from graphwright.runtime.native.memory import Memory, StepTable, offset_of, write_word
+from graphwright.runtime.native.module import NativeModule, NativeRefusal
+from graphwright.runtime.native.plan_tables import PlanTables, result_words
+from graphwright.runtime.native.records import WORD, DispatcherRecord, EntryRecord
+from graphwright.runtime.reading import MISSING
+
+
+def _give_missing(args: object, kwargs: object) -> object:
+    del args, kwargs
+    return MISSING
+
+
+@final
+class PythonServed:
+    """An entry that Python serves, among those of a native dispatcher.
+
+    Args:
+        entry: the entry.
+    """
+
+    def __init__(self, entry: Entry) -> None:
+        self.entry: Final = entry
+        self._memory = Memory()
+        self._record = self._memory.writable(EntryRecord.SIZE // WORD)
+        pattern = entry.program.pattern
+        keywords = [self._memory.hold(sys.intern(name)) for name in pattern.keywords]
+        for field, value in (
+            (EntryRecord.NUM_POSITIONAL, pattern.num_positional),
+            (EntryRecord.NUM_KEYWORDS, len(keywords)),
+            (EntryRecord.KEYWORDS, self._memory.words(keywords)),
+            (EntryRecord.SERVE_BY_PYTHON, self._memory.hold(entry.try_call)),
+        ):
+            write_word(self.address + field, value)
+
+    @property
+    def address(self) -> int:
+        """The address of the record."""
+        return ctypes.addressof(self._record)
+
+
+@final
+class NativeEntry:
+    """An entry that native code serves.
+
+    Args:
+        entry: the entry.
+        module: the native functions.
+
+    Attributes:
+        entry: the entry.
+        run_refusal: why only the guards are native and Python runs the graph; empty when the whole call is native.
+    """
+
+    def __init__(self, entry: Entry, module: NativeModule) -> None:
+        self.entry: Final = entry
+        self._memory = Memory()
+        self._module = module
+        self._addresses = module.addresses
+        self._record = self._memory.writable(EntryRecord.SIZE // WORD)
+        self._contexts: list[CallContext] = []
+        self._plan_tables: PlanTables | None = None
+        self.run_refusal = ""
+        plan = entry.plan
+        names = dict.fromkeys((*(plan.symbols if plan else ()), *entry.steps.symbols))
+        self._positions = {name: number for number, name in enumerate(names)}
+        self._write_pattern()
+        guards = self._write_guards()
+        try:
+            num_owned = self._write_run()
+        except NativeRefusal as refusal:
+            self.run_refusal = str(refusal)
+            num_owned = self._write_run_by_python()
+        self._write_frame(guards + num_owned)
+        self._try: Final = self._make_function("dispatch")
+        self._check: Final = self._make_function("check_call")
+
+    @property
+    def address(self) -> int:
+        """The address of the record."""
+        return ctypes.addressof(self._record)
+
+    def try_call(self, args: Sequence[object], kwargs: Mapping[str, object]) -> Any:
+        """Check the guards and run the program; `MISSING` when the entry does not serve the call."""
+        return self._try(*args, **kwargs)
+
+    def failed_guard(self, args: Sequence[object], kwargs: Mapping[str, object]) -> int | None:
+        """Give the number of the first guard that a call of the right pattern fails; None when all hold."""
+        number: int = self._check(*args, **kwargs)
+        return None if number < 0 else number
+
+    def _make_function(self, name: str) -> Callable[..., Any]:
+        record = Record()
+        record.keeps += [_give_missing, self._memory]
+        for field, value in (
+            (DispatcherRecord.ENTRIES, self._memory.words([self.address])),
+            (DispatcherRecord.NUM_ENTRIES, 1),
+            (DispatcherRecord.ON_MISS, id(_give_missing)),
+        ):
+            write_word(ctypes.addressof(record) + field, value)
+        function, _ = make_builtin(self._addresses[name], record)
+        return function
+
+    @property
+    def last_failure(self) -> int:
+        """Number of the guard that the latest call failed."""
+        return self._record[EntryRecord.LAST_FAILURE // WORD]
+
+    @property
+    def num_contexts(self) -> int:
+        """How many calls there were at the same time, at most."""
+        return len(self._contexts)
+
+    def _set(self, field: EntryRecord, value: int) -> None:
+        write_word(self.address + field, value)
+
+    def _write_pattern(self) -> None:
+        pattern = self.entry.program.pattern
+        keywords = [self._memory.hold(sys.intern(name)) for name in pattern.keywords]
+        self._set(EntryRecord.NUM_POSITIONAL, pattern.num_positional)
+        self._set(EntryRecord.NUM_KEYWORDS, len(keywords))
+        self._set(EntryRecord.KEYWORDS, self._memory.words(keywords))
+
+    def _write_guards(self) -> int:
+        entry = self.entry
+        table = StepTable(self._memory, self._addresses)
+        tables = GuardTables(
+            entry.program,
+            entry.steps,
+            entry.pins,
+            entry.target,
+            memory=self._memory,
+            table=table,
+            layout=self._module.layout,
+            positions=self._positions,
+        )
+        tables.add_all()
+        self._set(EntryRecord.GUARD_STEPS, tables.finish(self))
+        self._set(EntryRecord.NUM_GUARD_STEPS, len(table))
+        self._set(EntryRecord.BIND, self._memory.hold(entry.pins.bind))
+        self._set(EntryRecord.LAST_FAILURE, -1)
+        return tables.num_owned
+
+    def _write_run(self) -> int:
+        entry = self.entry
+        if entry.plan is None or entry.code is None:
+            message = "a function runs the graph"
+            raise NativeRefusal(message)
+        if entry.has_autocast:
+            message = "autocast is on, and must be off while the graph runs"
+            raise NativeRefusal(message)
+        table = StepTable(self._memory, self._addresses)
+        tables = PlanTables(
+            entry.program,
+            entry.plan,
+            entry.code,
+            steps=entry.steps,
+            constants=entry.constants,
+            memory=self._memory,
+            table=table,
+            layout=self._module.layout,
+            positions=self._positions,
+        )
+        tables.add_all()
+        self._plan_tables = tables
+        self._set(EntryRecord.RUN_STEPS, table.finish())
+        self._set(EntryRecord.NUM_RUN_STEPS, len(table))
+        self._set(EntryRecord.NUM_BUFFERS, len(entry.plan.buffers))
+        self._set(EntryRecord.NUM_OUTPUTS, len(entry.plan.outputs))
+        self._set(EntryRecord.USES_CONTEXT, 1)
+        self._set(EntryRecord.MAKE_CONTEXT, self._memory.hold(self._make_context))
+        found = result_words(entry.program, entry.steps, entry.pins, self._memory)
+        if found is None:
+            self._finish_by("finish_by_python", self._in_program_order(entry.build))
+        else:
+            function, operand = found
+            self._set(EntryRecord.FINISH, self._addresses[function])
+            self._set(EntryRecord.RESULT, operand)
+        return tables.num_owned
+
+    def _make_context(self) -> int:
+        assert self._plan_tables is not None, "only a native call asks for a context"
+        context = CallContext(self._plan_tables.contexts)
+        self._contexts.append(context)
+        return context.address
+
+    def _write_run_by_python(self) -> int:
+        for field in (EntryRecord.NUM_RUN_STEPS, EntryRecord.NUM_OUTPUTS, EntryRecord.USES_CONTEXT):
+            self._set(field, 0)
+        entry = self.entry
+
+        def run(
+            inputs: Sequence[torch.Tensor], symbols: tuple[int, ...], sources: tuple[object, ...]
+        ) -> Any:
+            outputs = entry.call(inputs, entry.plan_symbols(symbols))
+            return entry.build(outputs, symbols, sources)
+
+        self._finish_by("run_by_python", self._in_program_order(run))
+        return 0
+
+    def _in_program_order(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Give `function` the size symbols in the program's order, not the frame's."""
+        wanted = [self._positions[name] for name in self.entry.steps.symbols]
+        if wanted == list(range(len(self._positions))):
+            return function
+
+        def reordered(first: object, symbols: tuple[int, ...], sources: object) -> Any:
+            return function(first, tuple(symbols[place] for place in wanted), sources)
+
+        return reordered
+
+    def _finish_by(self, name: str, function: Callable[..., Any]) -> None:
+        self._set(EntryRecord.FINISH, self._addresses[name])
+        self._set(EntryRecord.RESULT, self._memory.hold(function))
+
+    def _write_frame(self, num_owned: int) -> None:
+        steps = self.entry.steps
+        num_outputs = self._record[EntryRecord.NUM_OUTPUTS // WORD]
+        parts = [steps.num_slots, len(self._positions), num_owned, num_outputs]
+        sizes = [offset_of(count) for count in parts]
+        self._set(EntryRecord.SLOTS_BYTES, sizes[0])
+        self._set(EntryRecord.SYMBOLS_BYTES, sizes[1])
+        self._set(EntryRecord.OWNED_BYTES, sizes[2])
+        self._set(EntryRecord.FRAME_BYTES, sum(sizes))
+        self._set(EntryRecord.NUM_SYMBOLS, len(self._positions))
+        inputs = [offset_of(slot) for slot in steps.input_slots]
+        sources = [offset_of(slot) for slot in steps.recipe_slots]
+        self._set(EntryRecord.INPUT_SLOTS, self._memory.words(inputs))
+        self._set(EntryRecord.NUM_INPUTS, len(inputs))
+        self._set(EntryRecord.RECIPE_SLOTS, self._memory.words(sources))
+        self._set(EntryRecord.NUM_RECIPE_SLOTS, len(sources))

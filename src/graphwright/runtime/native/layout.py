@@ -1,0 +1,363 @@
+"""Where CPython and PyTorch keep what the native call reads, found by looking at known objects.
+
+In: tensors and objects made for the purpose.   Out: `Layout` (offsets in bytes), or `LayoutError` with what did not fit.
+Keeps: nothing is assumed of a release: every offset is searched for in the memory of an object whose fields are known through
+public interfaces, and confirmed on others. Who gets a `LayoutError` uses the Python form.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import sys
+import sysconfig
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+import torch
+
+_WORD: Final = 8
+_TENSOR_IMPL_WORDS: Final = 26
+_STORAGE_WORDS: Final = 8
+_AUTOGRAD_WORDS: Final = 24
+_INLINE_DIMS: Final = 5
+_HEAP_DTYPES: Final = (
+    torch.float32,
+    torch.float64,
+    torch.float16,
+    torch.bfloat16,
+    torch.int64,
+    torch.int32,
+    torch.uint8,
+    torch.bool,
+    torch.complex64,
+)
+_PROBE_VALUE: Final = 0x5EED_5EED_0000
+_TYPE_CHECKED: Final = (object, dict, list, tuple, torch.Tensor, torch.nn.Module)
+
+
+class LayoutError(Exception):
+    """Something is not where it can be found."""
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """Offsets in bytes."""
+
+    tensor_impl: int
+    """In a tensor object: the pointer to its TensorImpl. Its address is an `at::Tensor *`."""
+    storage: int
+    """In a TensorImpl: the pointer to the StorageImpl."""
+    autograd_meta: int
+    sizes: int
+    """In a TensorImpl: the number of dimensions, followed by the sizes and strides (or a pointer to them)."""
+    storage_offset: int
+    dtype: int
+    """In a TensorImpl: 16 bits."""
+    key_set: int
+    data: int
+    """In a StorageImpl: the data pointer."""
+    requires_grad: int
+    """In an AutogradMeta: one byte."""
+    grad_fn: int
+    """In an AutogradMeta: a pointer."""
+    type_flags: int
+    """In a type object: `tp_flags`."""
+    capsule: int
+    """In a ctypes structure: the pointer to its memory."""
+    plain_keys: tuple[int, int]
+    """Dispatch keys of a plain CPU tensor, and of one made in inference mode."""
+
+
+def _words(address: int, count: int) -> list[int]:
+    return list((ctypes.c_uint64 * count).from_address(address))
+
+
+def _find(what: str, words: Sequence[int], value: int) -> int:
+    if value not in words:
+        message = f"{what} was not found"
+        raise LayoutError(message)
+    return words.index(value) * _WORD
+
+
+def _agree(what: str, offsets: Sequence[int]) -> int:
+    if len(set(offsets)) != 1:
+        message = f"{what} is found in several places: {sorted(set(offsets))}"
+        raise LayoutError(message)
+    return offsets[0]
+
+
+@functools.cache
+def find_layout() -> Layout:
+    """Look at known objects and say where things are.
+
+    Raises:
+        LayoutError: something is not where it can be found, or this build of Python is not supported.
+    """
+    _check_python()
+    samples = _samples()
+    impls = [_words(sample._cdata, _TENSOR_IMPL_WORDS) for sample in samples]  # noqa: SLF001
+    storage = _agree(
+        "the storage",
+        [
+            _find("the storage", words, sample.untyped_storage()._cdata)  # noqa: SLF001
+            for sample, words in zip(samples, impls, strict=True)
+        ],
+    )
+    autograd_meta = _find_autograd_meta(impls[0], storage)
+    requires_grad, grad_fn = _find_grad_fields(autograd_meta)
+    return Layout(
+        tensor_impl=_find_tensor_impl(samples),
+        storage=storage,
+        autograd_meta=autograd_meta,
+        sizes=_find_sizes(samples),
+        storage_offset=_find_storage_offset(),
+        dtype=_find_dtype(),
+        key_set=_agree(
+            "the dispatch keys",
+            [
+                _find("the dispatch keys", words, _keys(sample))
+                for sample, words in zip(samples, impls, strict=True)
+            ],
+        ),
+        data=_find_data(),
+        requires_grad=requires_grad,
+        grad_fn=grad_fn,
+        type_flags=_find_type_flags(),
+        capsule=_find_structure_memory(),
+        plain_keys=_plain_keys(),
+    )
+
+
+def _check_python() -> None:
+    if sys.implementation.name != "cpython" or ctypes.sizeof(ctypes.c_void_p) != _WORD:
+        message = "the native call needs CPython on a 64-bit machine"
+        raise LayoutError(message)
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        message = "the native call needs a Python with the interpreter lock (this is a free-threaded build)"
+        raise LayoutError(message)
+    samples: tuple[object, ...] = (1, "x", {}, torch.Tensor)
+    for sample in samples:
+        if _words(id(sample), 2)[1] != id(type(sample)):
+            message = "the type of an object was not found"
+            raise LayoutError(message)
+    for size in (0, 1, 3):
+        if _words(id((None,) * size), 3)[2] != size or _words(id([None] * size), 3)[2] != size:
+            message = "the length of a tuple or list was not found"
+            raise LayoutError(message)
+
+
+def _samples() -> list[torch.Tensor]:
+    with torch.inference_mode(mode=False), torch.no_grad():
+        base = torch.zeros(400)
+        return [
+            base.as_strided((3, 5), (7, 2), 11),
+            torch.nn.Parameter(torch.zeros(2, 3)),
+            torch.zeros(4, dtype=torch.int64),
+            base.as_strided((2, 3, 4, 1, 2, 3), (61, 53, 31, 29, 17, 13), 5),
+        ]
+
+
+def _keys(tensor: torch.Tensor) -> int:
+    keys: int = torch._C._dispatch_keys(tensor).raw_repr()  # noqa: SLF001  (no public reader)
+    return keys
+
+
+def _plain_keys() -> tuple[int, int]:
+    with torch.inference_mode(mode=False):
+        plain = torch.zeros(1)
+    with torch.inference_mode():
+        inference = torch.zeros(1)
+    return _keys(plain), _keys(inference)
+
+
+def _find_tensor_impl(samples: Sequence[torch.Tensor]) -> int:
+    offsets = [_find("the tensor", _words(id(s), 8), s._cdata) for s in samples]  # noqa: SLF001
+    return _agree("the tensor", offsets)
+
+
+def _find_autograd_meta(plain_impl: Sequence[int], storage: int) -> int:
+    with torch.inference_mode(mode=False):
+        tensor = torch.zeros(1)
+        before = _words(tensor._cdata, _TENSOR_IMPL_WORDS)  # noqa: SLF001
+        tensor.requires_grad_(True)  # noqa: FBT003  (torch's own signature)
+        after = _words(tensor._cdata, _TENSOR_IMPL_WORDS)  # noqa: SLF001
+    changed = [
+        number
+        for number, (old, new) in enumerate(zip(before, after, strict=True))
+        if old == 0 and new != 0
+    ]
+    if len(changed) != 1 or changed[0] * _WORD == storage or not plain_impl[changed[0]]:
+        message = "the autograd metadata was not found"
+        raise LayoutError(message)
+    return changed[0] * _WORD
+
+
+def _find_grad_fields(autograd_meta: int) -> tuple[int, int]:
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        leaf = torch.zeros(1).requires_grad_(True)  # noqa: FBT003
+        meta = _words(leaf._cdata, _TENSOR_IMPL_WORDS)[autograd_meta // _WORD]  # noqa: SLF001
+        memory = (ctypes.c_uint8 * (_AUTOGRAD_WORDS * _WORD)).from_address(meta)
+        with_grad = bytes(memory)
+        leaf.requires_grad_(False)  # noqa: FBT003
+        without_grad = bytes(memory)
+        differing = [
+            i for i, (a, b) in enumerate(zip(with_grad, without_grad, strict=True)) if a != b
+        ]
+        if len(differing) != 1 or with_grad[differing[0]] != 1 or without_grad[differing[0]] != 0:
+            message = "the requires_grad flag was not found"
+            raise LayoutError(message)
+        return differing[0], _find_grad_fn(autograd_meta)
+
+
+def _find_grad_fn(autograd_meta: int) -> int:
+    offsets = []
+    for scale in (2.0, 3.0):
+        result = torch.zeros(1).requires_grad_(True) * scale  # noqa: FBT003
+        node = result.grad_fn
+        meta = _words(result._cdata, _TENSOR_IMPL_WORDS)[autograd_meta // _WORD]  # noqa: SLF001
+        held = {word for word in _words(id(node), 6)[2:] if word}
+        found = [
+            number * _WORD
+            for number, word in enumerate(_words(meta, _AUTOGRAD_WORDS))
+            if word in held
+        ]
+        if not found:
+            message = "the grad_fn was not found"
+            raise LayoutError(message)
+        offsets.append(found[0])
+    return _agree("the grad_fn", offsets)
+
+
+def _find_sizes(samples: Sequence[torch.Tensor]) -> int:
+    offsets = []
+    for sample in samples:
+        words = _words(sample._cdata, _TENSOR_IMPL_WORDS)  # noqa: SLF001
+        matching = [
+            start
+            for start in range(_TENSOR_IMPL_WORDS - 1 - 2 * _INLINE_DIMS)
+            if words[start] == sample.dim() and _has_sizes(words, start, sample)
+        ]
+        if not matching:
+            message = "the sizes and strides were not found"
+            raise LayoutError(message)
+        offsets.append(matching[0] * _WORD)
+    return _agree("the sizes and strides", offsets)
+
+
+def _has_sizes(words: Sequence[int], start: int, sample: torch.Tensor) -> bool:
+    ndim = sample.dim()
+    if ndim > _INLINE_DIMS:
+        if words[start + 1] < 4096 or words[start + 1] % _WORD:
+            return False
+        held = _words(words[start + 1], 2 * ndim)
+        return held[:ndim] == list(sample.shape) and held[ndim:] == list(sample.stride())
+    first, second = start + 1, start + 1 + _INLINE_DIMS
+    return words[first : first + ndim] == list(sample.shape) and words[
+        second : second + ndim
+    ] == list(sample.stride())
+
+
+def _find_storage_offset() -> int:
+    base = torch.zeros(200)
+    offsets = []
+    for start in (117, 131):
+        view = base.as_strided((2,), (3,), start)
+        words = _words(view._cdata, _TENSOR_IMPL_WORDS)  # noqa: SLF001
+        offsets.append(_find("the storage offset", words, start))
+    return _agree("the storage offset", offsets)
+
+
+def _find_dtype() -> int:
+    libraries = torch_library("torch_cpu")
+    candidates: set[int] | None = None
+    for dtype in _HEAP_DTYPES:
+        tensor = torch.zeros(2, dtype=dtype)
+        memory = bytes(
+            (ctypes.c_uint8 * (_TENSOR_IMPL_WORDS * _WORD)).from_address(tensor._cdata)  # noqa: SLF001
+        )
+        number = dtype_number(libraries, dtype)
+        found = {
+            at
+            for at in range(0, len(memory) - 1, 2)
+            if int.from_bytes(memory[at : at + 2], sys.byteorder) == number
+        }
+        candidates = found if candidates is None else candidates & found
+    if not candidates or len(candidates) != 1:
+        message = "the dtype was not found"
+        raise LayoutError(message)
+    return candidates.pop()
+
+
+def dtype_number(library: ctypes.CDLL, dtype: torch.dtype) -> int:
+    """Give PyTorch's number of a dtype."""
+    reader = getattr(library, f"aoti_torch_dtype_{str(dtype).removeprefix('torch.')}")
+    reader.restype = ctypes.c_int32
+    number: int = reader()
+    return number
+
+
+@functools.cache
+def torch_library(name: str) -> ctypes.CDLL:
+    """Open one of the libraries that torch has loaded.
+
+    Raises:
+        LayoutError: it is not where torch's own files are.
+    """
+    path = f"{torch.__path__[0]}/lib/lib{name}.so"
+    try:
+        return ctypes.CDLL(path)
+    except OSError as error:
+        message = f"{path} cannot be opened: {error}"
+        raise LayoutError(message) from error
+
+
+def _find_data() -> int:
+    offsets = []
+    for count in (3, 5000):
+        storage = torch.zeros(count).untyped_storage()
+        words = _words(storage._cdata, _STORAGE_WORDS)  # noqa: SLF001
+        offsets.append(_find("the data pointer", words[2:], storage.data_ptr()) + 2 * _WORD)
+    return _agree("the data pointer", offsets)
+
+
+def _find_type_flags() -> int:
+    found: set[int] | None = None
+    for kind in _TYPE_CHECKED:
+        words = _words(id(kind), 40)
+        at = {number * _WORD for number, word in enumerate(words) if word == kind.__flags__}
+        found = at if found is None else found & at
+    if not found or len(found) != 1:
+        message = "the flags of a type were not found"
+        raise LayoutError(message)
+    return found.pop()
+
+
+def _find_structure_memory() -> int:
+    class _Sample(ctypes.Structure):
+        _fields_ = (("first", ctypes.c_uint64), ("second", ctypes.c_uint64))
+
+    offsets = []
+    for number in range(2):
+        sample = _Sample(_PROBE_VALUE, number)
+        words = _words(id(sample), 6)
+        offsets.append(_find("the memory of a structure", words[2:], ctypes.addressof(sample)) + 16)
+    return _agree("the memory of a structure", offsets)
+
+
+def confirm(layout: Layout, read: Callable[[torch.Tensor], tuple[int, int]]) -> None:
+    """Check a reader that was made from a layout on tensors that the layout was not found with.
+
+    Args:
+        layout: the offsets.
+        read: gives dtype number and data pointer of a tensor, by the layout.
+
+    Raises:
+        LayoutError: it reads something else than torch says.
+    """
+    library = torch_library("torch_cpu")
+    for tensor in (torch.zeros(7, 3)[2:], torch.zeros(2, dtype=torch.int16), torch.zeros(())):
+        expected = (dtype_number(library, tensor.dtype), tensor.data_ptr())
+        if read(tensor) != expected:
+            message = f"a tensor reads as {read(tensor)}, not {expected} ({layout})"
+            raise LayoutError(message)

@@ -1,0 +1,92 @@
+"""Memory that native code reads: words, and the objects they point to.
+
+In: numbers and Python objects.   Out: addresses.
+Keeps: everything lives as long as the `Memory`, which whoever gives the addresses to native code must keep.
+"""
+
+from __future__ import annotations
+
+import array
+import ctypes
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, final
+
+from graphwright.runtime.native.records import STEP_WORDS, WORD
+
+_UNSIGNED: Final = 1 << 64
+_SIGNED: Final = 1 << 63
+
+
+def word(number: int) -> int:
+    """Give a 64-bit number as its signed form."""
+    return number - _UNSIGNED if number >= _SIGNED else number
+
+
+@final
+class Memory:
+    """Arrays and objects that native code points to."""
+
+    def __init__(self) -> None:
+        self._held: list[Any] = []
+
+    def hold(self, value: object) -> int:
+        """Keep an object alive; gives its address."""
+        self._held.append(value)
+        return id(value)
+
+    def words(self, numbers: Iterable[int]) -> int:
+        """Give the address of an array of words."""
+        held = array.array("q", [word(number) for number in numbers] or [0])
+        self._held.append(held)
+        address, _ = held.buffer_info()
+        return address
+
+    def writable(self, count: int) -> ctypes.Array[ctypes.c_int64]:
+        """Give an array of `count` zero words that Python may write too."""
+        held = (ctypes.c_int64 * max(count, 1))()
+        self._held.append(held)
+        return held
+
+
+@final
+class StepTable:
+    """Steps of native code, one after the other.
+
+    Args:
+        memory: what holds the table in the end.
+        addresses: gives the address of a step function.
+    """
+
+    def __init__(self, memory: Memory, addresses: dict[str, int]) -> None:
+        self._memory = memory
+        self._addresses = addresses
+        self._words: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._words) // STEP_WORDS
+
+    def add(self, function: str, guard: int, *operands: int) -> int:
+        """Append a step; gives its number."""
+        number = len(self)
+        padding = (0,) * (STEP_WORDS - 2 - len(operands))
+        self._words += (self._addresses[function], guard, *operands, *padding)
+        return number
+
+    def finish(self) -> int:
+        """Give the address of the table."""
+        return self._memory.words(self._words)
+
+
+def read_words(address: int, count: int) -> Sequence[int]:
+    """Read words that native code may have written."""
+    return list((ctypes.c_int64 * count).from_address(address))
+
+
+def write_word(address: int, number: int) -> None:
+    """Write a word that native code reads."""
+    ctypes.c_int64.from_address(address).value = word(number)
+
+
+def offset_of(number: int) -> int:
+    """Give the offset of word `number`."""
+    return number * WORD
