@@ -27,8 +27,6 @@ class GraphEntry(msgspec.Struct, frozen=True):
     """What an ATen graph was lowered to."""
 
     plan: Plan
-    code_name: str
-    """`Key.name` of the kernels that the plan runs; empty when it runs none."""
 
 
 class KernelEntry(msgspec.Struct, frozen=True):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from graphwright.base.counters import Counters
@@ -50,7 +51,8 @@ def caches(tmp_path: Path, counters: Counters) -> Caches:
 
 def test_programs_of_one_function_are_found_together_as_they_were(caches) -> None:
     key = caches.make_key(Kind.PROGRAM, make_part("function", "f"))
-    first, second = ProgramEntry(PROGRAM, PLAN, "k1"), ProgramEntry(PROGRAM, PLAN, "k2")
+    first = ProgramEntry(PROGRAM, PLAN)
+    second = ProgramEntry(msgspec.structs.replace(PROGRAM, pattern=CallPattern(2)), PLAN)
 
     caches.programs.add(key, first)
     caches.programs.add(key, second)
@@ -62,10 +64,10 @@ def test_programs_of_one_function_are_found_together_as_they_were(caches) -> Non
 def test_graph_and_kernel_are_found_as_they_were(caches) -> None:
     graph_key = caches.make_key(Kind.GRAPH, make_part("graph", b"g"))
     kernel_key = caches.make_key(Kind.KERNEL, make_part("kernels", b"k"))
-    caches.graphs.put(graph_key, GraphEntry(PLAN, kernel_key.name))
+    caches.graphs.put(graph_key, GraphEntry(PLAN))
     caches.kernels.put(kernel_key, KERNEL)
 
-    assert caches.graphs.get(graph_key) == GraphEntry(PLAN, kernel_key.name)
+    assert caches.graphs.get(graph_key) == GraphEntry(PLAN)
     assert caches.kernels.get(kernel_key) == KERNEL
 
 
