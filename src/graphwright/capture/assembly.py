@@ -11,7 +11,17 @@ from typing import Any, Final
 
 import torch
 
-from graphwright.capture import attributes, calls, interpreter, natives, operators
+from graphwright.capture import (
+    attribute_writes,
+    attributes,
+    calls,
+    interpreter,
+    items,
+    lookup,
+    natives,
+    operators,
+    protocols,
+)
 from graphwright.capture.frames import CodeTable, make_opcode_table
 from graphwright.capture.guards import Guards
 from graphwright.capture.machine import Machine, Rule
@@ -47,21 +57,21 @@ _OPERATIONS: Final[dict[str, Callable[..., Any]]] = {
     "run_frame": interpreter.run_frame,
     "load_attr": attributes.load_attr,
     "load_raw_attr": attributes.load_raw_attr,
-    "store_attr": attributes.store_attr,
-    "store_raw_attr": attributes.store_raw_attr,
-    "delete_attr": attributes.delete_attr,
-    "find": attributes.find,
-    "special": attributes.special,
+    "store_attr": attribute_writes.store_attr,
+    "store_raw_attr": attribute_writes.store_raw_attr,
+    "delete_attr": attribute_writes.delete_attr,
+    "find": lookup.find,
+    "special": lookup.special,
     "load_global": names.load_global,
-    "getitem": operators.getitem,
-    "setitem": operators.setitem,
-    "delitem": operators.delitem,
-    "truth": operators.truth,
-    "iterate": operators.iterate,
-    "native_iterable": operators.native_iterable,
-    "next_item": operators.next_item,
-    "contains": operators.contains,
-    "length": operators.length,
+    "getitem": items.getitem,
+    "setitem": items.setitem,
+    "delitem": items.delitem,
+    "truth": protocols.truth,
+    "iterate": protocols.iterate,
+    "native_iterable": protocols.native_iterable,
+    "next_item": protocols.next_item,
+    "contains": protocols.contains,
+    "length": protocols.length,
     "binary": operators.binary,
     "compare": operators.compare,
     "text": operators.text,

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphwright.capture.frames import CodeInfo
-from graphwright.capture.world import ABSENT, World
+from graphwright.capture.missing import ABSENT
+from graphwright.capture.world import World
 from graphwright.ir.program import DefaultSource, KwDefaultSource
 
 

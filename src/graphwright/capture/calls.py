@@ -13,26 +13,20 @@ from typing import Any, Final
 
 import torch
 
-from graphwright.capture.attributes import (
-    find,
-    is_fixed_class,
-    load_raw_attr,
-    peek,
-    store_raw_attr,
-)
 from graphwright.capture.binding import bind
 from graphwright.capture.constants import is_constant
 from graphwright.capture.frames import Frame
+from graphwright.capture.items import CONTAINERS, is_read_container
+from graphwright.capture.lookup import find, is_fixed_class, peek
 from graphwright.capture.machine import Machine
+from graphwright.capture.missing import ABSENT
 from graphwright.capture.natives import (
     call_native,
     may_run_natively,
     needs_interpretation,
     original_function,
 )
-from graphwright.capture.operators import CONTAINERS, is_read_container, native_iterable
 from graphwright.capture.policy import is_native_function, is_torch_class
-from graphwright.capture.world import ABSENT
 
 _OWN_INTERFACE: Final = "graphwright.api"
 """Where compiled functions and modules get their form."""
@@ -207,7 +201,7 @@ def _call_bound_builtin(
         return _call_container_method(machine, function, name, holder, args, kwargs)
     if isinstance(holder, tuple | str):
         if name in _TAKES_ITERABLE:
-            args = [native_iterable(machine, value) for value in args]
+            args = [machine.native_iterable(value) for value in args]
         elif isinstance(holder, str):
             args = [machine.materialise(value) for value in args]
             kwargs = {key: machine.materialise(value) for key, value in kwargs.items()}
@@ -247,7 +241,7 @@ def _call_container_method(
                 remedy="copy it before the call",
             )
     if name in _TAKES_ITERABLE:
-        args = [native_iterable(machine, value) for value in args]
+        args = [machine.native_iterable(value) for value in args]
     if name == "sort" and kwargs.get("key") is not None:
         kwargs = {**kwargs, "key": machine.materialise(kwargs["key"])}
     result = function(*args, **kwargs)
@@ -275,14 +269,14 @@ def _call_object_slot(
         return ABSENT
     match name:
         case "__setattr__":
-            store_raw_attr(machine, holder, *args)
+            machine.store_raw_attr(holder, *args)
             return None
         case "__getattribute__":
-            return load_raw_attr(machine, holder, *args)
+            return machine.load_raw_attr(holder, *args)
         case "__new__":
             return _make_empty(machine, args[0], args[1:], kwargs)
         case "__init__" if isinstance(holder, CONTAINERS):
-            own = [native_iterable(machine, value) for value in args]
+            own = [machine.native_iterable(value) for value in args]
             base = next(kind for kind in CONTAINERS if isinstance(holder, kind))
             base.__init__(holder, *own, **kwargs)
             return None
@@ -301,7 +295,7 @@ def _make_empty(
     if maker is object.__new__:
         return object.__new__(kind)
     if issubclass(kind, tuple | frozenset):
-        args = [native_iterable(machine, value) for value in args]
+        args = [machine.native_iterable(value) for value in args]
     return maker(kind, *args, **kwargs)
 
 

@@ -9,11 +9,11 @@ import collections
 from collections.abc import Iterator
 from typing import Any
 
-from graphwright.capture.attributes import instance_dict
 from graphwright.capture.constants import is_constant
+from graphwright.capture.lookup import instance_dict
 from graphwright.capture.machine import Machine
+from graphwright.capture.missing import DELETED
 from graphwright.capture.recipes import Recipes
-from graphwright.capture.world import DELETED
 from graphwright.ir.program import (
     BuildList,
     BuildSet,
@@ -45,7 +45,7 @@ def iter_changed_values(machine: Machine) -> Iterator[Any]:
             yield from contents.values() if isinstance(contents, dict) else contents
         else:
             yield from (v for v in world.items.get(key, {}).values() if v is not DELETED)
-    yield from (value for value in world.cell_values.values() if value is not DELETED)
+    yield from (value for value in world.cells.stored.values() if value is not DELETED)
     for _, _, names in machine.globals_written.values():
         yield from names.values()
 
@@ -62,8 +62,8 @@ def make_effects(machine: Machine, recipes: Recipes) -> list[Effect]:
         else:
             effects.extend(_set_items(machine, recipes, world.items.get(key, {}), source))
         effects.extend(_set_attrs(machine, recipes, holder, source))
-    for key, value in world.cell_values.items():
-        _, function, index, name = world.cells[key]
+    for key, value in world.cells.stored.items():
+        _, function, index, name = world.cells.known[key]
         if value is DELETED:
             msg = f"the deletion of the closure variable {name!r}"
             raise machine.unsupported(

@@ -12,15 +12,10 @@ from typing import Any, Final
 
 import torch
 
-from graphwright.capture.attributes import (
-    find,
-    instance_dict,
-    load_from_dict,
-    peek,
-    store_raw_attr,
-)
+from graphwright.capture.attributes import load_from_dict
+from graphwright.capture.lookup import find, instance_dict, peek
 from graphwright.capture.machine import Machine
-from graphwright.capture.world import ABSENT, DELETED
+from graphwright.capture.missing import ABSENT, DELETED
 from graphwright.ir.program import InstanceDictSource, ItemSource, LengthGuard, PlainConst
 
 _TABLES: Final = ("_parameters", "_buffers", "_modules")
@@ -88,7 +83,7 @@ def store_module_attr(machine: Machine, args: Sequence[Any], kwargs: Mapping[str
             return
     if isinstance(value, torch.nn.Module):
         raise _no_registration(machine, name, "submodule")
-    store_raw_attr(machine, module, name, value)
+    machine.store_raw_attr(module, name, value)
 
 
 def _no_registration(machine: Machine, name: str, what: str) -> Exception:
@@ -114,7 +109,7 @@ def _store_own(machine: Machine, module: Any, name: str, value: Any) -> None:
         if name in own.get(table_name, ()):
             own[table_name][name] = value
             return
-    store_raw_attr(machine, module, name, value)
+    machine.store_raw_attr(module, name, value)
 
 
 def delete_module_attr(machine: Machine, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:

@@ -15,11 +15,12 @@ from typing import Any, Final
 
 import torch
 
-from graphwright.capture.attributes import is_fixed_class
 from graphwright.capture.constants import ATOMIC_TYPES
+from graphwright.capture.lookup import is_fixed_class
 from graphwright.capture.machine import Machine
+from graphwright.capture.missing import ABSENT
 from graphwright.capture.policy import is_native_function, is_torch_class, is_torch_module_name
-from graphwright.capture.world import ABSENT, raw_items
+from graphwright.capture.raw_containers import raw_items
 
 PURE_MODULES: Final = frozenset(
     {

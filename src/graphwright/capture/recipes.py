@@ -15,12 +15,13 @@ from typing import Any, Final
 
 import torch
 
-from graphwright.capture.attributes import instance_dict
 from graphwright.capture.constants import is_constant
+from graphwright.capture.lookup import instance_dict
 from graphwright.capture.machine import Machine
+from graphwright.capture.missing import ABSENT
 from graphwright.capture.natives import original_factory
 from graphwright.capture.opcodes.names import globals_source_of
-from graphwright.capture.world import ABSENT, raw_items
+from graphwright.capture.raw_containers import raw_items
 from graphwright.ir.program import (
     AttrEntry,
     BuildDict,
@@ -89,7 +90,7 @@ class Recipes:
         if isinstance(value, collections.defaultdict):
             yield original_factory(value.default_factory)
         if isinstance(value, types.FunctionType):
-            yield from (self._machine.world.read_cell(cell) for cell in value.__closure__ or ())
+            yield from (self._machine.world.cells.read(cell) for cell in value.__closure__ or ())
             yield value.__defaults__
             yield value.__kwdefaults__
         elif isinstance(value, types.MethodType):
@@ -187,7 +188,7 @@ class Recipes:
                 remedy="define it outside the compiled function",
             )
         self._check_cells(value)
-        cells = tuple(self.make(machine.world.read_cell(cell)) for cell in value.__closure__ or ())
+        cells = tuple(self.make(machine.world.cells.read(cell)) for cell in value.__closure__ or ())
         return BuildFunction(
             code_pin=machine.guards.pin(value.__code__),
             globals_source=source,
@@ -205,7 +206,7 @@ class Recipes:
         for name, cell in zip(code.co_freevars, value.__closure__ or (), strict=True):
             is_stored = _stores(code, name)
             others, was_stored = self._cells.get(id(cell), (False, False))
-            is_foreign = id(cell) in self._machine.world.cells
+            is_foreign = id(cell) in self._machine.world.cells.known
             self._cells[id(cell)] = (True, is_stored or was_stored)
             if (others or is_foreign) and (is_stored or was_stored):
                 raise self._machine.unsupported(

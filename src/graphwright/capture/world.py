@@ -23,13 +23,15 @@ from typing import Any, Final
 import torch
 
 from graphwright.base.errors import Unsupported
+from graphwright.capture.cells import Cells
 from graphwright.capture.constants import ATOMIC_TYPES, is_constant
 from graphwright.capture.guards import Guards
+from graphwright.capture.missing import ABSENT, DELETED
 from graphwright.capture.policy import is_native_function
+from graphwright.capture.raw_containers import raw_item, raw_keys, raw_len
 from graphwright.ir.program import (
     AttrAbsentGuard,
     AttrSource,
-    ClosureSource,
     CodeGuard,
     ConstantGuard,
     DictContainsGuard,
@@ -44,19 +46,6 @@ from graphwright.ir.program import (
     Source,
     TypeGuard,
 )
-
-
-class Missing(enum.Enum):
-    """Marks of absence that no program can hold."""
-
-    ABSENT = "absent"
-    """There is nothing under the name or key."""
-    DELETED = "deleted"
-    """The program deleted what was there."""
-
-
-ABSENT: Final = Missing.ABSENT
-DELETED: Final = Missing.DELETED
 
 IDENTITY_TYPES: Final = (
     type,
@@ -89,10 +78,8 @@ class World:
         """Objects with changed contents or attributes, in order of the first change."""
         self.items: dict[int, dict[object, object]] = {}
         """Single entries of dicts that the program set (or `DELETED`), by dict."""
-        self.cells: dict[int, tuple[types.CellType, Source, int, str]] = {}
-        """Closure cells of functions that existed before: cell, function, index, name."""
-        self.cell_values: dict[int, object] = {}
-        """What the program stored in such cells."""
+        self.cells = Cells(self.enter)
+        """Closure cells of functions that existed before."""
         self.replaced: set[int] = set()
         """Containers whose contents changed as a whole."""
         self._add_tensor = add_tensor
@@ -184,13 +171,7 @@ class World:
             self.guards.identity(function, source)
             return ABSENT
         self.guards.add(CodeGuard(source, self.guards.pin(function.__code__), self._loc()))
-        for i, cell in enumerate(function.__closure__ or ()):
-            name = function.__code__.co_freevars[i]
-            if id(cell) not in self.cells:
-                self.cells[id(cell)] = (cell, source, i, name)
-            elif _is_filled(cell):
-                # The cell is another function's too: that both hold the same now does not mean that they always do.
-                self.enter(cell.cell_contents, ClosureSource(source, i, name))
+        self.cells.add(function, source)
         return function
 
     def _enter_builtin(self, function: types.BuiltinFunctionType, source: Source) -> object:
@@ -250,7 +231,7 @@ class World:
     def guard_length(self, container: Any) -> int:
         """Guard and give the length of a builtin container (or subclass) that existed before, changes apart."""
         source = self._sources[id(container)]
-        length = _raw_len(container)
+        length = raw_len(container)
         if self.guards.once(("len", id(container))):
             self.guards.add(LengthGuard(source, length, self._loc()))
         return length
@@ -310,7 +291,7 @@ class World:
                 remedy="make it inside the compiled function, or keep it out",
             )
         self.guard_length(container)
-        items = [self.read_index(container, i) for i in range(_raw_len(container))]
+        items = [self.read_index(container, i) for i in range(raw_len(container))]
         return items if kind == "list" else collections.deque(items, container.maxlen)
 
     def _read_set(self, container: Any, source: Source) -> Any:
@@ -365,7 +346,7 @@ class World:
         return self.read(
             container,
             ("item", index),
-            _raw_item(container, index),
+            raw_item(container, index),
             lambda: ItemSource(self._sources[id(container)], PlainConst(index)),
         )
 
@@ -481,77 +462,8 @@ class World:
                 sources = tuple(dict.fromkeys(self._sources[id(v)] for v in same_kind))
                 self.guards.add(DistinctTensorsGuard(sources, self._loc()))
 
-    # Cells
-
-    def read_cell(self, cell: types.CellType) -> Any:
-        """Give the content of a closure cell, or `ABSENT` when it is empty."""
-        entry = self.cells.get(id(cell))
-        if entry is None:
-            try:
-                return cell.cell_contents
-            except ValueError:
-                return ABSENT
-        stored = self.cell_values.get(id(cell), ABSENT)
-        if stored is not ABSENT:
-            return ABSENT if stored is DELETED else stored
-        _, function, index, name = entry
-        try:
-            content = cell.cell_contents
-        except ValueError:
-            return ABSENT
-        return self.read(cell, "content", content, lambda: ClosureSource(function, index, name))
-
-    def write_cell(self, cell: types.CellType, value: object) -> None:
-        """Store into a closure cell (or `DELETED`)."""
-        if id(cell) in self.cells:
-            self.cell_values[id(cell)] = value
-        elif value is DELETED:
-            del cell.cell_contents
-        else:
-            cell.cell_contents = value
-
 
 def _is_singleton_method(function: types.BuiltinFunctionType) -> bool:
     """Tell whether a bound builtin is found by import (`torch.add`, `math.sin`, `random.random`)."""
     module = getattr(function, "__module__", None)
     return isinstance(module, str) or type(function.__self__).__module__.startswith("torch")
-
-
-def _is_filled(cell: types.CellType) -> bool:
-    try:
-        cell.cell_contents  # noqa: B018  (asking is what tells)
-    except ValueError:
-        return False
-    return True
-
-
-_SIZED: Final[tuple[Any, ...]] = (list, dict, tuple, set, frozenset, collections.deque)
-
-
-def _raw_len(container: Any) -> int:
-    for base in _SIZED:
-        if isinstance(container, base):
-            size: int = base.__len__(container)
-            return size
-    msg = f"{type(container).__name__} is no builtin container"
-    raise TypeError(msg)
-
-
-def raw_keys(container: dict[Any, Any]) -> list[Any]:
-    """Give the keys of a dict (or subclass) in its order, with no user code run."""
-    if isinstance(container, collections.OrderedDict):
-        return list(collections.OrderedDict.keys(container))
-    return list(dict.keys(container))
-
-
-def raw_items(container: dict[Any, Any]) -> list[tuple[Any, Any]]:
-    """Give the entries of a dict (or subclass) in its order, with no user code run."""
-    return [(key, dict.__getitem__(container, key)) for key in raw_keys(container)]
-
-
-def _raw_item(container: Any, index: int) -> Any:
-    if isinstance(container, list):
-        return list.__getitem__(container, index)
-    if isinstance(container, tuple):
-        return tuple.__getitem__(container, index)
-    return collections.deque.__getitem__(container, index)

@@ -7,7 +7,8 @@ import torch
 
 from graphwright.base.errors import Unsupported
 from graphwright.capture.guards import Guards
-from graphwright.capture.world import ABSENT, DELETED, World
+from graphwright.capture.missing import ABSENT, DELETED
+from graphwright.capture.world import World
 from graphwright.ir.program import (
     ArgSource,
     ConstantGuard,

@@ -10,8 +10,8 @@ from typing import Any, Final
 from graphwright.capture.frames import LEAVE, Frame, Opcode
 from graphwright.capture.instructions import CallShape, FunctionPart, Intrinsic, Op
 from graphwright.capture.machine import Machine
+from graphwright.capture.missing import ABSENT
 from graphwright.capture.opcodes.containers import read_mapping
-from graphwright.capture.world import ABSENT
 
 _NO_KEYWORDS: Final[dict[str, Any]] = {}
 

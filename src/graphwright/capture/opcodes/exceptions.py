@@ -7,7 +7,7 @@ from typing import Any, Final
 from graphwright.capture.frames import Frame, Opcode
 from graphwright.capture.instructions import Op
 from graphwright.capture.machine import Machine
-from graphwright.capture.world import ABSENT
+from graphwright.capture.missing import ABSENT
 
 
 def raise_(machine: Machine, frame: Frame, arg: int) -> None:

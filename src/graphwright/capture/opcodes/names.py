@@ -11,8 +11,8 @@ from typing import Any, Final
 from graphwright.capture.frames import Frame, Opcode
 from graphwright.capture.instructions import Op, SuperAttr
 from graphwright.capture.machine import Machine
+from graphwright.capture.missing import ABSENT, DELETED
 from graphwright.capture.opcodes.stack import read_deref
-from graphwright.capture.world import ABSENT, DELETED
 from graphwright.ir.program import (
     DictContainsGuard,
     GlobalsSource,

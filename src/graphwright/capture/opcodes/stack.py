@@ -8,7 +8,7 @@ from typing import Any, Final
 from graphwright.capture.frames import Frame, Opcode
 from graphwright.capture.instructions import Op
 from graphwright.capture.machine import Machine
-from graphwright.capture.world import ABSENT, DELETED, Missing
+from graphwright.capture.missing import ABSENT, DELETED, Missing
 
 
 def pop(machine: Machine, frame: Frame, arg: Any) -> None:
@@ -97,7 +97,7 @@ def read_deref(machine: Machine, frame: Frame, name: str) -> Any:
     Raises:
         NameError: the cell is empty.
     """
-    value = machine.world.read_cell(frame.slots[name])
+    value = machine.world.cells.read(frame.slots[name])
     if value is not ABSENT:
         return value
     if name in frame.info.code.co_freevars:
@@ -111,13 +111,13 @@ def read_deref(machine: Machine, frame: Frame, name: str) -> Any:
 
 def store_deref(machine: Machine, frame: Frame, arg: str) -> None:
     """STORE_DEREF."""
-    machine.world.write_cell(frame.slots[arg], frame.stack.pop())
+    machine.world.cells.write(frame.slots[arg], frame.stack.pop())
 
 
 def delete_deref(machine: Machine, frame: Frame, arg: str) -> None:
     """DELETE_DEREF."""
     read_deref(machine, frame, arg)
-    machine.world.write_cell(frame.slots[arg], DELETED)
+    machine.world.cells.write(frame.slots[arg], DELETED)
 
 
 OPCODES: Final[dict[Op, Opcode]] = {

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from graphwright.capture.machine import Machine, Rule
+from graphwright.capture.missing import ABSENT
 from graphwright.capture.natives import make_callback
 from graphwright.capture.operators import unary
-from graphwright.capture.world import ABSENT
 
 Args = Sequence[Any]
 Kwargs = Mapping[str, Any]

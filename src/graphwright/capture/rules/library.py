@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import torch
 
-from graphwright.capture.attributes import instance_dict
+from graphwright.capture.lookup import instance_dict
 from graphwright.capture.machine import Machine, Rule
 
 Args = Sequence[Any]

@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import torch
 
-from graphwright.capture.attributes import instance_dict, peek
 from graphwright.capture.frames import Frame
+from graphwright.capture.lookup import instance_dict, peek
 from graphwright.capture.machine import Machine, Rule
+from graphwright.capture.missing import ABSENT, DELETED
 from graphwright.capture.natives import IdentityNumber
-from graphwright.capture.world import ABSENT, DELETED
 from graphwright.ir.program import DictKeysGuard, InstanceDictSource
 
 Args = Sequence[Any]
@@ -155,7 +155,7 @@ def locals_(machine: Machine, args: Args, kwargs: Kwargs) -> dict[str, Any]:
         return frame.namespace
     found = {}
     for name, value in frame.slots.items():
-        content = machine.world.read_cell(value) if isinstance(value, types.CellType) else value
+        content = machine.world.cells.read(value) if isinstance(value, types.CellType) else value
         if content is not ABSENT:
             found[name] = content
     return found
@@ -186,11 +186,11 @@ def super_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
         raise RuntimeError(msg)
     receiver = frame.slots.get(names[0], ABSENT)
     if isinstance(receiver, types.CellType):
-        receiver = machine.world.read_cell(receiver)
+        receiver = machine.world.cells.read(receiver)
     if receiver is ABSENT:
         msg = "super(): arg[0] deleted"
         raise RuntimeError(msg)
-    kind: Any = machine.world.read_cell(cell)
+    kind: Any = machine.world.cells.read(cell)
     return super(kind, receiver)
 
 

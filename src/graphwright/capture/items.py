@@ -1,0 +1,151 @@
+"""Items: `x[key]`, read, stored and deleted.
+
+In: operands as the interpreter holds them.   Out: what Python would give. User-written special methods are interpreted; containers
+that existed before the call are read and changed through the world; everything else is done by CPython itself.
+"""
+
+from __future__ import annotations
+
+import collections
+import operator
+import types
+from typing import Any, Final
+
+from graphwright.capture.constants import is_constant
+from graphwright.capture.machine import Machine
+from graphwright.capture.missing import ABSENT, DELETED
+
+CONTAINERS: Final[tuple[Any, ...]] = (list, dict, set, frozenset, collections.deque)
+"""Builtin containers, subclasses included, whose contents the world can read."""
+
+
+def is_read_container(machine: Machine, value: Any) -> bool:
+    """Tell whether `value` is a container that existed before the call."""
+    return isinstance(value, CONTAINERS) and machine.world.source_of(value) is not None
+
+
+def check_known(machine: Machine, value: Any, how: str) -> None:
+    """Refuse an object that existed before the call and is neither a builtin container nor Python code all through."""
+    if machine.world.source_of(value) is not None and not isinstance(value, tuple):
+        kind = type(value)
+        if kind is machine.tensor_type or isinstance(value, type | types.FunctionType):
+            return
+        msg = f"an object of type {kind.__module__}.{kind.__qualname__} that is {how}"
+        raise machine.unsupported(
+            msg,
+            why="it is written in C and existed before the call, so what is read of it cannot be guarded",
+            remedy="turn it into tensors, numbers or builtin containers before the call",
+        )
+
+
+def special(machine: Machine, holder: Any, name: str) -> Any:
+    """Give a special method that is Python code, or None; quick for builtin types."""
+    kind = type(holder)
+    if kind in machine.plain_types:
+        return None
+    return machine.special(holder, name)
+
+
+def getitem(machine: Machine, holder: Any, key: Any) -> Any:
+    """Give `holder[key]`."""
+    kind = type(holder)
+    if kind is machine.tensor_type:
+        return holder[machine.materialise(key)]
+    if kind is list or kind is dict or kind is tuple:
+        if machine.world.source_of(holder) is None or kind is tuple:
+            return _own_item(machine, holder, key)
+        return _read_item(machine, holder, key)
+    hook = special(machine, holder, "__getitem__")
+    if hook is not None:
+        return machine.call(hook, [holder, key], {})
+    if is_read_container(machine, holder):
+        return _read_item(machine, holder, key)
+    check_known(machine, holder, "indexed")
+    return holder[machine.materialise(key)]
+
+
+def _own_item(machine: Machine, holder: Any, key: Any) -> Any:
+    if type(key) is machine.tensor_type:
+        return operator.getitem(holder, key)
+    index_hook = special(machine, key, "__index__") if type(holder) is not dict else None
+    if index_hook is not None:
+        key = machine.call(index_hook, [key], {})
+    return holder[key]
+
+
+def _read_item(machine: Machine, holder: Any, key: Any) -> Any:
+    world = machine.world
+    if isinstance(holder, dict):
+        return _read_dict_item(machine, holder, key)
+    if world.has_contents(holder) or not isinstance(key, int):
+        return world.contents(holder)[key]
+    if isinstance(holder, set | frozenset):
+        return holder[key]  # type: ignore[index]  # raises as Python does
+    size = len(holder)
+    if key < 0 or key >= size:
+        world.guard_length(holder)
+        if not -size <= key < size:
+            return world.contents(holder)[key]
+        key += size
+    return world.read_index(holder, key)
+
+
+def _read_dict_item(machine: Machine, holder: dict[Any, Any], key: Any) -> Any:
+    world = machine.world
+    value = (
+        dict.get(world.contents(holder), key, ABSENT)
+        if not is_constant(key)
+        else world.read_key(holder, key)
+    )
+    if value is not ABSENT:
+        return value
+    hook = special(machine, holder, "__missing__")
+    if hook is not None:
+        return machine.call(hook, [holder, key], {})
+    if isinstance(holder, collections.defaultdict):
+        factory = world.contents(holder).default_factory
+        if factory is not None:
+            value = machine.call(factory, [], {})
+            setitem(machine, holder, key, value)
+            return value
+    raise KeyError(key)
+
+
+def setitem(machine: Machine, holder: Any, key: Any, value: Any) -> None:
+    """Do `holder[key] = value`."""
+    kind = type(holder)
+    if kind is machine.tensor_type:
+        holder[machine.materialise(key)] = machine.materialise(value)
+        return
+    hook = special(machine, holder, "__setitem__")
+    if hook is not None:
+        machine.call(hook, [holder, key, value], {})
+        return
+    if is_read_container(machine, holder):
+        if isinstance(holder, dict) and is_constant(key):
+            machine.world.set_key(holder, key, value)
+        else:
+            machine.world.change(holder)[key] = value
+        return
+    check_known(machine, holder, "changed")
+    if isinstance(holder, list) and isinstance(key, slice):
+        value = machine.native_iterable(value)
+    operator.setitem(holder, key, value)
+
+
+def delitem(machine: Machine, holder: Any, key: Any) -> None:
+    """Do `del holder[key]`."""
+    hook = special(machine, holder, "__delitem__")
+    if hook is not None:
+        machine.call(hook, [holder, key], {})
+        return
+    if is_read_container(machine, holder):
+        if isinstance(holder, dict) and is_constant(key):
+            if not machine.world.has_key(holder, key):
+                raise KeyError(key)
+            machine.world.set_key(holder, key, DELETED)
+        else:
+            del machine.world.change(holder)[key]
+        return
+    check_known(machine, holder, "changed")
+    operator.delitem(holder, key)

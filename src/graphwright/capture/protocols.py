@@ -1,0 +1,144 @@
+"""Protocols that any object may have: truth, length, membership, iteration.
+
+In: an object as the interpreter holds it.   Out: what Python would give. User-written special methods are interpreted; containers
+that existed before the call are read through the world; everything else is done by CPython itself.
+"""
+
+from __future__ import annotations
+
+import operator
+import types
+from collections.abc import Iterator
+from typing import Any
+
+from graphwright.capture.constants import is_constant
+from graphwright.capture.items import check_known, is_read_container, special
+from graphwright.capture.lookup import peek
+from graphwright.capture.machine import Machine
+from graphwright.capture.missing import ABSENT
+
+
+def truth(machine: Machine, value: Any) -> bool:
+    """Give `bool(value)`."""
+    if value is True or value is False:
+        return value is True
+    kind = type(value)
+    if kind in machine.plain_types:
+        return bool(value)
+    if is_read_container(machine, value) and special(machine, value, "__len__") is None:
+        return length(machine, value) != 0
+    hook = special(machine, value, "__bool__")
+    if hook is not None:
+        result = machine.call(hook, [value], {})
+        if type(result) is not bool:
+            msg = f"__bool__ should return bool, returned {type(result).__name__}"
+            raise TypeError(msg)
+        return result
+    hook = special(machine, value, "__len__")
+    if hook is not None:
+        return bool(machine.call(hook, [value], {}))
+    return bool(value)
+
+
+def length(machine: Machine, value: Any) -> int:
+    """Give `len(value)`."""
+    hook = special(machine, value, "__len__")
+    if hook is not None:
+        return int(machine.call(hook, [value], {}))
+    if is_read_container(machine, value):
+        world = machine.world
+        if world.has_contents(value) or id(value) in world.items:
+            return len(world.contents(value))
+        return world.guard_length(value)
+    check_known(machine, value, "measured")
+    return len(value)
+
+
+def contains(machine: Machine, container: Any, item: Any) -> bool:
+    """Give `item in container`."""
+    hook = special(machine, container, "__contains__")
+    if hook is not None:
+        return truth(machine, machine.call(hook, [container, item], {}))
+    if is_read_container(machine, container):
+        if isinstance(container, dict) and is_constant(item):
+            return machine.world.has_key(container, item)
+        return item in machine.world.contents(container)
+    if special(machine, container, "__iter__") is not None:
+        return any(machine.compare(operator.eq, x, item) for x in iterate(machine, container))
+    if special(machine, item, "__eq__") is not None and isinstance(container, list | tuple):
+        return any(
+            x is item or truth(machine, machine.compare(operator.eq, x, item)) for x in container
+        )
+    check_known(machine, container, "searched")
+    return item in container
+
+
+def iterate(machine: Machine, value: Any) -> Any:
+    """Give `iter(value)`."""
+    kind = type(value)
+    if kind in machine.plain_types:
+        return iter(value)
+    hook = special(machine, value, "__iter__")
+    if hook is not None:
+        return machine.call(hook, [value], {})
+    if is_read_container(machine, value):
+        return iter(machine.world.contents(value))
+    hook = special(machine, value, "__getitem__")
+    if hook is not None and peek(kind, "__iter__") is ABSENT:
+        return _iterate_by_index(machine, value)
+    check_known(machine, value, "iterated over")
+    return iter(value)
+
+
+def _iterate_by_index(machine: Machine, value: Any) -> Iterator[Any]:
+    i = 0
+    while True:
+        try:
+            item = machine.getitem(value, i)
+        except IndexError:
+            return
+        yield item
+        i += 1
+
+
+def next_item(machine: Machine, iterator: Any) -> Any:
+    """Give `next(iterator)`.
+
+    Raises:
+        StopIteration: it is exhausted.
+    """
+    hook = special(machine, iterator, "__next__")
+    if hook is not None:
+        return machine.call(hook, [iterator], {})
+    check_known(machine, iterator, "iterated over")
+    return next(iterator)
+
+
+def native_iterable(machine: Machine, value: Any) -> Any:
+    """Give something that native code can iterate over and that yields what iterating over `value` yields."""
+    kind = type(value)
+    if kind in machine.plain_types or kind is types.GeneratorType:
+        return value
+    if special(machine, value, "__iter__") is not None or special(machine, value, "__next__"):
+        return _pull(machine, iterate(machine, value))
+    if is_read_container(machine, value):
+        return machine.world.contents(value)
+    if special(machine, value, "__getitem__") is not None and peek(kind, "__iter__") is ABSENT:
+        return _iterate_by_index(machine, value)
+    check_known(machine, value, "iterated over")
+    return value
+
+
+def _pull(machine: Machine, iterator: Any) -> Any:
+    if special(machine, iterator, "__next__") is None:
+        return iterator
+    return _pull_items(machine, iterator)
+
+
+def _pull_items(machine: Machine, iterator: Any) -> Iterator[Any]:
+    while True:
+        try:
+            item = next_item(machine, iterator)
+        except StopIteration:
+            return
+        yield item

@@ -1,0 +1,42 @@
+"""Builtin containers and their subclasses, read by the builtin's own methods.
+
+In: a container.   Out: its length, keys, entries, items, with no code of the user's run.
+"""
+
+from __future__ import annotations
+
+import collections
+from typing import Any, Final
+
+_SIZED: Final[tuple[Any, ...]] = (list, dict, tuple, set, frozenset, collections.deque)
+
+
+def raw_len(container: Any) -> int:
+    """Give the length of a builtin container (or subclass)."""
+    for base in _SIZED:
+        if isinstance(container, base):
+            size: int = base.__len__(container)
+            return size
+    msg = f"{type(container).__name__} is no builtin container"
+    raise TypeError(msg)
+
+
+def raw_keys(container: dict[Any, Any]) -> list[Any]:
+    """Give the keys of a dict (or subclass) in its order, with no user code run."""
+    if isinstance(container, collections.OrderedDict):
+        return list(collections.OrderedDict.keys(container))
+    return list(dict.keys(container))
+
+
+def raw_items(container: dict[Any, Any]) -> list[tuple[Any, Any]]:
+    """Give the entries of a dict (or subclass) in its order, with no user code run."""
+    return [(key, dict.__getitem__(container, key)) for key in raw_keys(container)]
+
+
+def raw_item(container: Any, index: int) -> Any:
+    """Give item number `index` of a list, tuple or deque (or subclass)."""
+    if isinstance(container, list):
+        return list.__getitem__(container, index)
+    if isinstance(container, tuple):
+        return tuple.__getitem__(container, index)
+    return collections.deque.__getitem__(container, index)
