@@ -208,17 +208,26 @@ FITS = {
         SQRT_HIGH,
         weight=lambda t: t**3 / _nonzero(mp.log1p(t)),
     ),
-    "sin": Fit(_odd(mp.sin, mpf(-1) / 6), (0, 1, 2, 3), 0, QUARTER_PI_SQUARED, weight=lambda u: u),
-    "cos": Fit(_cos_rest, (0, 1, 2), 0, QUARTER_PI_SQUARED, weight=lambda u: u * u),
-    "tan": Fit(
-        _odd(mp.tan, mpf(1) / 3), tuple(range(7)), 0, QUARTER_PI_SQUARED, weight=lambda u: u
+    "sin": Fit(
+        _odd(mp.sin, mpf(-1) / 6), tuple(range(4)), 0, QUARTER_PI_SQUARED, weight=lambda u: u
     ),
-    "asin": Fit(_odd(mp.asin, mpf(1) / 6), tuple(range(5)), 0, 0.25, weight=lambda u: u),
+    "cos": Fit(_cos_rest, tuple(range(3)), 0, QUARTER_PI_SQUARED, weight=lambda u: u * u),
+    "tanh": Fit(_odd(mp.tanh, mpf(-1) / 3), tuple(range(8)), 0, 1.0, weight=lambda u: u),
+    "tan_wide": Fit(
+        _odd(mp.tan, mpf(1) / 3),
+        tuple(range(8)),
+        0,
+        QUARTER_PI_SQUARED,
+        is_double=True,
+        weight=lambda u: u,
+    ),
+    "asin_wide": Fit(
+        _odd(mp.asin, mpf(1) / 6), tuple(range(6)), 0, 0.25, is_double=True, weight=lambda u: u
+    ),
     "atan": Fit(_odd(mp.atan, mpf(-1) / 3), tuple(range(9)), 0, 1, weight=lambda u: u),
-    "sinh": Fit(_odd(mp.sinh, mpf(1) / 6), tuple(range(4)), 0, 1, weight=lambda u: u),
     "erf_small": Fit(_erf_small, tuple(range(7)), 0, 1.0),
     "erf_large": Fit(_log_erfc, tuple(range(8)), 0.9, 4.0, weight=lambda t: t * mp.erfc(t)),
-    "erfcx": Fit(_erfcx_of(2.0), tuple(range(11)), -1.0, 0.7),
+    "erfcx_wide": Fit(_erfcx_of(2.0), tuple(range(13)), -1.0, 0.7, is_double=True),
     "exp_double": Fit(
         _exp_rest,
         tuple(range(10)),
@@ -250,7 +259,7 @@ FITS = {
         _cos_rest, tuple(range(6)), 0, QUARTER_PI_SQUARED, is_double=True, weight=lambda u: u * u
     ),
 }
-"""The polynomials of the float32 functions, by the name that `math/` knows them under."""
+"""The polynomials of the functions of `math/`; `_wide` ones serve float32 functions that are computed in float64."""
 
 
 def _nonzero(value: mpf) -> mpf:

@@ -230,5 +230,13 @@ class Arithmetic:
         return builder.phi(otherwise.kind, otherwise.lanes, pairs)
 
 
+def through_double(
+    builder: Builder, function: Callable[[Arithmetic, Value], Value], x: Value
+) -> Value:
+    """Compute a float32 function in float64."""
+    wide = builder.convert("fpext", x, Kind.F64)
+    return builder.convert("fptrunc", function(Arithmetic(builder, Kind.F64), wide), Kind.F32)
+
+
 _SCALE_LANES: Final = {Kind.F32: 4, Kind.F64: 2}
 """Fewest lanes for which there is a vector form of the scaling instruction."""

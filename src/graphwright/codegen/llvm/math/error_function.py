@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 from graphwright.codegen.llvm.builder import Builder
-from graphwright.codegen.llvm.math.arithmetic import Arithmetic, MathFunction
-from graphwright.codegen.llvm.math.exponential import CONSTANTS, exp_of_reduced
+from graphwright.codegen.llvm.math.arithmetic import Arithmetic, MathFunction, through_double
+from graphwright.codegen.llvm.math.exponential import CONSTANTS, emit_exp, exp_of_reduced
 from graphwright.codegen.llvm.types import Kind, Value
 from graphwright.ir.ops import ScalarOp
 
@@ -33,17 +33,19 @@ _LARGE: Final = (
     -7.42792417e-06,
 )
 _SCALED: Final = (
-    1.27697837,
-    -0.0927659571,
-    -0.166030079,
-    0.164101586,
-    -0.0542085804,
-    -0.0083576981,
-    0.00855895039,
-    0.00203941553,
-    -0.000872078934,
-    -0.00100175419,
-    -0.000411108136,
+    1.2769783819128273,
+    -0.092763827999140125,
+    -0.16603044277168538,
+    0.16405132677112341,
+    -0.054219066225334844,
+    -0.0080342284703137333,
+    0.0087154470636161621,
+    0.0012694410114502779,
+    -0.0014315614028920093,
+    -0.00043803833678636135,
+    0.00016710141935890203,
+    0.00010991565674506827,
+    1.4725055039352743e-05,
 )
 _BOUNDARY: Final = 0.95
 _ONE_FROM: Final = 4.0
@@ -68,22 +70,18 @@ def emit_erf(builder: Builder, x: Value) -> Value:
 
 
 def emit_erfc(builder: Builder, x: Value) -> Value:
-    """Write erfc: `exp(-x**2) * p(t) / (1 + 2x)` with `t = (x - 2) / (x + 2)`, and 2 minus that for negative x.
-
-    `x**2` is taken with its rounding error, which the exponential would magnify.
+    """Write erfc, in float64, where `x**2` is exact: `exp(-x**2) * p(t) / (1 + 2x)` with `t = (x - 2) / (x + 2)`, and 2 minus
+    that for negative x.
     """
-    m = Arithmetic(builder, x.kind)
-    magnitude = m.at_most(m.abs(x), _ZERO_FROM)
-    t = m.div(m.sub(magnitude, 2.0), m.add(magnitude, 2.0))
-    scaled = m.div(m.polynomial(_SCALED, t), m.fma(magnitude, 2.0, 1.0))
-    square = m.mul(magnitude, magnitude)
-    lost = m.fma(magnitude, magnitude, m.neg(square))
-    constants = CONSTANTS[x.kind]
-    n, shifted = m.round_scaled(m.neg(square), constants.log2_e)
-    r = m.fma(n, -constants.ln2_high, m.neg(square))
-    r = m.sub(m.fma(n, -constants.ln2_low, r), lost)
-    result = m.scale(m.mul(exp_of_reduced(m, r), scaled), n, shifted)
-    return m.select(m.less(x, 0.0), m.sub(2.0, result), result)
+
+    def erfc(m: Arithmetic, wide: Value) -> Value:
+        magnitude = m.at_most(m.abs(wide), _ZERO_FROM)
+        t = m.div(m.sub(magnitude, 2.0), m.add(magnitude, 2.0))
+        scaled = m.div(m.polynomial(_SCALED, t), m.fma(magnitude, 2.0, 1.0))
+        result = m.mul(emit_exp(builder, m.neg(m.mul(magnitude, magnitude))), scaled)
+        return m.select(m.less(wide, 0.0), m.sub(2.0, result), result)
+
+    return through_double(builder, erfc, x)
 
 
 ERROR_FUNCTION: Final[dict[tuple[ScalarOp, Kind], MathFunction]] = {

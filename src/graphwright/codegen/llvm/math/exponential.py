@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from graphwright.codegen.llvm.builder import Builder
-from graphwright.codegen.llvm.math.arithmetic import Arithmetic, MathFunction
+from graphwright.codegen.llvm.math.arithmetic import Arithmetic, MathFunction, through_double
 from graphwright.codegen.llvm.types import Kind, Value
 from graphwright.ir.ops import ScalarOp
 
@@ -32,8 +32,6 @@ class Constants(msgspec.Struct, frozen=True):
     """q(r), for a result that is near 1."""
     expm1: tuple[float, ...]
     """q(r), for a result that is near r."""
-    sinh: tuple[float, ...]
-    """(sinh(x) - x) / x**3 as a polynomial in x**2, for |x| <= 1."""
 
 
 CONSTANTS: Final = {
@@ -41,17 +39,16 @@ CONSTANTS: Final = {
         log2_e=1.4426950408889634,
         ln2_high=0.6931471824645996,
         ln2_low=-1.9046542121259336e-09,
-        highest=89.5,
+        highest=89.0,
         lowest=-104.5,
         exp=(0.49999994, 0.166665167, 0.0416681021, 0.00836919248, 0.00138389028),
         expm1=(0.5, 0.166666359, 0.0416665114, 0.00834150985, 0.00139305415, 0.000150461827),
-        sinh=(0.166666672, 0.00833331142, 0.000198426351, 2.78392554e-06),
     ),
     Kind.F64: Constants(
         log2_e=1.4426950408889634,
         ln2_high=0.6931471805599453,
         ln2_low=2.3190468138462996e-17,
-        highest=710.5,
+        highest=710.0,
         lowest=-746.0,
         exp=(
             0.50000000000000111,
@@ -78,9 +75,22 @@ CONSTANTS: Final = {
             2.5108589448265223e-08,
             2.0902005774289636e-09,
         ),
-        sinh=(),
     ),
 }
+
+_TANH: Final = (
+    -0.333333284,
+    0.133331731,
+    -0.0539504774,
+    0.0217730012,
+    -0.00856742542,
+    0.00304307207,
+    -0.000817737542,
+    0.000115276227,
+)
+_TANH_BOUNDARY: Final = 1.0
+_TANH_FLAT: Final = 20.0
+"""tanh rounds to 1 from here on (float64), or from half of it on (float32)."""
 
 
 def _reduced(m: Arithmetic, x: Value) -> tuple[Value, Value, Value]:
@@ -146,39 +156,46 @@ def emit_sigmoid(builder: Builder, x: Value) -> Value:
 
 
 def emit_tanh(builder: Builder, x: Value) -> Value:
+    """Write the hyperbolic tangent: an odd polynomial for small x, else `1 - 2 / (exp(2|x|) + 1)`."""
+    m = Arithmetic(builder, x.kind)
+    magnitude = m.abs(x)
+    n, shifted, r = _reduced(m, m.at_most(m.add(magnitude, magnitude), _TANH_FLAT))
+    power = m.mul(exp_of_reduced(m, r), m.power_of_two(m.integer_of(shifted)))
+    large = m.sub(1.0, m.div(2.0, m.add(power, 1.0)))
+    del n
+    square = m.mul(magnitude, magnitude)
+    small = m.fma(m.mul(magnitude, square), m.polynomial(_TANH, square), magnitude)
+    return m.copysign(m.select(m.less(magnitude, _TANH_BOUNDARY), small, large), x)
+
+
+def emit_tanh_double(builder: Builder, x: Value) -> Value:
     """Write `tanh(|x|) = u / (u + 2)` with `u = exp(2|x|) - 1`, and the sign of x."""
     m = Arithmetic(builder, x.kind)
-    flat = 10.0 if x.kind is Kind.F32 else 20.0
-    doubled = m.mul(m.at_most(m.abs(x), flat), 2.0)
-    half_power, p = _expm1_parts(m, doubled)
+    half_power, p = _expm1_parts(m, m.mul(m.at_most(m.abs(x), _TANH_FLAT), 2.0))
     half = m.fma(half_power, p, m.sub(half_power, 0.5))
     return m.copysign(m.div(half, m.add(half, 1.0)), x)
 
 
-def _half_exp(m: Arithmetic, magnitude: Value) -> Value:
-    """Write `exp(magnitude) / 2`, finite for as long as that is."""
-    limit = CONSTANTS[m.kind].highest + 1.0
-    n, shifted, r = _reduced(m, m.at_most(magnitude, limit))
-    return m.scale(m.mul(exp_of_reduced(m, r), 0.5), n, shifted)
-
-
 def emit_cosh(builder: Builder, x: Value) -> Value:
-    """Write `t + 1 / (4 * t)` with `t = exp(|x|) / 2`."""
-    m = Arithmetic(builder, x.kind)
-    half = _half_exp(m, m.abs(x))
-    return m.add(half, m.div(0.25, half))
+    """Write `(e + 1/e) / 2` with `e = exp(|x|)`, in float64 (where it does not overflow)."""
+
+    def cosh(m: Arithmetic, wide: Value) -> Value:
+        power = emit_exp(builder, m.abs(wide))
+        return m.mul(m.add(power, m.div(1.0, power)), 0.5)
+
+    return through_double(builder, cosh, x)
 
 
 def emit_sinh(builder: Builder, x: Value) -> Value:
-    """Write `t - 1 / (4 * t)` with `t = exp(|x|) / 2`; an odd polynomial for |x| < 1."""
-    m = Arithmetic(builder, x.kind)
-    magnitude = m.abs(x)
-    half = _half_exp(m, magnitude)
-    large = m.sub(half, m.div(0.25, half))
-    square = m.mul(magnitude, magnitude)
-    cubed = m.mul(square, magnitude)
-    small = m.fma(cubed, m.polynomial(CONSTANTS[m.kind].sinh, square), magnitude)
-    return m.copysign(m.select(m.less(magnitude, 1.0), small, large), x)
+    """Write `(e - 1/e) / 2` with `e = exp(|x|)`, in float64; x itself below 2**-12."""
+
+    def sinh(m: Arithmetic, wide: Value) -> Value:
+        magnitude = m.abs(wide)
+        power = emit_exp(builder, magnitude)
+        large = m.mul(m.sub(power, m.div(1.0, power)), 0.5)
+        return m.copysign(m.select(m.less(magnitude, 2.0**-12), magnitude, large), wide)
+
+    return through_double(builder, sinh, x)
 
 
 _BOTH: Final = {
@@ -186,11 +203,12 @@ _BOTH: Final = {
     ScalarOp.EXP2: emit_exp2,
     ScalarOp.EXPM1: emit_expm1,
     ScalarOp.SIGMOID: emit_sigmoid,
-    ScalarOp.TANH: emit_tanh,
-    ScalarOp.COSH: emit_cosh,
 }
 
 EXPONENTIAL: Final[dict[tuple[ScalarOp, Kind], MathFunction]] = {
     **{(op, kind): emit for op, emit in _BOTH.items() for kind in (Kind.F32, Kind.F64)},
+    (ScalarOp.TANH, Kind.F32): emit_tanh,
+    (ScalarOp.TANH, Kind.F64): emit_tanh_double,
+    (ScalarOp.COSH, Kind.F32): emit_cosh,
     (ScalarOp.SINH, Kind.F32): emit_sinh,
 }

@@ -1,6 +1,7 @@
 """Arc sine, arc cosine, arc tangent.
 
 In: values of kind F32.   Out: straight-line instructions. Polynomials by `scripts/minimax.py`.
+Arc sine and arc cosine are computed in float64: they are rare, and their square root would cost a bit of the result.
 """
 
 from __future__ import annotations
@@ -8,11 +9,18 @@ from __future__ import annotations
 from typing import Final
 
 from graphwright.codegen.llvm.builder import Builder
-from graphwright.codegen.llvm.math.arithmetic import Arithmetic, MathFunction
+from graphwright.codegen.llvm.math.arithmetic import Arithmetic, MathFunction, through_double
 from graphwright.codegen.llvm.types import Kind, Value
 from graphwright.ir.ops import ScalarOp
 
-_ASIN: Final = (0.166667536, 0.0749525204, 0.0454760417, 0.0241520908, 0.0422118045)
+_ASIN: Final = (
+    0.16666659871914674,
+    0.075005109180390397,
+    0.04451572002593443,
+    0.031817614464166782,
+    0.014402592774813861,
+    0.037565221931726886,
+)
 _ATAN: Final = (
     -0.333333015,
     0.199986264,
@@ -26,10 +34,11 @@ _ATAN: Final = (
 )
 _HALF_PI: Final = (1.5707963705062866, -4.371138828673793e-08)
 _PI: Final = (3.1415927410125732, -8.742277657347586e-08)
+_HALF_PI_DOUBLE: Final = 1.5707963267948966
 
 
-def _asin_parts(m: Arithmetic, magnitude: Value) -> tuple[Value, Value, Value]:
-    """Give whether the magnitude is above 1/2, s, and `asin(s) - s`.
+def _arc(m: Arithmetic, magnitude: Value) -> tuple[Value, Value]:
+    """Give whether the magnitude is above 1/2, and the arc sine of s.
 
     Up to 1/2 s is the magnitude; above, `s = sqrt((1 - magnitude) / 2)`, as `asin(a) = pi/2 - 2 * asin(s)`.
     """
@@ -37,29 +46,30 @@ def _asin_parts(m: Arithmetic, magnitude: Value) -> tuple[Value, Value, Value]:
     halved = m.fma(magnitude, -0.5, 0.5)
     square = m.select(is_large, halved, m.mul(magnitude, magnitude))
     s = m.select(is_large, m.sqrt(halved), magnitude)
-    return is_large, s, m.mul(m.mul(s, square), m.polynomial(_ASIN, square))
+    return is_large, m.fma(m.mul(s, square), m.polynomial(_ASIN, square), s)
+
+
+def _asin_double(m: Arithmetic, x: Value) -> Value:
+    is_large, arc = _arc(m, m.abs(x))
+    return m.copysign(m.select(is_large, m.fma(arc, -2.0, _HALF_PI_DOUBLE), arc), x)
+
+
+def _acos_double(m: Arithmetic, x: Value) -> Value:
+    is_large, arc = _arc(m, m.abs(x))
+    doubled = m.add(arc, arc)
+    is_negative = m.less(x, 0.0)
+    outer = m.select(is_negative, m.sub(2.0 * _HALF_PI_DOUBLE, doubled), doubled)
+    return m.select(is_large, outer, m.sub(_HALF_PI_DOUBLE, m.copysign(arc, x)))
 
 
 def emit_asin(builder: Builder, x: Value) -> Value:
     """Write the arc sine; NaN outside [-1, 1]."""
-    m = Arithmetic(builder, x.kind)
-    is_large, s, rest = _asin_parts(m, m.abs(x))
-    small = m.add(s, rest)
-    large = m.fma(m.sub(small, _HALF_PI[1] / 2), -2.0, _HALF_PI[0])
-    return m.copysign(m.select(is_large, large, small), x)
+    return through_double(builder, _asin_double, x)
 
 
 def emit_acos(builder: Builder, x: Value) -> Value:
     """Write the arc cosine: `pi/2 - asin(x)`, `2 * asin(s)`, or `pi - 2 * asin(s)`; NaN outside [-1, 1]."""
-    m = Arithmetic(builder, x.kind)
-    is_large, s, rest = _asin_parts(m, m.abs(x))
-    arc = m.add(s, rest)
-    is_negative = m.less(x, 0.0)
-    from_zero = m.add(arc, arc)
-    from_pi = m.sub(_PI[0], m.sub(from_zero, _PI[1]))
-    signed_s, signed_rest = m.copysign(s, x), m.copysign(rest, x)
-    middle = m.sub(_HALF_PI[0], m.add(signed_s, m.sub(signed_rest, _HALF_PI[1])))
-    return m.select(is_large, m.select(is_negative, from_pi, from_zero), middle)
+    return through_double(builder, _acos_double, x)
 
 
 def _atan_of_ratio(m: Arithmetic, ratio: Value) -> Value:
@@ -85,7 +95,8 @@ def emit_atan2(builder: Builder, y: Value, x: Value) -> Value:
     is_steep = m.less(run, rise)
     greater, smaller = m.select(is_steep, rise, run), m.select(is_steep, run, rise)
     ratio = m.div(smaller, greater)
-    ratio = m.select(m.equal(smaller, greater), m.select(m.equal(greater, 0.0), 0.0, 1.0), ratio)
+    is_diagonal = m.equal(smaller, greater)
+    ratio = m.select(is_diagonal, m.select(m.equal(greater, 0.0), 0.0, 1.0), ratio)
     arc = _atan_of_ratio(m, ratio)
     arc = m.select(is_steep, m.sub(_HALF_PI[0], m.sub(arc, _HALF_PI[1])), arc)
     is_left = builder.compare("icmp slt", m.bits(x), m.int_value(0))
