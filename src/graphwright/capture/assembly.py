@@ -34,7 +34,7 @@ from graphwright.capture.opcodes import (
     names,
     stack,
 )
-from graphwright.capture.rules import collections, library, objects, torch_functions
+from graphwright.capture.rules import attention, collections, library, objects, torch_functions
 from graphwright.capture.world import World
 from graphwright.ir.program import Source
 
@@ -86,6 +86,7 @@ def make_rules() -> dict[int, tuple[Any, Rule]]:
         collections.RULES,
         library.make_rules(),
         torch_functions.make_rules(),
+        attention.make_rules(),
     )
     joined: dict[int, tuple[Any, Rule]] = {}
     for family in families:

@@ -94,20 +94,6 @@ def check(machine: Machine, args: Args, kwargs: Kwargs) -> None:
         )
 
 
-def fast_path_enabled(machine: Machine, args: Args, kwargs: Kwargs) -> bool:
-    """`torch.backends.mha.get_fastpath_enabled()`: no, for a layer, whose fast path is one opaque op with the same values.
-
-    For the whole `TransformerEncoder` the answer is the true one: its fast path packs padded sequences, which shows in the result.
-    """
-    frame = machine.frame
-    if frame is not None and frame.function.__qualname__ in _LAYERS_WITH_FAST_PATH:
-        return False
-    return torch.backends.mha.get_fastpath_enabled()
-
-
-_LAYERS_WITH_FAST_PATH: Final = ("TransformerEncoderLayer.forward", "MultiheadAttention.forward")
-
-
 def _quiet(machine: Machine, args: Args, kwargs: Kwargs) -> None:
     """A call that only counts uses of an interface."""
 
@@ -121,7 +107,6 @@ def make_rules() -> dict[Any, Rule]:
         module.__delattr__: delete_module_attr,
         module.__call__: call_module,
         module._wrapped_call_impl: call_module,  # noqa: SLF001
-        torch.backends.mha.get_fastpath_enabled: fast_path_enabled,
         torch.nn.ModuleList.__getitem__: slice_module_list,
         torch.nn.ModuleList.__iter__: iterate_module_list,
         torch.nn.Sequential.__iter__: iterate_module_list,
