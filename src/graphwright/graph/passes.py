@@ -1,7 +1,8 @@
 """The passes that simplify a graph, in their order.
 
 In: an `AtenGraph` as it was recorded.   Out: an equal graph with fewer nodes.
-Keeps: functional form; the order of random and effectful nodes; every output's and mutation's value bit for bit.
+Keeps: functional form; the order of random and effectful nodes; every output's and mutation's value, bit for bit but for what
+the decompositions compute in another order.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import msgspec
 
 from graphwright.graph.common_subexpressions import common_subexpressions
 from graphwright.graph.dead_code import dead_code
+from graphwright.graph.decompositions import decompositions
 from graphwright.graph.no_operations import no_operations
 from graphwright.ir.aten import AtenGraph
 
@@ -26,6 +28,11 @@ class Pass(msgspec.Struct, frozen=True):
 
 
 PASSES: Final = (
+    Pass(
+        "decompositions",
+        decompositions,
+        why="reductions and pointwise ops fuse with their neighbours, whole norms and softmaxes do not",
+    ),
     Pass(
         "no_operations",
         no_operations,

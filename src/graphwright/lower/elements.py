@@ -13,7 +13,7 @@ from graphwright.base.errors import InternalError
 from graphwright.ir.aten import AtenNode, FloatArg, LiteralArg, Ref
 from graphwright.ir.dtypes import DType
 from graphwright.lower.expressions import Evaluation, Expression, Operand, Parameter
-from graphwright.lower.nodes import argument, is_number, number_of
+from graphwright.ir.node_arguments import argument, is_number, number_of
 from graphwright.lower.promotion import computation_dtype, promote
 from graphwright.lower.reader import Indices, Reader
 from graphwright.lower.rules import CHOICES, ELEMENTS, POINTWISE

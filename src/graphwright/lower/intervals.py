@@ -14,7 +14,7 @@ import torch
 
 from graphwright.ir.aten import AtenNode, LiteralArg, Ref
 from graphwright.ir.dtypes import DType
-from graphwright.lower.nodes import argument, is_number, number_of
+from graphwright.ir.node_arguments import argument, is_number, number_of
 from graphwright.lower.values import ValueKind, Values
 
 _DEPTH: Final = 12

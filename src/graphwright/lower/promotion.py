@@ -49,15 +49,12 @@ def promote(values: Values, operands: Iterable[object]) -> DType:
         rank, dtype = _rank_and_dtype(values, operand)
         known = by_rank[rank]
         by_rank[rank] = dtype if known is None else torch.promote_types(known, dtype)
-    common: torch.dtype | None = None
-    for dtype in by_rank:
-        if dtype is None:
-            continue
-        if common is None:
-            common = dtype
-        elif _category(dtype) > _category(common):
+    known_dtypes = [dtype for dtype in by_rank if dtype is not None]
+    assert known_dtypes, "an operation has operands"
+    common = known_dtypes[0]
+    for dtype in known_dtypes[1:]:
+        if _category(dtype) > _category(common):
             common = torch.promote_types(common, dtype)
-    assert common is not None, "an operation has operands"
     return FROM_TORCH[common]
 
 

@@ -109,9 +109,10 @@ class _Partials:
     def add(self, scalar: Scalar) -> None:
         """Make room for a reduction, and for its value if it is an arg-reduction."""
         self._store(scalar)
-        if scalar.reduce_op in ARG_VALUES:
+        assert scalar.reduce_op is not None, "a reduction"
+        op = ARG_VALUES.get(scalar.reduce_op)
+        if op is not None:
             update = scalar.args[0]
-            op = ARG_VALUES[scalar.reduce_op]
             value = self._builder.reduce(op, update, None, self._builder.reduced_mask)
             self.values[scalar.number] = value
             self._store(value)

@@ -69,7 +69,9 @@ def test_views_are_taken_again_and_never_saved():
     saved = [output.value_id for output in halves.forward.outputs[halves.num_outputs :]]
 
     assert saved
-    assert not any(value in makers and gives_view(find_overload(makers[value].op)) for value in saved)
+    assert not any(
+        value in makers and gives_view(find_overload(makers[value].op)) for value in saved
+    )
 
 
 def test_the_forward_half_runs_no_node_of_the_backward_half():

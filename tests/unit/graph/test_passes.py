@@ -123,7 +123,9 @@ def test_no_operations_keeps_what_changes_something(function):
 def test_no_operations_leaves_a_square_transpose():
     x = torch.randn(4, 4)
 
-    assert torch.equal(execute(no_operations(record(lambda x: x.t().sin(), x)), [x])[0], x.t().sin())
+    assert torch.equal(
+        execute(no_operations(record(lambda x: x.t().sin(), x)), [x])[0], x.t().sin()
+    )
 
 
 def test_simplify_gives_eager_values_for_a_transformer_layer():

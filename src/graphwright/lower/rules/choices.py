@@ -26,7 +26,7 @@ from graphwright.lower.expressions import (
     tanh,
     where,
 )
-from graphwright.lower.nodes import argument, number_of
+from graphwright.ir.node_arguments import argument, is_given, number_of
 from graphwright.lower.rules.rows import ChoiceRow, rows
 
 x: Final = Operand(0, "self")
@@ -59,17 +59,12 @@ def _gelu_backward(node: AtenNode) -> Expression:
     return x * (0.5 * (1.0 + erf(y * math.sqrt(0.5))) + y * density)
 
 
-def _is_given(node: AtenNode, position: int, name: str) -> bool:
-    given = argument(node, position, name)
-    return given is not None and given != LiteralArg(None)
-
-
 def _clamp(limit: Callable[..., Operand | Parameter]) -> Callable[[AtenNode], Expression | None]:
     def choose(node: AtenNode) -> Expression | None:
         value: Expression = x
-        if _is_given(node, 1, "min"):
+        if is_given(node, 1, "min"):
             value = maximum(value, limit(1, "min"))
-        if _is_given(node, 2, "max"):
+        if is_given(node, 2, "max"):
             value = minimum(value, limit(2, "max"))
         return value
 

@@ -13,7 +13,7 @@ from graphwright.ir.aten import Arg, AtenNode, LiteralArg, Ref
 from graphwright.ir.dtypes import DType
 from graphwright.ir.ops import ScalarOp
 from graphwright.lower.affine import Affine
-from graphwright.lower.nodes import argument, integer_of, is_number, number_of
+from graphwright.ir.node_arguments import argument, integer_of, is_number, number_of
 from graphwright.lower.promotion import computation_dtype
 from graphwright.lower.reader import Reader
 from graphwright.lower.rules.rows import ElementRow, rows

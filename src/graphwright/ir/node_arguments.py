@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from graphwright.base.errors import InternalError
 from graphwright.ir.aten import Arg, AtenNode, FloatArg, ListArg, LiteralArg
-from graphwright.lower.scalars import Number
+
+Number = bool | int | float
 
 
 def argument(node: AtenNode, position: int, name: str) -> Arg | None:
@@ -31,6 +32,12 @@ def number_of(arg: Arg | None) -> Number:
         case _:
             message = f"no number: {arg}"
             raise InternalError(message)
+
+
+def is_given(node: AtenNode, position: int, name: str) -> bool:
+    """Tell whether an argument was given, and is not None."""
+    given = argument(node, position, name)
+    return given is not None and given != LiteralArg(None)
 
 
 def is_number(arg: Arg | None) -> bool:

@@ -1,0 +1,56 @@
+"""Express composite ops by reductions and pointwise ops, which the lowering fuses.
+
+In: a graph.   Out: the graph with each node that has a decomposition (`decomps/`) replaced by the nodes it stands for.
+Keeps: values to the accuracy of eager's kernels (not bit for bit: sums may be taken in another order); nodes with symbolic
+shapes, on other devices than the CPU, or of complex numbers.
+
+    %1 = _softmax(%0, 1, False)    →    %1 = amax(%0, [1], True);  %2 = sub(%0, %1);  %3 = exp(%2)
+                                        %4 = sum(%3, [1], True);   %5 = div(%3, %4)
+"""
+
+from __future__ import annotations
+
+from graphwright.base.errors import InternalError
+from graphwright.graph.decomps import DECOMPOSITIONS
+from graphwright.graph.decomps.emitter import Emitter
+from graphwright.graph.renumbering import iter_metas, iter_reads, with_nodes
+from graphwright.ir.aten import AtenGraph, AtenNode, TensorMeta
+
+
+def decompositions(graph: AtenGraph) -> AtenGraph:
+    """Replace the nodes that have a decomposition."""
+    if not any(node.op in DECOMPOSITIONS for node in graph.nodes):
+        return graph
+    metas = [_known(meta) for meta in iter_metas(graph)]
+    nodes: list[AtenNode] = []
+    for node in graph.nodes:
+        row = DECOMPOSITIONS.get(node.op)
+        if row is None or not _can_decompose(node, metas):
+            nodes.append(node)
+            continue
+        emit = Emitter(metas, node.loc)
+        is_done = row.write(emit, node)
+        nodes += emit.nodes if is_done else [node]
+    return with_nodes(graph, nodes, {})
+
+
+def _known(meta: TensorMeta | None) -> TensorMeta:
+    if meta is None:
+        message = "a value of the graph has no metadata"
+        raise InternalError(message)
+    return meta
+
+
+def _can_decompose(node: AtenNode, metas: list[TensorMeta]) -> bool:
+    involved = [metas[value] for value in iter_reads(node)]
+    involved += [meta for meta in node.metas if meta is not None]
+    return all(_is_plain(meta) for meta in involved)
+
+
+def _is_plain(meta: TensorMeta) -> bool:
+    dims = (*meta.shape, *meta.strides, meta.offset)
+    return (
+        meta.device == "cpu"
+        and not meta.dtype.is_complex
+        and all(isinstance(dim, int) for dim in dims)
+    )

@@ -1,0 +1,16 @@
+"""Ops that are expressed by simpler ones, one module a family, joined here.
+
+In: nothing.   Out: `DECOMPOSITIONS`, overload name → `Decomposition`.
+
+Read first: `rules.py` (what a decomposition is), `softmax.py`.
+"""
+
+from graphwright.graph.decomps.losses import LOSSES
+from graphwright.graph.decomps.norms import NORMS
+from graphwright.graph.decomps.rules import Decomposition, rows
+from graphwright.graph.decomps.softmax import SOFTMAX
+from graphwright.graph.decomps.statistics import STATISTICS
+
+DECOMPOSITIONS = rows(*SOFTMAX.values(), *NORMS.values(), *STATISTICS.values(), *LOSSES.values())
+
+__all__ = ["DECOMPOSITIONS", "Decomposition"]

@@ -1,0 +1,236 @@
+"""Writing the nodes that a node is decomposed into.
+
+In: values of the graph, and calls for pointwise ops, reductions, casts and views.   Out: nodes with metadata of their own.
+Keeps: static shapes only; results of intermediate nodes are laid out as their operand is, where that is dense, else row-major.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from graphwright.ir.aten import (
+    Arg,
+    AtenNode,
+    DTypeArg,
+    FloatArg,
+    KwArg,
+    ListArg,
+    LiteralArg,
+    Ref,
+    TensorMeta,
+)
+from graphwright.ir.dtypes import DType
+from graphwright.ir.locations import Loc
+
+Operand = int | float | Ref
+"""A value, or a number."""
+
+_NARROW: Final = frozenset({DType.FLOAT16, DType.BFLOAT16})
+
+
+class Emitter:
+    """Writes the nodes of one decomposition.
+
+    Args:
+        metas: metadata of the graph's values by number; grows with the new ones.
+        loc: the user's line.
+    """
+
+    def __init__(self, metas: list[TensorMeta], loc: Loc | None) -> None:
+        self.nodes: list[AtenNode] = []
+        self._metas = metas
+        self._loc = loc
+
+    def meta(self, value: Ref) -> TensorMeta:
+        """Give the metadata of a value."""
+        return self._metas[value.id]
+
+    def shape(self, value: Ref) -> tuple[int, ...]:
+        """Give the (static) shape of a value."""
+        return static_shape(self._metas[value.id])
+
+    def dtype(self, value: Ref) -> DType:
+        """Give the element type of a value."""
+        return self._metas[value.id].dtype
+
+    def pointwise(self, op: str, *operands: Operand, dtype: DType | None = None) -> Ref:
+        """Apply a pointwise op to operands that broadcast; the result has `dtype`, else the first tensor's."""
+        tensors = [operand for operand in operands if isinstance(operand, Ref)]
+        shape = broadcast([self.shape(tensor) for tensor in tensors])
+        strides = self._strides_like(tensors, shape)
+        result = dtype if dtype is not None else self.dtype(tensors[0])
+        meta = TensorMeta(result, shape, strides, self.meta(tensors[0]).device)
+        return self.node(op, [as_argument(operand) for operand in operands], meta)
+
+    def cast(self, value: Ref, dtype: DType) -> Ref:
+        """Convert to `dtype`."""
+        meta = self.meta(value)
+        if meta.dtype is dtype:
+            return value
+        shape = self.shape(value)
+        strides = self._strides_like([value], shape)
+        kwargs = (KwArg("dtype", DTypeArg(dtype)),)
+        result = TensorMeta(dtype, shape, strides, meta.device)
+        return self.node("aten._to_copy.default", [value], result, kwargs)
+
+    def widened(self, value: Ref) -> Ref:
+        """Convert narrow floats to float32, as eager's kernels do inside."""
+        return self.cast(value, DType.FLOAT32) if self.dtype(value) in _NARROW else value
+
+    def reduce(
+        self, op: str, value: Ref, axes: Sequence[int], *, dtype: DType | None = None
+    ) -> Ref:
+        """Reduce over `axes`, which stay with extent 1."""
+        meta = self.meta(value)
+        shape = tuple(
+            1 if axis in axes else extent for axis, extent in enumerate(self.shape(value))
+        )
+        strides = reduced_strides(self.shape(value), meta.strides, shape)
+        args: list[Arg] = [value, as_list(axes), LiteralArg(value=True)]
+        result = TensorMeta(dtype or meta.dtype, shape, strides, meta.device)
+        return self.node(op, args, result)
+
+    def view(self, value: Ref, shape: Sequence[int]) -> Ref:
+        """See a row-major value in another shape."""
+        if tuple(shape) == self.shape(value):
+            return value
+        meta = self.meta(value)
+        assert is_row_major(meta), "only row-major values are seen in another shape"
+        result = msgspec.structs.replace(meta, shape=tuple(shape), strides=row_major(shape))
+        return self.node("aten.view.default", [value, as_list(shape)], result)
+
+    def row_major(self, value: Ref) -> Ref:
+        """Give a value whose memory is row-major: the same, or a copy."""
+        meta = self.meta(value)
+        if is_row_major(meta):
+            return value
+        shape = self.shape(value)
+        result = TensorMeta(meta.dtype, shape, row_major(shape), meta.device)
+        return self.node("aten.clone.default", [value], result)
+
+    def node(
+        self, op: str, args: Sequence[Arg], meta: TensorMeta, kwargs: Sequence[KwArg] = ()
+    ) -> Ref:
+        """Add a node with one result."""
+        number = len(self._metas)
+        self._metas.append(meta)
+        self.nodes.append(AtenNode(op, tuple(args), tuple(kwargs), (number,), (meta,), self._loc))
+        return Ref(number)
+
+    def give(self, value: Ref, result: int, meta: TensorMeta) -> None:
+        """Say that `value`, converted and laid out as `meta` has it, is the decomposed node's result number `result`."""
+        kwargs: tuple[KwArg, ...] = ()
+        op = "aten.clone.default"
+        if self.dtype(value) is not meta.dtype:
+            op, kwargs = "aten._to_copy.default", (KwArg("dtype", DTypeArg(meta.dtype)),)
+        self.nodes.append(AtenNode(op, (value,), kwargs, (result,), (meta,), self._loc))
+
+    def give_filled(self, result: int, meta: TensorMeta, *, value: bool) -> None:
+        """Say that result number `result` is all ones (`value` True) or zeros."""
+        shape = as_list(static_shape(meta))
+        kwargs = (KwArg("dtype", DTypeArg(meta.dtype)),)
+        number = LiteralArg(int(value))
+        self.nodes.append(
+            AtenNode("aten.full.default", (shape, number), kwargs, (result,), (meta,), self._loc)
+        )
+
+    def slice(self, value: Ref, axis: int, start: int, extent: int) -> Ref:
+        """See a part of a value along one axis."""
+        meta = self.meta(value)
+        shape = list(self.shape(value))
+        shape[axis] = extent
+        (stride,) = static_dims([meta.strides[axis]])
+        (offset,) = static_dims([meta.offset])
+        part = msgspec.structs.replace(meta, shape=tuple(shape), offset=offset + start * stride)
+        numbers = [LiteralArg(number) for number in (axis, start, start + extent)]
+        return self.node("aten.slice.Tensor", [value, *numbers], part)
+
+    def _strides_like(self, tensors: Sequence[Ref], shape: tuple[int, ...]) -> tuple[int, ...]:
+        for tensor in tensors:
+            meta = self.meta(tensor)
+            if static_shape(meta) == shape and is_dense(meta):
+                return static_dims(meta.strides)
+        return row_major(shape)
+
+
+def static_shape(meta: TensorMeta) -> tuple[int, ...]:
+    """Give a shape that is known to be static."""
+    return static_dims(meta.shape)
+
+
+def static_dims(dims: Sequence[object]) -> tuple[int, ...]:
+    """Give extents that are known to be static."""
+    known = tuple(dim for dim in dims if isinstance(dim, int))
+    assert len(known) == len(dims), "only nodes of static shapes are decomposed"
+    return known
+
+
+def row_major(shape: Sequence[int]) -> tuple[int, ...]:
+    """Give the strides of a row-major tensor."""
+    strides = [1] * len(shape)
+    for axis in range(len(shape) - 2, -1, -1):
+        strides[axis] = strides[axis + 1] * max(shape[axis + 1], 1)
+    return tuple(strides)
+
+
+def is_row_major(meta: TensorMeta) -> bool:
+    """Tell whether a tensor is row-major (strides of axes of extent 1 do not matter)."""
+    shape = static_shape(meta)
+    return all(
+        extent == 1 or stride == wanted
+        for extent, stride, wanted in zip(shape, meta.strides, row_major(shape), strict=True)
+    )
+
+
+def is_dense(meta: TensorMeta) -> bool:
+    """Tell whether the elements fill one piece of memory, each place once."""
+    expected = 1
+    for stride, extent in sorted(zip(static_dims(meta.strides), static_shape(meta), strict=True)):
+        if extent != 1:
+            if stride != expected:
+                return False
+            expected = stride * extent
+    return True
+
+
+def reduced_strides(
+    shape: Sequence[int], strides: Sequence[object], reduced: Sequence[int]
+) -> tuple[int, ...]:
+    """Give dense strides for a reduction's result, its axes in the order of the operand's."""
+    known = static_dims(strides)
+    order = sorted(range(len(shape)), key=lambda axis: known[axis])
+    own = [1] * len(shape)
+    expected = 1
+    for axis in order:
+        own[axis] = expected
+        expected *= max(reduced[axis], 1)
+    return tuple(own)
+
+
+def broadcast(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """Give the shape that shapes broadcast to."""
+    rank = max(len(shape) for shape in shapes)
+    padded = [(1,) * (rank - len(shape)) + shape for shape in shapes]
+    return tuple(
+        next((extent for extent in extents if extent != 1), 1)
+        for extents in zip(*padded, strict=True)
+    )
+
+
+def as_argument(operand: Operand) -> Arg:
+    """Give an operand as an argument."""
+    match operand:
+        case Ref():
+            return operand
+        case float():
+            return FloatArg(operand.hex())
+        case _:
+            return LiteralArg(operand)
+
+
+def as_list(numbers: Sequence[int]) -> ListArg:
+    """Give integers as a list argument."""
+    return ListArg(tuple(LiteralArg(number) for number in numbers))

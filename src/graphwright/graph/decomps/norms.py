@@ -1,0 +1,189 @@
+"""Normalising layers, in terms of reductions and pointwise ops.
+
+In: nothing.   Out: `NORMS`, overload name → `Decomposition`.
+Keeps: statistics in float32 for narrower floats, the result rounded once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from graphwright.graph.decomps.emitter import Emitter
+from graphwright.graph.decomps.rules import (
+    Decomposition,
+    give,
+    maybe_tensor,
+    result_meta,
+    rows,
+    squeeze,
+    tensor,
+)
+from graphwright.graph.decomps.statistics import moments
+from graphwright.ir.aten import AtenNode, LiteralArg, Ref
+from graphwright.ir.node_arguments import argument, integers_of, number_of
+
+_CHANNEL: Final = 1
+
+
+def _scaled(emit: Emitter, x: Ref, weight: Ref | None, bias: Ref | None) -> Ref:
+    if weight is not None:
+        x = emit.pointwise("aten.mul.Tensor", x, emit.cast(weight, emit.dtype(x)))
+    if bias is not None:
+        x = emit.pointwise("aten.add.Tensor", x, emit.cast(bias, emit.dtype(x)))
+    return x
+
+
+def _inverse_root(emit: Emitter, squares: Ref, count: int, eps: float) -> Ref:
+    """1 / √(squares / count + eps)."""
+    variance = emit.pointwise("aten.div.Tensor", squares, float(count))
+    return emit.pointwise("aten.rsqrt.default", emit.pointwise("aten.add.Tensor", variance, eps))
+
+
+def _layer_norm(emit: Emitter, node: AtenNode) -> bool:
+    """(x - mean) / √(var + eps) · weight + bias, over the last axes; also the mean and 1 / √(var + eps)."""
+    x = emit.widened(tensor(node, 0))
+    shape = emit.shape(x)
+    normalized = integers_of(node.args[1]) or ()
+    if 0 in shape:
+        return False
+    axes = range(len(shape) - len(normalized), len(shape))
+    parts = moments(emit, x, axes)
+    inverse = _inverse_root(emit, parts.squares, parts.count, float(number_of(node.args[4])))
+    y = emit.pointwise("aten.mul.Tensor", parts.distance, inverse)
+    y = _scaled(emit, y, maybe_tensor(node, 2), maybe_tensor(node, 3))
+    give(emit, node, y)
+    give(emit, node, parts.mean, 1)
+    give(emit, node, inverse, 2)
+    return True
+
+
+def _layer_norm_backward(emit: Emitter, node: AtenNode) -> bool:
+    """The gradients of input, weight and bias.
+
+    With h = (x - mean)·r, r = 1/√(var + eps) and d = g·weight over rows of n elements:
+    dx = r·(d - Σd/n - h·Σ(d·h)/n);  dweight = Σ_rows g·h;  dbias = Σ_rows g.
+    """
+    gradient, x = emit.widened(tensor(node, 0)), emit.widened(tensor(node, 1))
+    shape = emit.shape(x)
+    normalized = integers_of(node.args[2]) or ()
+    if 0 in shape:
+        return False
+    rank = len(shape) - len(normalized)
+    inner, outer = range(rank, len(shape)), range(rank)
+    mean, inverse = emit.widened(tensor(node, 3)), emit.widened(tensor(node, 4))
+    distance = emit.pointwise("aten.sub.Tensor", x, mean)
+    h = emit.pointwise("aten.mul.Tensor", distance, inverse)
+    if node.results[0] >= 0:
+        d = _scaled(emit, gradient, maybe_tensor(node, 5), None)
+        count = float(math.prod(normalized))
+        dx = _centred(emit, d, h, inner, count)
+        give(emit, node, emit.pointwise("aten.mul.Tensor", dx, inverse))
+    if node.results[1] >= 0:
+        product = emit.pointwise("aten.mul.Tensor", gradient, h)
+        _give_summed(emit, node, product, outer, 1)
+    if node.results[2] >= 0:
+        _give_summed(emit, node, gradient, outer, 2)
+    return True
+
+
+def _centred(emit: Emitter, d: Ref, h: Ref, axes: Sequence[int], count: float) -> Ref:
+    """Give d - Σd/n - h·Σ(d·h)/n."""
+    product = emit.pointwise("aten.mul.Tensor", d, h)
+    mean_d = emit.pointwise("aten.div.Tensor", emit.reduce(_SUM, d, axes), count)
+    mean_dh = emit.pointwise("aten.div.Tensor", emit.reduce(_SUM, product, axes), count)
+    shifted = emit.pointwise("aten.sub.Tensor", d, mean_d)
+    return emit.pointwise("aten.sub.Tensor", shifted, emit.pointwise("aten.mul.Tensor", h, mean_dh))
+
+
+_SUM: Final = "aten.sum.dim_IntList"
+
+
+def _give_summed(
+    emit: Emitter, node: AtenNode, value: Ref, axes: Sequence[int], place: int
+) -> None:
+    if axes:
+        value = squeeze(emit, emit.reduce(_SUM, value, axes), axes)
+    give(emit, node, value, place)
+
+
+def _group_norm(emit: Emitter, node: AtenNode) -> bool:
+    """Layer norm of each group of channels; native_group_norm(x, weight, bias, N, C, HxW, group, eps)."""
+    x = emit.widened(emit.row_major(tensor(node, 0)))
+    shape = emit.shape(x)
+    if 0 in shape:
+        return False
+    count, channels, area, groups = (int(number_of(arg)) for arg in node.args[3:7])
+    grouped = emit.view(x, (count, groups, channels // groups * area))
+    parts = moments(emit, grouped, (2,))
+    inverse = _inverse_root(emit, parts.squares, parts.count, float(number_of(node.args[7])))
+    y = emit.pointwise("aten.mul.Tensor", parts.distance, inverse)
+    y = emit.view(y, (count, channels, area))
+    weight, bias = maybe_tensor(node, 1), maybe_tensor(node, 2)
+    y = _scaled(emit, y, _column(emit, weight, channels), _column(emit, bias, channels))
+    give(emit, node, emit.view(y, shape))
+    give(emit, node, squeeze(emit, parts.mean, (2,)), 1)
+    give(emit, node, squeeze(emit, inverse, (2,)), 2)
+    return True
+
+
+def _column(emit: Emitter, value: Ref | None, extent: int, rank: int = 2) -> Ref | None:
+    """See a vector as a column beside `rank - 1` further axes."""
+    if value is None:
+        return None
+    return emit.view(emit.row_major(value), (extent, *[1] * (rank - 1)))
+
+
+def _batch_norm(emit: Emitter, node: AtenNode) -> bool:
+    """(x - mean) / √(var + eps) · weight + bias a channel, with given statistics.
+
+    native_batch_norm(x, weight, bias, running_mean, running_var, training, momentum, eps), `training` False.
+    """
+    if argument(node, 5, "training") != LiteralArg(value=False):
+        return False
+    return _normalize_by_running(emit, node, eps=float(number_of(node.args[7])))
+
+
+def _batch_norm_no_training(emit: Emitter, node: AtenNode) -> bool:
+    """As `native_batch_norm` without training."""
+    return _normalize_by_running(emit, node, eps=float(number_of(node.args[6])))
+
+
+def _normalize_by_running(emit: Emitter, node: AtenNode, *, eps: float) -> bool:
+    """Give x·alpha + shift, alpha = weight / √(var + eps), shift = bias - mean·alpha: what is known a channel is computed a channel."""
+    mean, variance = maybe_tensor(node, 3), maybe_tensor(node, 4)
+    x = emit.widened(tensor(node, 0))
+    if mean is None or variance is None:
+        return False
+    shape = emit.shape(x)
+    channels, rank = shape[_CHANNEL], len(shape) - 1
+    wide = emit.dtype(x)
+    shifted = emit.pointwise("aten.add.Tensor", emit.cast(variance, wide), eps)
+    alpha = emit.pointwise("aten.rsqrt.default", shifted)
+    weight, bias = maybe_tensor(node, 1), maybe_tensor(node, 2)
+    if weight is not None:
+        alpha = emit.pointwise("aten.mul.Tensor", alpha, emit.cast(weight, wide))
+    offset = emit.pointwise("aten.mul.Tensor", emit.cast(mean, wide), alpha)
+    if bias is not None:
+        offset = emit.pointwise("aten.sub.Tensor", emit.cast(bias, wide), offset)
+    else:
+        offset = emit.pointwise("aten.neg.default", offset)
+    alpha_column, offset_column = (
+        emit.view(value, (channels, *[1] * (rank - 1))) for value in (alpha, offset)
+    )
+    scaled = emit.pointwise("aten.mul.Tensor", x, alpha_column)
+    give(emit, node, emit.pointwise("aten.add.Tensor", scaled, offset_column))
+    for place in (1, 2):
+        if node.results[place] >= 0:
+            emit.give_filled(node.results[place], result_meta(node, place), value=False)
+    return True
+
+
+NORMS: Final[Mapping[str, Decomposition]] = rows(
+    Decomposition("aten.native_layer_norm.default", _layer_norm),
+    Decomposition("aten.native_layer_norm_backward.default", _layer_norm_backward),
+    Decomposition("aten.native_group_norm.default", _group_norm),
+    Decomposition("aten.native_batch_norm.default", _batch_norm),
+    Decomposition("aten._native_batch_norm_legit_no_training.default", _batch_norm_no_training),
+)
