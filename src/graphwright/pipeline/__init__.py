@@ -13,6 +13,7 @@ from graphwright.pipeline.options import (
     make_options,
 )
 from graphwright.pipeline.session import collect_observers, forget_all
+from graphwright.pipeline.stages import Job, build_entry
 from graphwright.pipeline.targets import CompiledTarget
 
 __all__ = [
@@ -20,8 +21,10 @@ __all__ = [
     "BackendKind",
     "CompileOptions",
     "CompiledTarget",
+    "Job",
     "Mode",
     "backend_by_name",
+    "build_entry",
     "collect_observers",
     "compile_fx",
     "forget_all",

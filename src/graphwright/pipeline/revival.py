@@ -69,4 +69,10 @@ def _try_load(job: Job, found: ProgramEntry, caches: Caches) -> Entry | None:
     for ref in found.plan.kernels:
         if find_kernel(ref.key, num_threads, caches) is None:
             return None
-    return make_entry(found.program, found.plan, plan_code(found.plan), target=job.target)
+    return make_entry(
+        found.program,
+        found.plan,
+        plan_code(found.plan),
+        target=job.target,
+        wrapper=job.settings.wrapper,
+    )

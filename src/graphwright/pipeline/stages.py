@@ -9,6 +9,7 @@ Each stage is a span of the observer and leaves its artifact there. Does not: de
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ from typing import Any, Final, final
 
 import torch
 
-from graphwright.base.config import Config
+from graphwright.base.config import Config, Wrapper
 from graphwright.base.counters import counters
 from graphwright.base.errors import BackendError, Unsupported
 from graphwright.cache import Caches, KernelEntry, Key, Kind, make_part
@@ -43,7 +44,9 @@ from graphwright.pipeline.session import SESSION
 from graphwright.runtime import (
     Entry,
     GradientRuns,
+    NativeRefusal,
     Run,
+    load_native_module,
     make_backend_entry,
     make_entry,
     make_gradient_run,
@@ -109,17 +112,29 @@ def _entry_of(job: Job, captured: Captured) -> Entry:
             with observer.span("runtime"):
                 texts = [render_kernel(kernel) for kernel in kernels]
                 return make_entry(
-                    program, plan, code, target=target, live_pins=live_pins, kernel_texts=texts
+                    program,
+                    plan,
+                    code,
+                    target=target,
+                    live_pins=live_pins,
+                    kernel_texts=texts,
+                    wrapper=settings.wrapper,
                 )
         case (BackendKind.NATIVE | BackendKind.ATEN) as kind:
             run = _make_graph_run(captured, kind, settings, observer)
-            return make_backend_entry(program, run, target=target, live_pins=live_pins)
+            return make_backend_entry(
+                program, run, target=target, live_pins=live_pins, wrapper=settings.wrapper
+            )
         case BackendKind.EAGER:
             run = _run_of(captured.torch_graph)
-            return make_backend_entry(program, run, target=target, live_pins=live_pins)
+            return make_backend_entry(
+                program, run, target=target, live_pins=live_pins, wrapper=settings.wrapper
+            )
         case backend:
             run = _run_of(_call_backend(backend, captured))
-            return make_backend_entry(program, run, target=target, live_pins=live_pins)
+            return make_backend_entry(
+                program, run, target=target, live_pins=live_pins, wrapper=settings.wrapper
+            )
 
 
 def lower_program(
@@ -166,6 +181,29 @@ def load_kernels(
         if missing:
             _compile_missing(missing, num_threads, caches)
     return plan_code(plan)
+
+
+def prepare_runtime(settings: Config) -> None:
+    """Load the native functions of the runtime, through the cache, where they are wanted.
+
+    Where a process cannot have them, the entries say so and Python serves.
+    """
+    caches = SESSION.caches(settings)
+    if settings.wrapper is not Wrapper.NATIVE or caches is None:
+        return
+
+    def key_of(name: str) -> Key:
+        return caches.make_key(Kind.KERNEL, make_part("runtime functions", name))
+
+    def find(name: str) -> bytes | None:
+        entry = caches.kernels.get(key_of(name))
+        return None if entry is None else entry.object_code
+
+    def keep(name: str, data: bytes) -> None:
+        caches.kernels.put(key_of(name), KernelEntry(object_code=data, symbols=()))
+
+    with contextlib.suppress(NativeRefusal):
+        load_native_module(find, keep)
 
 
 def plan_code(plan: Plan) -> PlanCode:

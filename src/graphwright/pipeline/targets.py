@@ -28,7 +28,7 @@ from graphwright.pipeline.obstacles import find_obstacle
 from graphwright.pipeline.options import CompileOptions, Mode
 from graphwright.pipeline.revival import keep_program, try_revive
 from graphwright.pipeline.session import SESSION, make_observer
-from graphwright.pipeline.stages import Job, build_entry
+from graphwright.pipeline.stages import Job, build_entry, prepare_runtime
 from graphwright.runtime import MISSING, Dispatcher, Entry
 
 
@@ -118,6 +118,7 @@ class CompiledTarget:
         self._notice_options()
         observer = make_observer(CompileId(self._id.program, len(self.entries)))
         job = Job(self.target, args, kwargs, self.options, settings, observer)
+        prepare_runtime(settings)
         revived = try_revive(job)
         if revived is not None:
             return revived
