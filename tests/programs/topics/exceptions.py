@@ -155,7 +155,7 @@ def builtin_errors(x):
         lambda: 1 / 0,
         lambda: None.attr,
         lambda: "a" + 1,
-        lambda: (1)(),
+        lambda one=1: one(),
         lambda: next(iter(())),
         lambda: undefined_name,  # noqa: F821
         lambda: [1, 2].index(9),
