@@ -93,7 +93,9 @@ class RecordFunctionMode(TorchFunctionMode):
         if kind is AbstractTensor:
             return value
         if isinstance(value, torch.Tensor):
-            return self._recorder.abstract_of(value) if _is_plain(kind) else value
+            if not _is_plain(kind) or torch._C._functorch.is_functorch_wrapped_tensor(value):
+                return value
+            return self._recorder.abstract_of(value)
         if kind is tuple or kind is list:
             if any(isinstance(item, (torch.Tensor, tuple, list)) for item in value):
                 return kind(self._stand_in(item) for item in value)

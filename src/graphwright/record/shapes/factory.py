@@ -16,6 +16,7 @@ from graphwright.record.layout import (
     channels_last_strides,
     contiguous_strides,
     format_strides,
+    strides_like,
 )
 from graphwright.record.sizes import Extent, SymbolicSize
 from graphwright.record.specs import TensorSpec
@@ -182,6 +183,16 @@ def _clone(self: TensorSpec, *, memory_format: Any = None) -> TensorSpec:
     return _like(self, memory_format=memory_format)
 
 
+def same_memory(self: TensorSpec) -> TensorSpec:
+    """Give a tensor laid out like a copy of all the memory that `self` views; one that overlaps itself is compacted."""
+    overlaps = any(
+        stride == 0 and extent > 1 for extent, stride in zip(self.shape, self.strides, strict=True)
+    )
+    strides = strides_like(self.shape, self.strides) if overlaps else self.strides
+    offset = 0 if overlaps else self.offset
+    return TensorSpec(self.shape, strides, self.dtype, self.device, offset)
+
+
 def _copy(self: TensorSpec, src: TensorSpec, non_blocking: bool = False) -> TensorSpec:  # noqa: FBT001, FBT002
     del non_blocking
     if len(src.shape) > len(self.shape):
@@ -191,7 +202,7 @@ def _copy(self: TensorSpec, src: TensorSpec, non_blocking: bool = False) -> Tens
         if other != 1 and own != other:
             msg = f"copy: a tensor of shape {src.shape} does not fit one of shape {self.shape}"
             raise ValueError(msg)
-    return TensorSpec(self.shape, self.strides, self.dtype, self.device)
+    return same_memory(self)
 
 
 def _tri_indices(

@@ -24,6 +24,7 @@ from graphwright.record.layout import (
     wrap_dims,
 )
 from graphwright.record.promotion import result_dtype
+from graphwright.record.shapes.factory import same_memory
 from graphwright.record.shapes.reduction import fresh
 from graphwright.record.shapes.view import RULES as VIEWS
 from graphwright.record.shapes.view import narrow
@@ -61,7 +62,7 @@ def _kept(self: TensorSpec, *_rest: object, **_options: object) -> TensorSpec:
 
 
 def _same_layout(self: TensorSpec, *_rest: object, **_options: object) -> TensorSpec:
-    return TensorSpec(self.shape, self.strides, self.dtype, self.device)
+    return same_memory(self)
 
 
 def _roll(self: TensorSpec, *_rest: object) -> TensorSpec:
@@ -202,10 +203,6 @@ def _slice_backward(grad: TensorSpec, sizes: Sequence[Extent], *_rest: object) -
     return fresh(grad, tuple(sizes))
 
 
-def _one_hot(self: TensorSpec, num_classes: int) -> TensorSpec:
-    return fresh(self, (*self.shape, num_classes), torch.int64)
-
-
 def _bucketize(
     self: TensorSpec, _boundaries: Any, *, out_int32: bool = False, **_options: object
 ) -> TensorSpec:
@@ -314,7 +311,6 @@ RULES: Final = {
     "aten.tril": _contiguous,
     "aten.triu": _contiguous,
     "aten.constant_pad_nd": _constant_pad,
-    "aten.one_hot": _one_hot,
     "aten.bucketize.Tensor": _bucketize,
     "aten.searchsorted": _searchsorted,
 }

@@ -28,7 +28,8 @@ def _pair(
 def _pair_backward(
     grad_output: TensorSpec, self: TensorSpec, target: TensorSpec, *_rest: object
 ) -> TensorSpec:
-    return broadcast(result_dtype(grad_output, self, target), self, target, grad_output)
+    del target
+    return fresh(self, self.shape, result_dtype(grad_output, self))
 
 
 def _cross_entropy(
@@ -43,7 +44,8 @@ def _cross_entropy(
 def _cross_entropy_backward(
     _grad_output: TensorSpec, self: TensorSpec, *_rest: object
 ) -> TensorSpec:
-    return fresh(self, self.shape)
+    strides = strides_like(self.shape, self.strides)
+    return TensorSpec(self.shape, strides, self.dtype, self.device)
 
 
 def _with_logits(
@@ -84,7 +86,7 @@ RULES: Final[dict[str, Callable[..., Any]]] = {
     "aten.mse_loss_backward": _pair_backward,
     "aten.smooth_l1_loss_backward": _pair_backward,
     "aten.huber_loss_backward": _pair_backward,
-    "aten.soft_margin_loss_backward": _pair_backward,
+    "aten.soft_margin_loss_backward": _cross_entropy_backward,
     "aten.binary_cross_entropy": _cross_entropy,
     "aten.binary_cross_entropy_backward": _cross_entropy_backward,
     "aten.binary_cross_entropy_with_logits": _with_logits,

@@ -176,7 +176,17 @@ def _prelu_backward(
 def _rrelu(
     self: TensorSpec, noise: TensorSpec, *_rest: object, **_options: object
 ) -> tuple[TensorSpec, TensorSpec]:
-    return _fill(self), TensorSpec(noise.shape, noise.strides, noise.dtype, noise.device)
+    return _fill(self), _fill(noise)
+
+
+def _rrelu_backward(
+    grad_output: TensorSpec, _self: TensorSpec, noise: TensorSpec, *_rest: object
+) -> TensorSpec:
+    return broadcast(result_dtype(grad_output, noise), grad_output, noise)
+
+
+def _like_gradient(grad_output: TensorSpec, *_rest: object) -> TensorSpec:
+    return _fill(grad_output)
 
 
 def _dropout_backward(grad_output: TensorSpec, mask: TensorSpec, scale: float) -> TensorSpec:
@@ -195,6 +205,11 @@ def _pow_scalar(self: TensorSpec, exponent: Operand) -> TensorSpec:
     return broadcast(result_dtype(self, exponent), self)
 
 
+def _scalar_pow(self: Operand, exponent: TensorSpec) -> TensorSpec:
+    strides = contiguous_strides(exponent.shape)
+    return TensorSpec(exponent.shape, strides, result_dtype(self, exponent), exponent.device)
+
+
 def _rsub(self: TensorSpec, other: Operand, _alpha: object = 1, **_options: object) -> TensorSpec:
     return broadcast(result_dtype(self, other), other, self)
 
@@ -205,7 +220,6 @@ def _isnan(self: TensorSpec) -> TensorSpec:
 
 _SAME: Final = [
     "neg",
-    "positive",
     "floor",
     "ceil",
     "round",
@@ -214,8 +228,6 @@ _SAME: Final = [
     "sign",
     "sgn",
     "relu",
-    "relu6",
-    "square",
     "hardswish",
     "hardsigmoid",
     "gelu",
@@ -223,15 +235,12 @@ _SAME: Final = [
     "mish",
     "elu",
     "celu",
-    "selu",
     "leaky_relu",
     "softplus",
-    "log_sigmoid",
     "threshold",
     "hardshrink",
     "softshrink",
     "bitwise_not",
-    "conj_physical",
     "_conj_physical",
 ]
 _FLOAT: Final = [
@@ -276,7 +285,7 @@ _FLOAT: Final = [
     "deg2rad",
     "rad2deg",
 ]
-_BOOL: Final = ["isinf", "isposinf", "isneginf", "isfinite", "logical_not", "signbit", "isreal"]
+_BOOL: Final = ["isinf", "isposinf", "isneginf", "logical_not", "signbit"]
 _BINARY: Final = [
     "add",
     "sub",
@@ -295,9 +304,6 @@ _BINARY: Final = [
     "bitwise_right_shift",
     "__lshift__",
     "__rshift__",
-    "__and__",
-    "__or__",
-    "__xor__",
     "gcd",
     "lcm",
     "hypot",
@@ -306,7 +312,6 @@ _BINARY: Final = [
 ]
 _BINARY_FLOAT: Final = [
     "atan2",
-    "true_divide",
     "copysign",
     "xlogy",
     "special_xlog1py",
@@ -352,6 +357,7 @@ RULES: Final = {
     "aten.isnan": _isnan,
     "aten.pow": _pow,
     "aten.pow.Tensor_Scalar": _pow_scalar,
+    "aten.pow.Scalar": _scalar_pow,
     "aten.hardtanh": _fill,
     "aten.nan_to_num": _fill,
     "aten._prelu_kernel": _fill,
@@ -359,9 +365,6 @@ RULES: Final = {
     "aten.addcmul": _ternary,
     "aten.addcdiv": _ternary,
     "aten.where.self": _where,
-    "aten.where.ScalarSelf": _where,
-    "aten.where.ScalarOther": _where,
-    "aten.where.Scalar": _where,
     "aten.clamp": _clamp,
     "aten.clamp_min": _clamp_bound,
     "aten.clamp_max": _clamp_bound,
@@ -374,10 +377,10 @@ RULES: Final = {
     "aten.complex": _complex,
     "aten.polar": _complex,
     "aten.log_sigmoid_forward": _log_sigmoid,
-    "aten.log_sigmoid_backward": _grad_and_input,
+    "aten.log_sigmoid_backward": _like_gradient,
     "aten._prelu_kernel_backward": _prelu_backward,
     "aten.rrelu_with_noise_functional": _rrelu,
-    "aten.rrelu_with_noise_backward": _grad_and_input,
+    "aten.rrelu_with_noise_backward": _rrelu_backward,
     "aten.glu": _glu,
     "aten.glu_backward": _glu_backward,
     "aten.native_dropout_backward": _dropout_backward,

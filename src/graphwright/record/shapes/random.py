@@ -71,6 +71,7 @@ def _normal(*operands: Any, **options: Any) -> TensorSpec:
 
 RULES: Final = {
     "aten.bernoulli": _contiguous,
+    "aten.bernoulli.Tensor": _drawn,
     "aten.uniform": _drawn,
     "aten.normal_functional": _drawn,
     "aten.random": _drawn,
@@ -78,7 +79,7 @@ RULES: Final = {
     "aten.cauchy": _drawn,
     "aten.geometric": _drawn,
     "aten.log_normal": _drawn,
-    "aten.poisson": _drawn,
+    "aten.poisson": _contiguous,
     "aten.randint": _randint,
     "aten.randperm": _randperm,
     "aten.native_dropout": _dropout,

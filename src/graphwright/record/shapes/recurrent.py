@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-import torch
-
 from graphwright.record.shapes.reduction import fresh
 from graphwright.record.sizes import Extent
 from graphwright.record.specs import TensorSpec
@@ -24,14 +22,14 @@ def _rnn_layer(
     hx: TensorSpec,
     cx: TensorSpec,
     *options: Any,
-) -> tuple[TensorSpec, ...]:
-    """Give output, hidden state, cell state and workspace; oneDNN alone knows the size of the workspace."""
+) -> tuple[TensorSpec | None, ...]:
+    """Give output, hidden state and cell state; there is no workspace where nothing is differentiated."""
     hidden_size: int = options[3]
     is_lstm = options[2] == _LSTM
     length, batch, _ = self.shape
     output = fresh(self, (length, batch, hidden_size))
     cell = fresh(cx, cx.shape) if is_lstm else fresh(cx, (0,))
-    return output, fresh(hx, hx.shape), cell, fresh(self, (0,), torch.uint8)
+    return output, fresh(hx, hx.shape), cell, None
 
 
 _LSTM: Final = 2

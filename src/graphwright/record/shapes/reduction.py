@@ -197,7 +197,7 @@ def _rows(names: str, rule: Rule) -> dict[str, Rule]:
 
 RULES: Final = {
     **_rows("sum nansum prod.dim_int prod.default", _sum),
-    **_rows("mean nanmean", _mean),
+    **_rows("mean", _mean),
     **_rows("amax amin max.default min.default median.default nanmedian.default", _extreme),
     **_rows("any all", _truth),
     **_rows("argmax argmin", _arg),
