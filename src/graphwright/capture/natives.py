@@ -244,13 +244,14 @@ def make_callback(machine: Machine, function: Any) -> Any:
         return machine.call(function, args, kwargs)
 
     callback.__name__ = getattr(function, "__name__", "callback")
-    setattr(callback, _CALLBACK_MARK, function)
+    setattr(callback, _CALLBACK_MARK, (callback, function))
     return callback
 
 
 def original_function(function: types.FunctionType) -> Any:
-    """Give what a callback stands for; any other function as it is."""
-    return function.__dict__.get(_CALLBACK_MARK, function)
+    """Give what a callback stands for; any other function as it is, one that wraps a callback (and took over its attributes) too."""
+    callback, original = function.__dict__.get(_CALLBACK_MARK, (None, None))
+    return original if callback is function else function
 
 
 def original_factory(factory: Any) -> Any:
@@ -265,7 +266,7 @@ def is_native_callable(machine: Machine, value: Any) -> bool:
             machine.world.source_of(value.__self__) is None
         )
     if isinstance(value, types.FunctionType):
-        return hasattr(value, _CALLBACK_MARK) or is_native_function(value)
+        return is_native_function(value)
     return True
 
 

@@ -14,6 +14,9 @@ from typing import Final
 _TORCH_USER_LEVEL: Final = ("torch.utils._contextlib", "torch.nn.modules", "torch.nn.parallel")
 """Modules of PyTorch's that are no more than user code: wrappers round a user's function, `forward` methods."""
 
+CALLBACKS_MODULE: Final = "graphwright.capture.natives"
+"""Where the functions are made that native code calls in place of the program's."""
+
 _NATIVE_STDLIB: Final = frozenset(
     {
         "re",
@@ -67,7 +70,7 @@ def _is_native_module(name: object) -> bool:
         return True
     if is_torch_module_name(name):
         return not name.startswith(_TORCH_USER_LEVEL)
-    return name in _NATIVE_STDLIB
+    return name in _NATIVE_STDLIB or name == CALLBACKS_MODULE
 
 
 def is_native_function(function: types.FunctionType) -> bool:

@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 import torch
 
+from graphwright.base.errors import Unsupported
 from graphwright.ir.symint import Atom, Dim, FloorDiv, Max, Min, Mod, Symbol, SymExpr
 from graphwright.record.abstract import AbstractTensor
 from graphwright.record.sizes import dim_of
@@ -33,6 +34,10 @@ class SizeRef(msgspec.Struct, frozen=True):
     """A symbolic size among a call's arguments."""
 
     dim: SymExpr
+
+
+class HiddenRef(msgspec.Struct, frozen=True):
+    """A tensor that came out of a functional transform (`torch.vmap`, `torch.func.grad`), inside of which nothing is noted."""
 
 
 class TorchCall:
@@ -64,7 +69,7 @@ class TorchTrace:
         self.calls: list[TorchCall] = []
         self.constants: dict[str, torch.Tensor] = {}
         """Real tensors that became constants, by the attribute name that their nodes get."""
-        self._outputs: list[CallRef] | None = None
+        self._outputs: list[CallRef | HiddenRef] | None = None
         self._symbols: dict[str, tuple[CallRef, int]] = {}
         self._is_silent = False
 
@@ -88,7 +93,7 @@ class TorchTrace:
 
     def note(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
         """Add a call, if its result holds tensors or it changes some."""
-        if self._is_silent:
+        if self._is_silent or torch._C._functorch.peek_interpreter_stack() is not None:
             return
         if not _holds_tensor(result) and not _changes_tensors(func, kwargs):
             return
@@ -128,7 +133,11 @@ class TorchTrace:
         self._outputs = [self._freeze(tensor) for tensor in tensors]
 
     def build(self) -> torch.fx.Graph:
-        """Give the graph of the calls so far, with an output node if the outputs are known."""
+        """Give the graph of the calls so far, with an output node if the outputs are known.
+
+        Raises:
+            Unsupported: a functional transform made some of the tensors.
+        """
         graph = torch.fx.Graph()
         building = _Building(graph, self._symbols)
         placeholders = [
@@ -149,10 +158,7 @@ class TorchTrace:
         kind = type(value)
         if kind is AbstractTensor:
             ref = getattr(value, "torch_ref", None)
-            if ref is None:
-                msg = "a tensor that no recorded call gave"
-                raise AssertionError(msg)
-            return ref
+            return HiddenRef() if ref is None else ref
         if kind is torch.SymInt:
             extent = to_extent(value)
             return extent if isinstance(extent, int) else SizeRef(extent.dim)  # type: ignore[arg-type]
@@ -191,6 +197,10 @@ class _Building:
             return self._node(value)
         if isinstance(value, SizeRef):
             return self._dim(value.dim)
+        if isinstance(value, HiddenRef):
+            met = "a functional transform (torch.vmap, torch.func.grad) in a torch-level graph"
+            why = "the calls inside it work on other tensors than the program's, so there is no node to show"
+            raise Unsupported(met, why=why, remedy="use a backend that takes the ATen graph")
         if isinstance(value, tuple):
             return tuple(self.value(item) for item in value)
         if isinstance(value, list):
