@@ -48,4 +48,5 @@ def _compile(
     if kind is BackendKind.EAGER:
         forward: Callable[..., Any] = graph.forward
         return forward
-    return CompiledTarget(graph, CompileOptions(backend=kind, fullgraph=True)).call
+    # Not the module itself: its `__call__` goes through a wrapper that only reports errors.
+    return CompiledTarget(graph.forward, CompileOptions(backend=kind, fullgraph=True)).call
