@@ -354,12 +354,16 @@ def _materialise_container(machine: Machine, value: Any) -> Any:
     return type(contents)(items)
 
 
+_HOLDING_DEPTH: Final = 3
+"""How many objects of PyTorch's own are looked through for one of the user's."""
+
+
 def needs_interpretation(machine: Machine, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
     """Tell whether PyTorch's Python must be interpreted for these arguments: an object of the user's is among them."""
     return any(_is_user_object(machine, value) for value in (*args, *kwargs.values()))
 
 
-def _is_user_object(machine: Machine, value: Any) -> bool:
+def _is_user_object(machine: Machine, value: Any, depth: int = _HOLDING_DEPTH) -> bool:
     kind = type(value)
     if kind in machine.plain_types or isinstance(value, torch.Tensor | type):
         return False
@@ -368,7 +372,7 @@ def _is_user_object(machine: Machine, value: Any) -> bool:
     if isinstance(value, torch.nn.Module):
         return True
     if machine.world.source_of(value) is None:
-        return False
+        return depth > 0 and is_torch_class(kind) and _holds_user_object(machine, value, depth - 1)
     return not isinstance(
         value,
         dict
@@ -381,6 +385,14 @@ def _is_user_object(machine: Machine, value: Any) -> bool:
         | types.MethodType
         | functools.partial
         | slice,
+    )
+
+
+def _holds_user_object(machine: Machine, value: Any, depth: int) -> bool:
+    """Tell whether an object of PyTorch's own has one of the user's among its attributes (an accessor of a module's parameters)."""
+    own = getattr(value, "__dict__", None)
+    return isinstance(own, dict) and any(
+        _is_user_object(machine, item, depth) for item in own.values()
     )
 
 
