@@ -37,6 +37,7 @@ from graphwright.ir.program import (
     PinSource,
     PlainConst,
     Source,
+    TypeSource,
 )
 
 
@@ -198,6 +199,7 @@ def _load_class_attr(machine: Machine, holder: type, name: str) -> Any:
     meta = type(holder)
     if is_fixed_class(holder) or (is_trusted(holder)):
         return getattr(holder, name)
+    _pin_metaclass(machine, holder)
     meta_raw = peek(meta, name)
     if meta_raw is not ABSENT and is_data_descriptor(meta_raw):
         if isinstance(meta_raw, property):
@@ -304,6 +306,7 @@ def _load_super_attr(machine: Machine, holder: Any, name: str) -> Any:
     for base in mro[mro.index(start) + 1 :]:
         if name not in base.__dict__:
             continue
+        _pin_base(machine, kind, base)
         raw = find(machine, base, name)
         if name == "__class__":
             break
@@ -313,6 +316,22 @@ def _load_super_attr(machine: Machine, holder: Any, name: str) -> Any:
             return machine.call(read_part(machine, raw, "fget"), [receiver], {})
         return _bind_class_attr(machine, raw, receiver, kind, name)
     return getattr(holder, name)
+
+
+def _pin_base(machine: Machine, kind: type, base: type) -> None:
+    """Make sure that a class met along the method resolution order of another is known by a guard."""
+    guards = machine.guards
+    if is_fixed_class(base) or guards.has_pin(base) or kind in machine.own_classes:
+        return
+    order = AttrSource(PinSource(guards.pin(kind)), "__mro__")
+    guards.identity(base, ItemSource(order, PlainConst(kind.__mro__.index(base))))
+
+
+def _pin_metaclass(machine: Machine, holder: type) -> None:
+    """Make sure that the class of a class is known by a guard."""
+    meta, guards = type(holder), machine.guards
+    if not (is_fixed_class(meta) or guards.has_pin(meta) or holder in machine.own_classes):
+        guards.identity(meta, TypeSource(PinSource(guards.pin(holder))))
 
 
 def _bind_to_class_from(machine: Machine, raw: Any, receiver: type) -> Any:

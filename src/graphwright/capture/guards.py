@@ -7,54 +7,14 @@ Keeps: guards stand in the order of evaluation, each at most once; a pin stands 
 from __future__ import annotations
 
 import enum
-import hashlib
 import sys
 import types
 from collections.abc import Callable
 
 from graphwright.capture.constants import make_constant
+from graphwright.ir.code_digest import code_digest
 from graphwright.ir.locations import Loc
 from graphwright.ir.program import Constant, Guard, IdentityGuard, Pin, PinKind, Source
-
-
-def _feed(digest: hashlib.blake2b, value: object) -> None:
-    if isinstance(value, types.CodeType):
-        digest.update(b"code(")
-        _feed_code(digest, value)
-    elif isinstance(value, tuple):
-        digest.update(b"tuple(")
-        for item in value:
-            _feed(digest, item)
-    elif isinstance(value, frozenset):
-        digest.update(b"frozenset(")
-        for text in sorted(map(repr, value)):
-            digest.update(text.encode())
-    else:
-        digest.update(f"{type(value).__name__}:{value!r}".encode())
-    digest.update(b");")
-
-
-def _feed_code(digest: hashlib.blake2b, code: types.CodeType) -> None:
-    digest.update(code.co_code)
-    for part in (
-        code.co_consts,
-        code.co_names,
-        code.co_varnames,
-        code.co_freevars,
-        code.co_cellvars,
-        code.co_flags,
-        (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount),
-        code.co_exceptiontable,
-        code.co_name,
-    ):
-        _feed(digest, part)
-
-
-def code_digest(code: types.CodeType) -> str:
-    """Hash what a code object does, nested code included; where it stands (file, line) is left out."""
-    digest = hashlib.blake2b(digest_size=16)
-    _feed_code(digest, code)
-    return digest.hexdigest()
 
 
 def _find_by_path(module: str, qualname: str) -> object:
@@ -132,6 +92,10 @@ class Guards:
         """Guard that `source` is this very object."""
         self.add(IdentityGuard(source, self.pin(value), self.locate()))
 
+    def is_importable(self, value: object) -> bool:
+        """Tell whether a new process finds `value` by import."""
+        return self._describe(value).is_importable
+
     def _describe(self, value: object) -> Pin:
         if isinstance(value, types.CodeType):
             return Pin(PinKind.FUNCTION, "", value.co_qualname, code_digest(value))
@@ -140,6 +104,9 @@ class Guards:
             return Pin(PinKind.MODULE, name, "", is_importable=sys.modules.get(name) is value)
         module, qualname = _name_of(value)
         is_importable = _find_by_path(module, qualname) is value
+        if isinstance(value, types.FunctionType) and not is_importable:
+            is_importable = _find_by_path(module, value.__name__) is value
+            qualname = value.__name__ if is_importable else qualname
         if isinstance(value, type):
             kind = PinKind.CLASS
         elif isinstance(value, types.BuiltinFunctionType | types.MethodDescriptorType):

@@ -75,9 +75,14 @@ def _is_native_module(name: object) -> bool:
 
 def is_native_function(function: types.FunctionType) -> bool:
     """Tell whether a Python function runs natively (as long as its arguments are plain)."""
-    if not _is_native_module(function.__globals__.get("__name__")):
+    name = function.__globals__.get("__name__")
+    if not _is_native_module(name):
         return False
-    return function.__closure__ is None or not any(map(_holds_user_function, function.__closure__))
+    if function.__closure__ is None:
+        return True
+    if name in _NATIVE_STDLIB:
+        return False
+    return not any(map(_holds_user_function, function.__closure__))
 
 
 def _holds_user_function(cell: types.CellType) -> bool:

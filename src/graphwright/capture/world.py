@@ -168,7 +168,10 @@ class World:
 
     def _enter_function(self, function: types.FunctionType, source: Source) -> object:
         if is_native_function(function):
-            self.guards.identity(function, source)
+            if function.__closure__ or self.guards.is_importable(function):
+                self.guards.identity(function, source)
+            else:
+                self.guards.add(CodeGuard(source, self.guards.pin(function.__code__), self._loc()))
             return ABSENT
         self.guards.add(CodeGuard(source, self.guards.pin(function.__code__), self._loc()))
         self.cells.add(function, source)

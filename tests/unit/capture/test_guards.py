@@ -6,7 +6,8 @@ import types
 
 import torch
 
-from graphwright.capture.guards import Guards, code_digest
+from graphwright.capture.guards import Guards
+from graphwright.ir.code_digest import code_digest
 from graphwright.ir.program import PinKind
 
 
