@@ -76,7 +76,7 @@ def compile_code(
 
 
 def _compile_launch(
-    function: Any,  # noqa: ANN401  (a Triton function; Triton is not typed)
+    function: Any,
     launch: Launch,
     signature: dict[str, str],
     target: GpuTarget,
