@@ -29,6 +29,7 @@ from graphwright.record.abstract import (
 )
 from graphwright.record.arguments import PLAIN, to_arg
 from graphwright.record.functional import apply_step, read, write
+from graphwright.record.layout import same_extents
 from graphwright.record.meta_fallback import infer_on_meta
 from graphwright.record.operators import Mutated, OpFacts, OpKind, find_overload
 from graphwright.record.shapes import Rule, find_rule
@@ -186,7 +187,7 @@ class Dispatcher:
     def _store(self, target: TensorState, value: int) -> None:
         """Write a value into a tensor, converted to its dtype."""
         spec = self._builder.specs[value]
-        if spec.shape != target.spec.shape:
+        if not same_extents(spec.shape, target.spec.shape):
             msg = f"output with shape {list(target.spec.shape)} doesn't match the broadcast shape {list(spec.shape)}"
             raise RuntimeError(msg)
         if spec.dtype is not target.spec.dtype:
@@ -354,7 +355,8 @@ class Dispatcher:
     def copy_into(self, known: KnownOp, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Record `copy_`: where nothing is converted or broadcast, the source's value is the result."""
         target, source = self._state_of(args[0]), self._state_of(args[1])
-        if target.spec.shape == source.spec.shape and target.spec.device == source.spec.device:
+        is_same_shape = same_extents(target.spec.shape, source.spec.shape)
+        if is_same_shape and target.spec.device == source.spec.device:
             self._store(target, read(self._builder, source))
             return args[0]
         return self._mutating(known, args, kwargs)

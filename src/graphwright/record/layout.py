@@ -15,6 +15,11 @@ from graphwright.record.sizes import Extent
 Shape = tuple[Extent, ...]
 
 
+def same_extents(left: Shape, right: Shape) -> bool:
+    """True if both are equal; of unlike lengths nothing is compared, since a comparison may take a guard."""
+    return left is right or (len(left) == len(right) and left == right)
+
+
 def numel_of(shape: Shape) -> Extent:
     """Give the product of the extents."""
     numel: Extent = 1
@@ -144,7 +149,7 @@ def pointwise_strides(shape: Shape, strides: Sequence[Shape], shapes: Sequence[S
         strides: the operands' own strides, numbers left out.
         shapes: the operands' own shapes.
     """
-    if all(operand is shape or operand == shape for operand in shapes):
+    if all(same_extents(operand, shape) for operand in shapes):
         uniform = _uniform_strides(shape, strides)
         if uniform is not None:
             return uniform
@@ -175,7 +180,7 @@ def _uniform_strides(shape: Shape, strides: Sequence[Shape]) -> Shape | None:
     if len(shape) == 4 and all(is_channels_last(shape, own) for own in strides):
         return channels_last_strides(shape)
     first = strides[0]
-    if all(own == first for own in strides) and is_dense(shape, first):
+    if all(same_extents(own, first) for own in strides) and is_dense(shape, first):
         return first
     return None
 
@@ -224,7 +229,7 @@ def broadcast_shapes(*shapes: Shape) -> Shape:
         ValueError: two extents differ and neither is one.
     """
     first = shapes[0]
-    if all(shape == first for shape in shapes[1:]):
+    if all(same_extents(shape, first) for shape in shapes[1:]):
         return first
     ndim = max(len(shape) for shape in shapes)
     result: list[Extent] = [1] * ndim

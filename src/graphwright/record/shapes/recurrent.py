@@ -48,20 +48,7 @@ def _embedding_bag_backward(
     return fresh(grad, (num_weights, grad.shape[1]))
 
 
-def _embedding_bag_dense_backward(
-    grad: TensorSpec,
-    _indices: TensorSpec,
-    _offset2bag: TensorSpec,
-    _bag_size: TensorSpec,
-    _maximum_indices: TensorSpec,
-    num_weights: Extent,
-    *_rest: Any,
-) -> TensorSpec:
-    return fresh(grad, (num_weights, grad.shape[1]))
-
-
 RULES: Final[dict[str, Callable[..., Any]]] = {
     "aten.mkldnn_rnn_layer": _rnn_layer,
     "aten._embedding_bag_backward": _embedding_bag_backward,
-    "aten._embedding_bag_dense_backward": _embedding_bag_dense_backward,
 }

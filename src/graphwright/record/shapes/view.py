@@ -16,6 +16,7 @@ from graphwright.record.layout import (
     Shape,
     contiguous_strides,
     numel_of,
+    same_extents,
     wrap_dim,
 )
 from graphwright.record.sizes import Extent, SymbolicSize
@@ -51,7 +52,7 @@ def infer_shape(shape: Sequence[Extent], numel: Extent) -> Shape:
 def view_strides(shape: Shape, strides: Shape, wanted: Shape) -> Shape | None:
     """Give the strides of a tensor seen with another shape of as many elements, or None if it must be copied."""
     if any(extent == 0 for extent in shape):
-        return strides if shape == wanted else contiguous_strides(wanted)
+        return strides if same_extents(shape, wanted) else contiguous_strides(wanted)
     result: list[Extent] = [1] * len(wanted)
     place = len(wanted) - 1
     for extent, step in _runs(shape, strides):
