@@ -18,9 +18,9 @@ from typing import Final
 import msgspec
 
 from graphwright.ir.aten import AtenNode
-from graphwright.lower.links import Domain, RootAccess, find_access
+from graphwright.lower.links import Domain, RootAccess, find_access, read_operands
 from graphwright.lower.reader import ref_of
-from graphwright.lower.roots import Roots, read_operands
+from graphwright.lower.roots import Roots
 from graphwright.lower.rules import REDUCTIONS
 from graphwright.lower.spaces import Space, dense_strides, space_of
 from graphwright.lower.values import ValueKind, Values
@@ -353,6 +353,30 @@ class Partition:
     def _order(self, number: int) -> int:
         unit = self._units[number]
         return unit.order if isinstance(unit, Call) else unit.roots[-1].order if unit else 0
+
+
+def find_detours(roots: Roots, written: dict[int, int]) -> set[int]:
+    """Give the written inputs whose new value reads a written input elsewhere than where it is written.
+
+    Such a value must be complete before any input is written.
+    """
+    targets = set(written.values())
+    detours: set[int] = set()
+    for node in roots.nodes:
+        target = written.get(node.results[0]) if node.results else None
+        if target is None:
+            continue
+        if roots.values.kinds[node.results[0]] is ValueKind.EXTERN:
+            is_safe = not targets & {roots.values.bases[ref] for ref in read_operands(node)}
+        else:
+            access = make_root(roots, node, 0).access
+            is_safe = all(
+                read.base not in targets or (read.base == target and read.offset == access.place)
+                for read in access.reads
+            )
+        if not is_safe:
+            detours.add(target)
+    return detours
 
 
 def make_root(roots: Roots, node: AtenNode, order: int) -> Root:

@@ -6,7 +6,8 @@ Keeps: equal clusters give equal kernels, whose name is made from what they do; 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import msgspec
@@ -69,10 +70,10 @@ def build_kernel(
         if scalar.source >= 0
     }
     writer = KernelWriter(inputs)
-    cost = 0
     for program in programs:
-        cost += _write_program(writer, program, num_threads)
-    return _finish(roots, cluster, writer, cost)
+        _write_program(writer, program, num_threads)
+    work = [_work_of(program) for program in programs]
+    return _finish(roots, cluster, writer, work)
 
 
 def _does_anything(program: Program) -> bool:
@@ -88,15 +89,36 @@ def _is_idle(store: StoreTo) -> bool:
     return is_load and scalar.source == store.target.value and scalar.affine == store.offset
 
 
-def _write_program(writer: KernelWriter, program: Program, num_threads: int) -> int:
+class _Work(msgspec.Struct, frozen=True):
+    """What a program does, roughly."""
+
+    cost: int
+    bytes_moved: int
+
+
+def _work_of(program: Program) -> _Work:
     scalars = reachable(program)
-    numel = 1
-    for atom in program.atoms:
-        numel *= atom.extent
+    extents = [atom.extent for atom in program.atoms]
+    numel = math.prod(extents)
     cost = numel * (sum(scalar.cost for scalar in scalars) + len(program.stores))
+    places = {
+        (scalar.source, scalar.dtype, scalar.affine)
+        for scalar in scalars
+        if scalar.kind is ScalarKind.LOAD and scalar.affine is not None
+    }
+    places |= {(store.target.value, store.target.dtype, store.offset) for store in program.stores}
+    bytes_moved = 0
+    for _, dtype, affine in places:
+        known = [extents[atom] for atom, _ in affine.terms if atom < len(extents)]
+        bytes_moved += dtype.size_bytes * math.prod(known)
+    return _Work(cost, bytes_moved)
+
+
+def _write_program(writer: KernelWriter, program: Program, num_threads: int) -> None:
+    scalars = reachable(program)
     if not any(is_reduce(scalar) for scalar in scalars):
         write_pointwise(writer, program, num_threads)
-        return cost
+        return
     loops = merge_loops(program, scalars)
     plan = plan_passes(program, scalars)
     split = _try_split(writer, program, loops, plan, num_threads)
@@ -106,7 +128,6 @@ def _write_program(writer: KernelWriter, program: Program, num_threads: int) -> 
         nest = LanesNest if has_lanes(program) else RowsNest
         nest(writer, program, num_threads, split.split).write()
         _write_nest(writer, split.combine, num_threads)
-    return cost
 
 
 def _write_nest(writer: KernelWriter, program: Program, num_threads: int) -> None:
@@ -152,7 +173,11 @@ def _try_split(
     return split_program(writer, program, plan, cut, block)
 
 
-def _finish(roots: Roots, cluster: Cluster, writer: KernelWriter, cost: int) -> BuiltKernel:
+def _finish(
+    roots: Roots, cluster: Cluster, writer: KernelWriter, work: Sequence[_Work]
+) -> BuiltKernel:
+    cost = sum(one.cost for one in work)
+    kept = sum(numel * target.dtype.size_bytes for target, numel in writer.temporaries)
     bare = Kernel(
         name="",
         params=writer.params(),
@@ -167,7 +192,7 @@ def _finish(roots: Roots, cluster: Cluster, writer: KernelWriter, cost: int) -> 
         name=f"kernel_{key[:16]}",
         origins=tuple(dict.fromkeys(_iter_origins(roots, cluster))),
         loc=nodes[-1].loc,
-        bytes_moved=_bytes_moved(roots, writer),
+        bytes_moved=kept + sum(one.bytes_moved for one in work),
         flops=cost,
     )
     return BuiltKernel(kernel, key, tuple(writer.targets), tuple(writer.temporaries), cost)
@@ -195,12 +220,3 @@ def _iter_origins(roots: Roots, cluster: Cluster) -> list[str]:
         for value in root.values:
             visit(value)
     return found
-
-
-def _bytes_moved(roots: Roots, writer: KernelWriter) -> int:
-    values = roots.values
-    total = sum(numel * target.dtype.size_bytes for target, numel in writer.temporaries)
-    for target in writer.targets:
-        if target.value >= 0:
-            total += values.layouts[target.value].numel * target.dtype.size_bytes
-    return total

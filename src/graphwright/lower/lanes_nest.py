@@ -162,8 +162,7 @@ class LanesNest:
 
     def _write_lane_loop(self, stores: Sequence[StoreTo]) -> None:
         self._open_lanes()
-        for store in stores:
-            self._writer.emit_store(store)
+        self._writer.emit_stores(stores)
         self._close_lanes()
 
     # Passes
@@ -259,8 +258,7 @@ class LanesNest:
                 updates[number].append([writer.emit(arg) for arg in scalar.args])
             for spill in spills:
                 write_spill(writer, spill.scalar, slots[spill.scalar.number])
-            for store in one.stores:
-                writer.emit_store(store)
+            writer.emit_stores(one.stores)
             writer.close_variant()
         for scalar, names in zip(one.reductions, updates, strict=True):
             self._accumulate(scalar, names)

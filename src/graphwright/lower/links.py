@@ -13,9 +13,10 @@ from typing import Final
 
 import msgspec
 
-from graphwright.ir.aten import AtenNode
+from graphwright.ir.aten import AtenNode, Ref
 from graphwright.lower.affine import ZERO, Affine, Division, Split, atom_affine, divide, dot
 from graphwright.lower.reader import Indices, SplitNeeded, indices_at, ref_of
+from graphwright.lower.rules import ELEMENTS
 from graphwright.lower.values import ValueKind, Values, operands_of
 
 _MAX_SPLITS: Final = 8
@@ -102,6 +103,21 @@ def _split_atom(value: Affine, split: Split, inner: int) -> Affine:
     return Affine(tuple(sorted(terms.items())), value.const)
 
 
+def read_operands(node: AtenNode) -> list[int]:
+    """Give the values whose elements a node reads (not those of which it takes only the shape)."""
+    row = ELEMENTS.get(node.op)
+    if row is not None and not row.reads:
+        return []
+    return operands_of(node)
+
+
+def indices_of(node: AtenNode, operand: int, indices: Indices) -> Indices | None:
+    """Give the index at which an element row reads `operand`, where that is the result's own index; else None."""
+    row = ELEMENTS[node.op]
+    places = [place for place, arg in enumerate(node.args) if arg == Ref(operand)]
+    return indices if places and all(place in row.same_index for place in places) else None
+
+
 class _Walk:
     """Follows reads from a root down to what is in memory (or to other roots)."""
 
@@ -125,12 +141,12 @@ class _Walk:
         values = self.values
         kind = values.kinds[node.results[0]] if node.results[0] >= 0 else ValueKind.REDUCTION
         if kind is ValueKind.ELEMENTS or indices is None:
-            for operand in operands_of(node):
-                self.visit(operand, None)
+            for operand in read_operands(node):
+                self.visit(operand, None if indices is None else indices_of(node, operand, indices))
         elif kind is ValueKind.REDUCTION:
             self.visit(ref_of(node.args[0]), indices)
         else:
-            for operand in operands_of(node):
+            for operand in read_operands(node):
                 self._visit_broadcast(operand, indices)
 
     def visit(self, value: int, indices: Indices | None) -> None:

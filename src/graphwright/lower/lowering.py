@@ -8,7 +8,7 @@ from __future__ import annotations
 from graphwright.base.errors import InternalError
 from graphwright.ir.aten import AtenGraph
 from graphwright.lower.classify import classify
-from graphwright.lower.clusters import Partition
+from graphwright.lower.clusters import Partition, find_detours
 from graphwright.lower.outputs import find_targets
 from graphwright.lower.plans import Lowered, Planner
 from graphwright.lower.roots import Roots
@@ -33,5 +33,10 @@ def lower_graph(graph: AtenGraph, *, num_threads: int) -> Lowered:
     values = classify(graph)
     targets = find_targets(values)
     roots = Roots(values, targets.stored())
+    detours = find_detours(roots, targets.written)
+    if detours:
+        values = classify(graph)
+        targets = find_targets(values, detours)
+        roots = Roots(values, targets.stored())
     units = Partition(roots, targets.written, num_threads).run()
     return Planner(roots, targets, units, num_threads).run()

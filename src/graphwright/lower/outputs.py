@@ -6,6 +6,8 @@ Keeps: two outputs share memory only where eager's do; an output that eager made
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 
 from graphwright.ir.aten import AtenNode, GraphOutput, Ref, TensorMeta
@@ -30,27 +32,43 @@ class Targets(msgspec.Struct, frozen=True):
     outputs: tuple[NewTensor | InputOutput | ViewOfInput | ViewOfOutput, ...]
     written: dict[int, int]
     """Copy (value) → the input whose memory it is."""
+    held: tuple[int, ...]
+    """Copies in memory of their own, from which inputs are written once nobody needs the old values any more."""
 
     def stored(self) -> list[int]:
-        """Give the values that must be in memory at the end."""
-        return [*self.written, *[out.value for out in self.outputs if isinstance(out, NewTensor)]]
+        """Give the values that must be in memory."""
+        new = [out.value for out in self.outputs if isinstance(out, NewTensor)]
+        return [*self.held, *self.written, *new]
 
 
-def find_targets(values: Values) -> Targets:
-    """Add the copies that outputs and mutations need, and say what every output is."""
+def find_targets(values: Values, detours: Collection[int] = ()) -> Targets:
+    """Add the copies that outputs and mutations need, and say what every output is.
+
+    Args:
+        values: the graph's values; grows with the copies.
+        detours: inputs whose new value must be complete before any input is written.
+    """
     graph = values.graph
     outputs: list[NewTensor | InputOutput | ViewOfInput | ViewOfOutput] = []
     taken: dict[int, int] = {}
     for number, output in enumerate(graph.outputs):
         outputs.append(_output(values, output, number, taken))
+    changes = [
+        mutation
+        for mutation in graph.mutations
+        if not _is_unchanged(values, mutation.input_index, mutation.value_id)
+    ]
+    held: dict[int, int] = {}
+    for mutation in changes:
+        if mutation.input_index in detours:
+            meta = graph.inputs[mutation.input_index]
+            held[mutation.input_index] = _add_copy(values, mutation.value_id, meta)
     written: dict[int, int] = {}
-    for mutation in graph.mutations:
-        if _is_unchanged(values, mutation.input_index, mutation.value_id):
-            continue
-        meta = graph.inputs[mutation.input_index]
-        copy = _add_copy(values, mutation.value_id, msgspec.structs.replace(meta, offset=0))
+    for mutation in changes:
+        source = held.get(mutation.input_index, mutation.value_id)
+        copy = _add_copy(values, source, graph.inputs[mutation.input_index])
         written[copy] = mutation.input_index
-    return Targets(tuple(outputs), written)
+    return Targets(tuple(outputs), written, tuple(held.values()))
 
 
 def plan_output(output: NewTensor | PlanOutput, buffer_of: dict[int, int]) -> PlanOutput:

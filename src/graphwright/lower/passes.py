@@ -57,10 +57,16 @@ def plan_passes(program: Program, scalars: Iterable[Scalar]) -> PassPlan:
     count = max(
         [scalar.level for scalar in reductions] + [store.scalar.level + 1 for store in full]
     )
+    loaded = {scalar.source for scalar in scalars if scalar.source >= 0}
+
+    def place(store: StoreTo) -> int:
+        """What is read is overwritten last."""
+        return count - 1 if store.target.value in loaded else store.scalar.level
+
     passes = tuple(
         Pass(
             tuple(scalar for scalar in reductions if scalar.level == number + 1),
-            tuple(store for store in full if store.scalar.level == number),
+            tuple(store for store in full if place(store) == number),
         )
         for number in range(count)
     )

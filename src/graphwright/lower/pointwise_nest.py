@@ -74,12 +74,10 @@ def _open_outer(
 
 def _write_body(writer: NestWriter, program: Program, unrolled: LoopSpec | None) -> None:
     if unrolled is None:
-        for store in program.stores:
-            writer.emit_store(store)
+        writer.emit_stores(program.stores)
         return
     for step in range(unrolled.extent):
         writer.open_variant()
         writer.bind_atom(unrolled.atom, constant(step))
-        for store in program.stores:
-            writer.emit_store(store)
+        writer.emit_stores(program.stores)
         writer.close_variant()

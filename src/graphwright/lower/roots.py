@@ -17,9 +17,10 @@ from graphwright.ir.aten import AtenNode
 from graphwright.ir.overloads import find_overload, is_effectful, is_random
 from graphwright.lower.elements import expression_of
 from graphwright.lower.expressions import cost_of
+from graphwright.lower.links import read_operands
 from graphwright.lower.reader import ref_of
 from graphwright.lower.rules import ELEMENTS
-from graphwright.lower.values import ValueKind, Values, operands_of
+from graphwright.lower.values import ValueKind, Values
 
 CHEAP_COST: Final = 2
 """A value that costs no more, and reads no more than one other, is computed again rather than stored."""
@@ -214,11 +215,3 @@ def _varies_along_innermost(values: Values, operand: int, result: int) -> bool:
     if -axis > len(own.shape):
         return False
     return own.shape[axis] > 1 and own.strides[axis] != 0
-
-
-def read_operands(node: AtenNode) -> list[int]:
-    """Give the values whose elements a node reads (not those of which it takes only the shape)."""
-    row = ELEMENTS.get(node.op)
-    if row is not None and not row.reads:
-        return []
-    return operands_of(node)

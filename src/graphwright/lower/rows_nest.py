@@ -61,8 +61,8 @@ class RowsNest:
             self._write_pass(one, spills, slots, bounds)
             for spill in spills:
                 self._writer.slots[spill.scalar.number] = slots[spill.scalar.number]
-        for store in self._split.stores if self._split else self._plan.row_stores:
-            self._writer.emit_store(store)
+        stores = self._split.stores if self._split else self._plan.row_stores
+        self._writer.emit_stores(stores)
         opened.close()
 
     def _open(self, opened: OpenLoops, numel: int) -> dict[int, Blocks]:
@@ -102,8 +102,7 @@ class RowsNest:
         carries = [carry for scalar in one.reductions for carry in self._first_carries(scalar)]
         for spill in spills:
             write_spill(writer, spill.scalar, slots[spill.scalar.number])
-        for store in one.stores:
-            writer.emit_store(store)
+        writer.emit_stores(one.stores)
         writer.close_loop(LoopKind.VECTOR, inside.start, inside.stops, carries=carries)
         if is_long:
             whole = bounds[inner.atom]

@@ -221,11 +221,12 @@ class NestWriter:
         self._scopes[depth].known[scalar.number] = name
         return name
 
-    def emit_store(self, store: StoreTo) -> None:
-        """Store in the current scope."""
-        name = self.emit(store.scalar)
-        buffer = self.kernel.param(store.target, Access.WRITE)
-        self.append(Store(buffer, self.index(store.offset), name))
+    def emit_stores(self, stores: Sequence[StoreTo]) -> None:
+        """Store in the current scope, after all that the stored scalars read has been read."""
+        names = [self.emit(store.scalar) for store in stores]
+        for store, name in zip(stores, names, strict=True):
+            buffer = self.kernel.param(store.target, Access.WRITE)
+            self.append(Store(buffer, self.index(store.offset), name))
 
     def emit_constant(self, text: str, dtype: DType) -> str:
         """Give a constant in the current scope."""

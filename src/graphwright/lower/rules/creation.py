@@ -150,6 +150,6 @@ CREATION: Final[Mapping[str, ElementRow]] = rows(
     ElementRow("aten.arange.start_step", _arange, _arange_is_known),
     ElementRow("aten.eye.default", _eye, always),
     ElementRow("aten.eye.m", _eye, always),
-    ElementRow("aten.tril.default", _triangle(ScalarOp.LE), always, cost=3),
-    ElementRow("aten.triu.default", _triangle(ScalarOp.GE), always, cost=3),
+    ElementRow("aten.tril.default", _triangle(ScalarOp.LE), always, cost=3, same_index=(0,)),
+    ElementRow("aten.triu.default", _triangle(ScalarOp.GE), always, cost=3, same_index=(0,)),
 )
