@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ParamSpec, TypeVar, overload
 
 import torch
@@ -18,6 +18,7 @@ from graphwright.pipeline import (
     BackendFunction,
     CompiledTarget,
     CompileOptions,
+    compile_function,
     forget_all,
     make_options,
 )
@@ -38,10 +39,10 @@ class CompiledModule(torch.nn.Module):
     def __init__(self, module: torch.nn.Module, options: CompileOptions) -> None:
         # `torch.nn.Module.__init__` would make fresh state; there must be only one.
         object.__setattr__(self, "__dict__", module.__dict__)
-        target = CompiledTarget(module, options)
         object.__setattr__(self, "_orig_mod", module)
+        install = functools.partial(object.__setattr__, self, "_call")
+        target = CompiledTarget(module, options, install)
         object.__setattr__(self, "_compiled_target", target)
-        object.__setattr__(self, "_call", target.call)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the module, compiled."""
@@ -54,6 +55,15 @@ class CompiledModule(torch.nn.Module):
     def __getattr__(self, name: str) -> Any:
         return getattr(self._orig_mod, name)
 
+    def __getitem__(self, key: Any) -> Any:
+        return self._orig_mod[key]
+
+    def __len__(self) -> int:
+        return len(self._orig_mod)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._orig_mod)
+
     def __dir__(self) -> list[str]:
         return sorted({*dir(self._orig_mod), "_orig_mod"})
 
@@ -65,21 +75,8 @@ class CompiledModule(torch.nn.Module):
         return CompiledModule, (self._orig_mod, self._compiled_target.options)
 
 
-def _compile_function(function: Callable[P, R], options: CompileOptions) -> Callable[P, R]:
-    target = CompiledTarget(function, options)
-    call = target.call
-
-    @functools.wraps(function)
-    def compiled(*args: P.args, **kwargs: P.kwargs) -> R:
-        result: R = call(*args, **kwargs)
-        return result
-
-    compiled._compiled_target = target  # type: ignore[attr-defined]  # noqa: SLF001
-    return compiled
-
-
 def _compile_method(method: types.MethodType, options: CompileOptions) -> types.MethodType:
-    return types.MethodType(_compile_function(method.__func__, options), method.__self__)
+    return types.MethodType(compile_function(method.__func__, options), method.__self__)
 
 
 @overload
@@ -170,7 +167,7 @@ def compile(  # noqa: PLR0913  (the arguments are torch.compile's)
         case types.MethodType():
             return _compile_method(model, checked)
         case _:
-            return _compile_function(model, checked)
+            return compile_function(model, checked)
 
 
 def reset() -> None:

@@ -14,7 +14,7 @@ from graphwright.pipeline.options import (
 )
 from graphwright.pipeline.session import collect_observers, forget_all
 from graphwright.pipeline.stages import Job, build_entry
-from graphwright.pipeline.targets import CompiledTarget
+from graphwright.pipeline.targets import CompiledTarget, compile_function
 
 __all__ = [
     "BackendFunction",
@@ -26,6 +26,7 @@ __all__ = [
     "backend_by_name",
     "build_entry",
     "collect_observers",
+    "compile_function",
     "compile_fx",
     "forget_all",
     "make_options",

@@ -18,7 +18,7 @@ from graphwright.pipeline.options import (
     CompileOptions,
     checked_kind,
 )
-from graphwright.pipeline.targets import CompiledTarget
+from graphwright.pipeline.targets import compile_function
 
 
 def compile_fx(
@@ -49,4 +49,4 @@ def _compile(
         forward: Callable[..., Any] = graph.forward
         return forward
     # Not the module itself: its `__call__` goes through a wrapper that only reports errors.
-    return CompiledTarget(graph.forward, CompileOptions(backend=kind, fullgraph=True)).call
+    return compile_function(graph.forward, CompileOptions(backend=kind, fullgraph=True))

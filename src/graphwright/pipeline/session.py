@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Protocol
 
-import graphwright
 from graphwright.base.config import Config
 from graphwright.base.counters import counters
 from graphwright.base.ids import CompileId, ProgramIds
@@ -56,7 +55,7 @@ class Session:
                 found = self._caches[identity] = Caches(
                     Path(settings.cache_dir or default_folder()),
                     counters=counters,
-                    source=Path(graphwright.__path__[0]),
+                    source=Path(__file__).parents[1],
                     cache_key_tag=outputs.pop("cache_key_tag"),
                     config=outputs,
                 )

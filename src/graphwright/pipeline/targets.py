@@ -8,10 +8,11 @@ be done, the call runs eagerly: it is counted under its reason, and each reason 
 
 from __future__ import annotations
 
+import functools
 import threading
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, Final, final
+from typing import Any, Final, ParamSpec, TypeVar, final
 
 from graphwright.base.config import Config, config
 from graphwright.base.counters import counters
@@ -32,38 +33,63 @@ from graphwright.pipeline.stages import Job, build_entry, prepare_runtime
 from graphwright.runtime import MISSING, Dispatcher, Entry
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+Install = Callable[[Callable[..., Any]], None]
+"""Puts a callable in the place that calls go to."""
+
+
 @final
 class CompiledTarget:
     """A target and its compiled variants.
 
+    Making one costs nothing. The first call makes what serves calls from then on, usually a builtin function, and has it
+    installed where the calls come in, so that nothing stands between them.
+
     Args:
         target: the user's function or module.
         options: how to compile it.
+        install: told what to call: at once, and again by the first call.
     """
 
-    def __init__(self, target: Callable[..., Any], options: CompileOptions) -> None:
+    def __init__(
+        self, target: Callable[..., Any], options: CompileOptions, install: Install
+    ) -> None:
         self.target: Final = target
         self.options: Final = options
+        self._install = install
         self._lock = threading.RLock()
         self._id = SESSION.next_program()
         self._noticed: set[str] = set()
         self._gave_up = False
-        self._dispatcher = Dispatcher(self._on_miss)
-        self.call: Final[Callable[..., Any]] = self._dispatcher.function
-        """Serves a call."""
+        self._dispatcher: Dispatcher | None = None
         SESSION.keep_target(self)
+        install(self._first_call)
 
     @property
     def entries(self) -> Sequence[Entry]:
         """The compiled variants, in the order in which they were made."""
-        return self._dispatcher.entries
+        return () if self._dispatcher is None else self._dispatcher.entries
 
     def forget(self) -> None:
         """Forget the variants, what was told of, and that compiling was given up."""
         with self._lock:
-            self._dispatcher.clear()
+            if self._dispatcher is not None:
+                self._dispatcher.clear()
             self._noticed.clear()
             self._gave_up = False
+
+    def _first_call(self, *args: Any, **kwargs: Any) -> Any:
+        """Serve the calls that come before `install` has taken effect."""
+        return self._ready().function(*args, **kwargs)
+
+    def _ready(self) -> Dispatcher:
+        with self._lock:
+            if self._dispatcher is None:
+                prepare_runtime(config.snapshot(self.options.settings))
+                self._dispatcher = Dispatcher(self._on_miss)
+                self._install(self._dispatcher.function)
+            return self._dispatcher
 
     def _on_miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self._gave_up or is_capturing():
@@ -108,7 +134,7 @@ class CompiledTarget:
                 raise
             except Exception as error:  # noqa: BLE001  (the frame fallback: eager will tell whose fault it is)
                 return None, error
-            self._dispatcher.add(entry)
+            self._ready().add(entry)
             return entry, None
 
     def _build(self, args: tuple[Any, ...], kwargs: dict[str, Any], settings: Config) -> Entry:
@@ -118,7 +144,6 @@ class CompiledTarget:
         self._notice_options()
         observer = make_observer(CompileId(self._id.program, len(self.entries)))
         job = Job(self.target, args, kwargs, self.options, settings, observer)
-        prepare_runtime(settings)
         revived = try_revive(job)
         if revived is not None:
             return revived
@@ -179,3 +204,22 @@ class CompiledTarget:
     def _name(self) -> str:
         named = self.target if hasattr(self.target, "__qualname__") else type(self.target)
         return str(getattr(named, "__qualname__", named))
+
+
+def compile_function(function: Callable[P, R], options: CompileOptions) -> Callable[P, R]:
+    """Give the compiled form of a function: a function with its name and documentation; `._compiled_target` is the target."""
+    call: Callable[..., Any] = function
+
+    def install(serve: Callable[..., Any]) -> None:
+        nonlocal call
+        call = serve
+
+    target = CompiledTarget(function, options, install)
+
+    @functools.wraps(function)
+    def compiled(*args: P.args, **kwargs: P.kwargs) -> R:
+        result: R = call(*args, **kwargs)
+        return result
+
+    vars(compiled)["_compiled_target"] = target
+    return compiled

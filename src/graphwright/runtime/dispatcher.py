@@ -15,7 +15,7 @@ from graphwright.runtime.native import NativeDispatcher, OnMiss
 
 @final
 class Dispatcher:
-    """All compiled variants of one target. Making one is cheap; the first call loads the native functions.
+    """All compiled variants of one target. Making the first one of a process loads the native functions.
 
     Args:
         on_miss: called when no entry serves a call.
@@ -36,7 +36,7 @@ class Dispatcher:
 
     @property
     def refusal(self) -> str:
-        """Why Python serves the calls; empty while native code does, or may yet."""
+        """Why Python serves the calls; empty while native code does."""
         return self._serving.refusal
 
     def add(self, entry: Entry) -> None:

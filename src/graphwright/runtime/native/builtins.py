@@ -17,7 +17,7 @@ _METH_KEYWORDS: Final = 0x0002
 
 
 class MethodDef(ctypes.Structure):
-    """CPython's definition of a builtin function; who changes `function` changes what a call does."""
+    """CPython's definition of a builtin function."""
 
     _fields_ = (
         ("name", ctypes.c_char_p),
@@ -39,32 +39,13 @@ class Record(ctypes.Structure):
         self.keeps: list[Any] = []
 
 
-BuiltinCall = ctypes.PYFUNCTYPE(
-    ctypes.py_object, ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_void_p
-)
-"""The C type of a builtin function: record, arguments, number of positional ones, keyword names."""
-
-
-def make_builtin(address: int, record: Record) -> tuple[Callable[..., Any], MethodDef]:
-    """Make a builtin function `PyObject *(record, args, nargs, names)`; gives it with its definition."""
+def make_builtin(address: int, record: Record) -> Callable[..., Any]:
+    """Make a builtin function of machine code `PyObject *(record, args, nargs, names)`."""
     flags = _METH_FASTCALL | _METH_KEYWORDS
     definition = MethodDef(b"compiled", address, flags, b"A compiled program.")
     record.keeps.append(definition)
     make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)(
         ("PyCFunction_NewEx", ctypes.pythonapi)
     )
-    return make(ctypes.addressof(definition), record, None), definition
-
-
-def unpack_call(
-    args: int | None, nargs: int, names: int | None
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Give the arguments of a builtin function's call as Python objects."""
-    keywords: tuple[str, ...] = ()
-    if names:
-        keywords = ctypes.cast(names, ctypes.py_object).value
-    count = nargs + len(keywords)
-    objects: tuple[Any, ...] = ()
-    if args and count:
-        objects = tuple((ctypes.py_object * count).from_address(args))
-    return objects[:nargs], dict(zip(keywords, objects[nargs:], strict=True))
+    made: Callable[..., Any] = make(ctypes.addressof(definition), record, None)
+    return made

@@ -115,7 +115,7 @@ class NativeEntry:
             (DispatcherRecord.ON_MISS, id(_give_missing)),
         ):
             write_word(ctypes.addressof(record) + field, value)
-        function, _ = make_builtin(self._addresses[name], record)
+        function = make_builtin(self._addresses[name], record)
         return function
 
     @property
