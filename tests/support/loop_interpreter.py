@@ -27,7 +27,7 @@ from graphwright.ir.loops import (
     TransposeTile,
 )
 from graphwright.ir.ops import ReduceOp, ScalarOp
-from graphwright.ir.symint_algebra import evaluate
+from graphwright.ir.dims import evaluate_dim as evaluate
 
 OPS: dict[ScalarOp, Callable[..., torch.Tensor]] = {
     ScalarOp.ADD: torch.add,

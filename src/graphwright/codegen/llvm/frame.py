@@ -138,8 +138,10 @@ class Frame:
         return offsets
 
     def place(self, index: Index) -> Place:
-        """Evaluate an index. Terms are added in the order in which their names were defined, so that sums of outer
-        loops' terms stay out of inner loops.
+        """Evaluate an index.
+
+        Terms are added in the order in which their names were defined, so that sums of outer loops' terms stay out of
+        inner loops.
         """
         builder = self.builder
         result = Place(self.dim(index.const))

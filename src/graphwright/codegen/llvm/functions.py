@@ -22,8 +22,9 @@ import msgspec
 
 from graphwright.codegen.llvm.builder import Builder, Declarations, Int, index_value
 from graphwright.codegen.llvm.frame import Frame, Local, Memory
-from graphwright.codegen.llvm.names import iter_used_buffers, iter_used_values
+from graphwright.codegen.llvm.hoist import hoist_invariants
 from graphwright.codegen.llvm.loops import Range, emit_range, loop_range
+from graphwright.codegen.llvm.names import iter_used_buffers, iter_used_values
 from graphwright.codegen.llvm.statements import emit_body
 from graphwright.codegen.llvm.target import Target
 from graphwright.codegen.llvm.types import MEMORY_KIND, Kind, Value
@@ -37,6 +38,8 @@ IS_IN_PARALLEL: Final = "gw_is_in_parallel"
 
 _ATTRIBUTES: Final = "#0"
 _ALIGN_BYTES: Final = 64
+_CAPTURE: Final = "%c."
+"""Begins the names of what a parallel body takes from around it."""
 
 
 class _Argument(msgspec.Struct, frozen=True):
@@ -59,7 +62,8 @@ class KernelEmitter:
         declarations: Declarations,
         num_threads: int,
     ) -> None:
-        self._kernel = kernel
+        body = hoist_invariants(kernel.body, _aliases(kernel))
+        self._kernel = msgspec.structs.replace(kernel, body=body)
         self._symbol = symbol
         self._target = target
         self._declarations = declarations
@@ -163,16 +167,17 @@ class KernelEmitter:
         self._emit_dispatch(builder, loop, (start, stop), operands, direct, number)
 
     def _captured(self, frame: Frame, loop: Loop) -> list[_Argument]:
-        """Give the values and shared scratch that the loop's body takes from around it."""
+        """Give the values and shared scratch that the loop's body takes from around it; literals are written anew."""
         used = sorted(set(iter_used_values(loop.body)) & set(frame.locals))
-        operands = [frame.operand(name) for name in used]
+        operands = {name: frame.operand(name) for name in used}
         captured = [
-            _Argument(operand.kind.value, "", f"%c.{name}", operand.text)
-            for name, operand in zip(used, operands, strict=True)
+            _Argument(operand.kind.value, "", f"{_CAPTURE}{name}", operand.text)
+            for name, operand in operands.items()
+            if not operand.is_literal
         ]
         buffers = sorted(set(iter_used_buffers(loop.body)) & self._shared_scratch)
         captured.extend(
-            _Argument("ptr", "noalias", f"%c.{name}", frame.buffers[name].pointer)
+            _Argument("ptr", "noalias", f"{_CAPTURE}{name}", frame.buffers[name].pointer)
             for name in buffers
         )
         return captured
@@ -183,15 +188,15 @@ class KernelEmitter:
         used = set(iter_used_buffers(loop.body))
         own = [item for item in self._kernel.scratch if item.name in used - self._shared_scratch]
         frame = self._new_frame(own)
-        for argument in arguments:
-            captured = argument.name.removeprefix("%c.")
-            if captured in outer.locals and argument.name.startswith("%c."):
-                local = outer.locals[captured]
-                kind = outer.operand(captured).kind
-                frame.locals[captured] = Local(local.dtype, Value(argument.name, kind))
-            elif argument.name.startswith("%c."):
-                dtype = outer.buffers[captured].dtype
-                frame.buffers[captured] = Memory(argument.name, dtype, _ALIGN_BYTES)
+        passed = {argument.name for argument in arguments}
+        for value in set(iter_used_values(loop.body)) & set(outer.locals):
+            local, operand = outer.locals[value], outer.operand(value)
+            if f"{_CAPTURE}{value}" in passed:
+                operand = Value(f"{_CAPTURE}{value}", operand.kind)
+            frame.locals[value] = Local(local.dtype, operand)
+        for buffer in used & self._shared_scratch:
+            dtype = outer.buffers[buffer].dtype
+            frame.buffers[buffer] = Memory(f"{_CAPTURE}{buffer}", dtype, _ALIGN_BYTES)
         divisor = math.gcd(loop_range(outer, loop).divisor, loop.step)
         emit_range(frame, loop, Range("%begin", "%end", divisor), emit_body)
         limits = [_Argument("i64", "", limit, limit) for limit in ("%begin", "%end")]
@@ -318,6 +323,16 @@ def _is_small(start: Int, stop: Int, loop: Loop) -> bool:
     if not (isinstance(start, int) and isinstance(stop, int)):
         return False
     return -(-(stop - start) // loop.step) < 2 * loop.grain
+
+
+def _aliases(kernel: Kernel) -> dict[str, frozenset[str]]:
+    """Give, for each param that shares its memory, the names of all that do."""
+    groups: dict[str, frozenset[str]] = {}
+    for param in kernel.params:
+        if param.aliases is not None:
+            group = groups.get(param.aliases, frozenset((param.aliases,))) | {param.name}
+            groups.update(dict.fromkeys(group, group))
+    return groups
 
 
 def _is_parallel(stmt: object) -> bool:

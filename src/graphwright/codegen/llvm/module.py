@@ -14,6 +14,7 @@ import llvmlite.binding as llvm
 from graphwright.codegen.llvm.builder import Declarations
 from graphwright.codegen.llvm.functions import KernelEmitter
 from graphwright.codegen.llvm.target import Target, initialize_llvm
+from graphwright.codegen.llvm.unlocked import emit_to_memory, run_function_passes
 from graphwright.ir.loops import Kernel
 
 _METADATA: Final = '!0 = !{!"branch_weights", i32 1, i32 100000}\n!1 = !{i32 1}'
@@ -64,21 +65,17 @@ def optimised(text: str, machine: llvm.TargetMachine) -> Iterator[llvm.ModuleRef
     builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
     passes = llvm.create_new_function_pass_manager()
     passes.add_instruction_combine_pass()
-    for function in module.functions:
-        if not function.is_declaration:
-            passes.run(function, builder)
+    run_function_passes(passes, module, builder)
     yield module
 
 
 def emit_object(text: str, machine: llvm.TargetMachine) -> bytes:
     """Compile an IR text to object code."""
     with optimised(text, machine) as module:
-        code: bytes = machine.emit_object(module)
-    return code
+        return emit_to_memory(machine, module)
 
 
 def emit_assembly(text: str, machine: llvm.TargetMachine) -> str:
     """Compile an IR text to assembly, to be read."""
     with optimised(text, machine) as module:
-        assembly: str = machine.emit_assembly(module)
-    return assembly
+        return emit_to_memory(machine, module, is_assembly=True).decode()

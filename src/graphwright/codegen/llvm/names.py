@@ -29,10 +29,11 @@ def _of_index(index: Index) -> Iterator[str]:
 def iter_used_values(body: tuple[Stmt, ...]) -> Iterator[str]:
     """Give the values and loop variables that the statements read, those of nested statements too."""
     for stmt in body:
-        yield from _iter_used_by(stmt)
+        yield from iter_used_by(stmt)
 
 
-def _iter_used_by(stmt: Stmt) -> Iterator[str]:
+def iter_used_by(stmt: Stmt) -> Iterator[str]:
+    """Give the values and loop variables that a statement and those in it read."""
     match stmt:
         case Const():
             return
@@ -44,13 +45,7 @@ def _iter_used_by(stmt: Stmt) -> Iterator[str]:
             yield stmt.value
             yield from _of_index(stmt.index)
         case Loop():
-            for bound in (stmt.start, *stmt.stops):
-                yield from _of_index(bound)
-            yield from iter_used_values(stmt.body)
-            for carry in stmt.carries:
-                yield carry.update
-                if carry.index is not None:
-                    yield carry.index
+            yield from _iter_used_by_loop(stmt)
         case If():
             yield stmt.condition
             yield from iter_used_values(stmt.body)
@@ -59,6 +54,16 @@ def _iter_used_by(stmt: Stmt) -> Iterator[str]:
             yield from _of_index(stmt.source_index)
         case _:
             assert_never(stmt)
+
+
+def _iter_used_by_loop(loop: Loop) -> Iterator[str]:
+    for bound in (loop.start, *loop.stops):
+        yield from _of_index(bound)
+    yield from iter_used_values(loop.body)
+    for carry in loop.carries:
+        yield carry.update
+        if carry.index is not None:
+            yield carry.index
 
 
 def iter_used_buffers(body: tuple[Stmt, ...]) -> Iterator[str]:
@@ -73,6 +78,22 @@ def iter_used_buffers(body: tuple[Stmt, ...]) -> Iterator[str]:
                 yield stmt.target
                 yield stmt.source
             case Const() | IndexValue() | Compute():
+                pass
+            case _:
+                assert_never(stmt)
+
+
+def iter_stored_buffers(body: tuple[Stmt, ...]) -> Iterator[str]:
+    """Give the buffers that the statements write."""
+    for stmt in body:
+        match stmt:
+            case Store():
+                yield stmt.buffer
+            case TransposeTile():
+                yield stmt.target
+            case Loop() | If():
+                yield from iter_stored_buffers(stmt.body)
+            case Const() | IndexValue() | Load() | Compute():
                 pass
             case _:
                 assert_never(stmt)

@@ -26,6 +26,8 @@ from graphwright.codegen.llvm.math import EXTERN_NAMES
 from graphwright.codegen.llvm.module import emit_object, make_target_machine, render_module
 from graphwright.codegen.llvm.target import Target, host_target, initialize_llvm
 from graphwright.ir.loops import Kernel
+from graphwright.ir.loops_hash import hash_kernel
+from graphwright.ir.loops_verify import verify_kernel
 
 _RUNTIME_FUNCTIONS: Final = {
     functions.RUN_PARALLEL: "GOMP_parallel",
@@ -67,25 +69,46 @@ class LoadedCode:
         return address
 
 
-def compile_kernels(kernels: Sequence[Kernel], *, num_threads: int) -> ObjectCode:
+def compile_kernels(
+    kernels: Sequence[Kernel], *, num_threads: int, verify: bool = False
+) -> ObjectCode:
     """Compile kernels for the host.
 
+    May be called on several threads at a time: the long parts run without the interpreter's lock.
+
     Args:
-        kernels: with distinct names.
+        kernels: named by what they do; of equal names, which must stand for equal kernels, one is compiled.
         num_threads: 1 leaves the parallel dispatch out; any other number leaves the choice to the run time.
+        verify: check the kernels first.
 
     Returns:
         The object code; it holds no address of this process.
+
+    Raises:
+        InternalError: A kernel is malformed, or holds what this back end has no code for.
     """
     target = host_target()
-    symbols = tuple(kernel.name for kernel in kernels)
-    if len(set(symbols)) != len(symbols):
-        raise InternalError(f"two kernels have one name: {', '.join(sorted(symbols))}")
-    text = render_module(kernels, target, num_threads=num_threads)
-    return ObjectCode((emit_object(text, make_target_machine(target)),), symbols, target)
+    by_name: dict[str, Kernel] = {}
+    for kernel in kernels:
+        if verify:
+            verify_kernel(kernel)
+        first = by_name.setdefault(kernel.name, kernel)
+        if first is not kernel and hash_kernel(first) != hash_kernel(kernel):
+            msg = f"two kernels have the name {kernel.name}"
+            raise InternalError(msg)
+    text = render_module(list(by_name.values()), target, num_threads=num_threads)
+    code = emit_object(text, make_target_machine(target))
+    return ObjectCode((code,), tuple(by_name), target)
 
 
 _library_numbers: Final = itertools.count()
+
+
+@functools.cache
+def _engine() -> llvm.LLJIT:
+    """Give the process's linker; what it has linked goes with the trackers."""
+    initialize_llvm()
+    return llvm.create_lljit_compiler()
 
 
 @functools.cache
@@ -124,10 +147,10 @@ def load_object(code: ObjectCode) -> LoadedCode:
     Raises:
         InternalError: The code was made for another processor.
     """
-    initialize_llvm()
     if code.target != host_target():
-        raise InternalError(f"code for {code.target.cpu} cannot run on {host_target().cpu}")
-    engine = llvm.create_lljit_compiler()
+        msg = f"code for {code.target.cpu} cannot run on {host_target().cpu}"
+        raise InternalError(msg)
+    engine = _engine()
     builder = llvm.JITLibraryBuilder()
     for data in code.objects:
         builder.add_object_img(data)

@@ -52,6 +52,7 @@ def _reduce(builder: Builder, left: Value, right: Value) -> Value:
     cut = builder.binary("and", quotient_bits, builder.const(-(1 << 25), Kind.I64))
     quotient = builder.intrinsic("trunc", builder.convert("bitcast", cut, kind))
     less = builder.intrinsic("fma", builder.unary("fneg", quotient), right, rest)
+    less = builder.select(_is_infinite(builder, right), rest, less)
     is_negative = builder.compare("fcmp olt", less, builder.const(0, kind))
     next_rest = builder.select(is_negative, builder.binary("fadd", less, right), less)
     wide = type_text(kind, lanes)
@@ -61,6 +62,11 @@ def _reduce(builder: Builder, left: Value, right: Value) -> Value:
     builder.branch_if(any_lane(builder, _needs_step(builder, next_rest, right)).text, loop, done)
     builder.start_block(done)
     return next_rest
+
+
+def _is_infinite(builder: Builder, value: Value) -> Value:
+    """Tell where a magnitude is infinite."""
+    return builder.compare("fcmp oeq", value, builder.const(float("inf"), Kind.F64))
 
 
 def _needs_step(builder: Builder, rest: Value, right: Value) -> Value:

@@ -122,9 +122,10 @@ def transposed(builder: Builder, rows: list[Value]) -> list[Value]:
         _transposed_in_lanes(builder, rows[first : first + width], width)
         for first in range(0, size, width)
     ]
-    columns: list[list[Value]] = []
-    for position in range(width):
-        columns.append(_transposed_lanes(builder, [group[position] for group in groups], width))
+    columns = [
+        _transposed_lanes(builder, [group[position] for group in groups], width)
+        for position in range(width)
+    ]
     return [columns[number % width][number // width] for number in range(size)]
 
 

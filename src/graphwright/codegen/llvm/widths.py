@@ -169,8 +169,9 @@ def choose_width(
 
 
 def _vector_element_bits(bits: set[int]) -> int:
-    """Choose the element width that a full vector is made of: 32 wherever it occurs, as most work is done in it;
-    wider values then take several registers, narrower ones a part.
+    """Choose the element width that a full vector is made of.
+
+    It is 32 wherever that occurs, as most work is done in it; wider values then take several registers, narrower ones a part.
     """
     if 32 in bits:
         return 32

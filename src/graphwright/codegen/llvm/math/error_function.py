@@ -70,8 +70,9 @@ def emit_erf(builder: Builder, x: Value) -> Value:
 
 
 def emit_erfc(builder: Builder, x: Value) -> Value:
-    """Write erfc, in float64, where `x**2` is exact: `exp(-x**2) * p(t) / (1 + 2x)` with `t = (x - 2) / (x + 2)`, and 2 minus
-    that for negative x.
+    """Write erfc, in float64, where `x**2` is exact.
+
+    `exp(-x**2) * p(t) / (1 + 2x)` with `t = (x - 2) / (x + 2)`, and 2 minus that for negative x.
     """
 
     def erfc(m: Arithmetic, wide: Value) -> Value:
