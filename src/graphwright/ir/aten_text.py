@@ -8,11 +8,12 @@ Keeps: `parse_graph(render_graph(graph)) == graph`, locations included.
       %2: f32[s0, 8] = [8, 1] = aten.mul.Tensor(%0, 2.0)   # model.py:3 in f
       %3: f32[s0, 8] = [8, 1], _ = mylib.foo.default(%2, [%1, none], mode="mean")
       write %0 = %2
-      return (%3: f32[s0, 8] = [8, 1], %2: f32[8, s0] = [1, 8] at 0 of input 0)
+      return (%3: f32[s0, 8] = [8, 1], %2: f32[8, s0] = [1, 8] at [4] of input 0)
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterable
@@ -90,7 +91,8 @@ def render_node(node: AtenNode) -> str:
     """Give a node as one line."""
     results = ", ".join(
         "_" if meta is None else f"%{value}: {render_meta(meta)}"
-        for value, meta in zip(node.results, node.metas, strict=True)
+        # A malformed node must be shown too.
+        for value, meta in itertools.zip_longest(node.results, node.metas)
     )
     args = [
         *map(render_arg, node.args),
@@ -104,7 +106,7 @@ def render_meta(meta: TensorMeta) -> str:
     """Give a tensor's metadata: dtype, shape, strides, and what is out of the ordinary."""
     text = f"{SHORT_NAMES[meta.dtype]}{_render_dims(meta.shape)} = {_render_dims(meta.strides)}"
     if meta.offset != 0:
-        text += f" at {render_dim(meta.offset)}"
+        text += f" at [{render_dim(meta.offset)}]"
     if meta.device != "cpu":
         text += f" on {meta.device}"
     if meta.requires_grad:
@@ -300,8 +302,8 @@ def _parse_meta(scanner: _Scanner) -> TensorMeta:
     scanner.demand(" = [")
     strides = _parse_dims(scanner.until("]"))
     offset: Dim = 0
-    if scanner.accepts(" at "):
-        offset = _parse_offset(scanner)
+    if scanner.accepts(" at ["):
+        offset = parse_dim(scanner.until("]"))
     device = scanner.match(_DEVICE, "a device") if scanner.accepts(" on ") else "cpu"
     return TensorMeta(dtype, shape, strides, device, offset, scanner.accepts(" grad"))
 
@@ -330,16 +332,9 @@ def _split(text: str) -> list[str]:
     return parts
 
 
-_OFFSET: Final = re.compile(r"[\w\s*+\-/%(),]*?(?=,\s%|\)$| on | grad| of | is |=| hex |$)")
-
-
-def _parse_offset(scanner: _Scanner) -> Dim:
-    return parse_dim(scanner.match(_OFFSET, "an offset"))
-
-
 def _parse_constant(scanner: _Scanner) -> ConstantTensor:
     _, meta = _parse_numbered(scanner)
-    scanner.demand(" hex ")
+    scanner.demand(" hex")
     return ConstantTensor(meta, bytes.fromhex(scanner.rest()))
 
 
