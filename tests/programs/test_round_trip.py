@@ -32,7 +32,9 @@ def twin_of(entry, target, wrapper):
 
 def failure_of(entry, args, kwargs):
     failure = entry.explain_failure(args, kwargs)
-    return None if failure is None else (failure.index, failure.text, failure.expected, failure.actual)
+    return (
+        None if failure is None else (failure.index, failure.text, failure.expected, failure.actual)
+    )
 
 
 class DecodedPrograms:

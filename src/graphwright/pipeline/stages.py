@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, final
 
@@ -46,6 +46,7 @@ from graphwright.runtime import (
     GradientRuns,
     NativeRefusal,
     Run,
+    SharedOutput,
     load_native_module,
     make_backend_entry,
     make_entry,
@@ -260,7 +261,7 @@ def _make_graph_run(
     joint = captured.joint
     if joint is None:
         return make_run(captured.program.graph)
-    _check_gradients(joint.graph, joint.num_forward_outputs)
+    _check_gradients(joint.graph)
     num_tangents = len(joint.tangent_outputs)
     with observer.span("partition"):
         cut = partition(
@@ -275,24 +276,47 @@ def _make_graph_run(
             tangent_outputs=joint.tangent_outputs,
             tangent_metas=joint.graph.inputs[len(joint.graph.inputs) - num_tangents :],
             gradient_inputs=joint.gradient_inputs,
+            shared_outputs=tuple(_shared_outputs(joint.graph, joint.num_forward_outputs)),
         )
     )
 
 
-def _check_gradients(graph: AtenGraph, num_outputs: int) -> None:
-    """Refuse what autograd could not tell from ordinary outputs."""
-    is_written = any(graph.inputs[item.input_index].requires_grad for item in graph.mutations)
-    is_shared = any(
-        output.meta.requires_grad
-        and (output.alias_of_input is not None or output.alias_of_output is not None)
-        for output in graph.outputs[:num_outputs]
-    )
-    if is_written or is_shared:
-        met = "an in-place change of" if is_written else "an output that shares memory with"
+def _check_gradients(graph: AtenGraph) -> None:
+    """Refuse writes to tensors that need a gradient."""
+    if any(graph.inputs[item.input_index].requires_grad for item in graph.mutations):
+        met = "an in-place change of a tensor that needs a gradient"
         raise Unsupported(
-            f"{met} a tensor that needs a gradient",
+            met,
             why="the history of such a tensor is not rebuilt after a compiled program",
             remedy="clone the tensor first, or call under torch.no_grad()",
+        )
+
+
+def _shared_outputs(graph: AtenGraph, num_outputs: int) -> Iterator[SharedOutput]:
+    """Give the outputs with a gradient that are views of an input or of an earlier output."""
+    for index, output in enumerate(graph.outputs[:num_outputs]):
+        of_input, of_output = output.alias_of_input, output.alias_of_output
+        if not output.meta.requires_grad or (of_input is None and of_output is None):
+            continue
+        base = (
+            graph.inputs[of_input] if of_input is not None else graph.outputs[of_output or 0].meta
+        )
+        if not base.requires_grad or base.dtype is not output.meta.dtype:
+            met = (
+                "an output that shares memory with a tensor of another dtype or without a gradient"
+            )
+            raise Unsupported(
+                met,
+                why="the history of such a view is not rebuilt after a compiled program",
+                remedy="clone the tensor first, or call under torch.no_grad()",
+            )
+        yield SharedOutput(
+            index=index,
+            meta=output.meta,
+            base_meta=base,
+            of_input=of_input,
+            of_output=of_output,
+            is_base_itself=output.is_input_itself,
         )
 
 

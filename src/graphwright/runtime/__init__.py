@@ -6,7 +6,7 @@ Out: `Entry` (one compiled variant) and `Dispatcher` (all variants of one target
 Read first: `entry.py`, then `guard_steps.py`.
 """
 
-from graphwright.runtime.autograd import GradientRuns, make_gradient_run
+from graphwright.runtime.autograd import GradientRuns, SharedOutput, make_gradient_run
 from graphwright.runtime.checks import may_overlap
 from graphwright.runtime.construction import make_backend_entry, make_entry
 from graphwright.runtime.dispatcher import Dispatcher
@@ -29,6 +29,7 @@ __all__ = [
     "OnMiss",
     "PlanRun",
     "Run",
+    "SharedOutput",
     "load_native_module",
     "make_backend_entry",
     "make_entry",

@@ -15,7 +15,21 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from graphwright.ir.aten import TensorMeta
+from graphwright.ir.symint import Dim
 from graphwright.runtime.entry import Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedOutput:
+    """An output with a gradient that shares memory with an input or an earlier output: autograd makes it, as a view."""
+
+    index: int
+    meta: TensorMeta
+    base_meta: TensorMeta
+    of_input: int | None
+    of_output: int | None
+    is_base_itself: bool
+    """The very tensor object, not a view of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,24 +49,34 @@ class GradientRuns:
     """The layout in which the backward half takes each tangent."""
     gradient_inputs: tuple[int, ...]
     """Inputs that the gradients belong to, in order."""
+    shared_outputs: tuple[SharedOutput, ...] = ()
 
 
 class _Program(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, runs: GradientRuns, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def forward(
+        ctx: Any, runs: GradientRuns, *inputs: torch.Tensor
+    ) -> tuple[torch.Tensor | None, ...]:
         results = runs.forward(inputs, ())
-        outputs, saved = results[: runs.num_outputs], results[runs.num_outputs :]
+        outputs: list[torch.Tensor | None] = list(results[: runs.num_outputs])
+        saved = results[runs.num_outputs :]
+        for shared in runs.shared_outputs:
+            outputs[shared.index] = None
         ctx.runs, ctx.num_inputs = runs, len(inputs)
         ctx.save_for_backward(*(inputs[index] for index in runs.saved_inputs), *saved)
         tangents = set(runs.tangent_outputs)
         ctx.mark_non_differentiable(
-            *(output for index, output in enumerate(outputs) if index not in tangents)
+            *(
+                output
+                for index, output in enumerate(outputs)
+                if index not in tangents and output is not None
+            )
         )
         return tuple(outputs)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *tangents: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: Any, *tangents: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
         runs: GradientRuns = ctx.runs
         laid_out = [
             _laid_out(tangents[index], meta)
@@ -67,20 +91,52 @@ class _Program(torch.autograd.Function):
 
 def make_gradient_run(runs: GradientRuns) -> Run:
     """Make the run of a program whose outputs can be differentiated."""
+    tangents = frozenset(runs.tangent_outputs)
 
     def run(inputs: Sequence[torch.Tensor], symbols: tuple[int, ...]) -> Sequence[torch.Tensor]:
         del symbols  # a static graph has none
-        outputs: Sequence[torch.Tensor] = _Program.apply(runs, *inputs)  # type: ignore[no-untyped-call]
-        return outputs
+        if torch.is_grad_enabled():
+            outputs = _apply(runs, inputs)
+        else:  # the program turned gradients on for some of its outputs
+            with torch.enable_grad():
+                outputs = _apply(runs, inputs)
+        return [
+            # autograd leaves a view of an input attached to it, whatever the function said
+            output.detach() if output.requires_grad and index not in tangents else output
+            for index, output in enumerate(outputs)
+        ]
 
     return run
 
 
-def _laid_out(tangent: torch.Tensor, meta: TensorMeta) -> torch.Tensor:
-    strides = tuple(int(stride) for stride in meta.strides if isinstance(stride, int))
+def _apply(runs: GradientRuns, inputs: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+    outputs: list[Any] = list(_Program.apply(runs, *inputs))  # type: ignore[no-untyped-call]
+    for shared in runs.shared_outputs:
+        base = (
+            inputs[shared.of_input]
+            if shared.of_input is not None
+            else outputs[shared.of_output or 0]
+        )
+        outputs[shared.index] = base if shared.is_base_itself else _view_of(base, shared)
+    return outputs
+
+
+def _view_of(base: torch.Tensor, shared: SharedOutput) -> torch.Tensor:
+    shape, strides = _ints(shared.meta.shape), _ints(shared.meta.strides)
+    shift = sum(_ints((shared.meta.offset,))) - sum(_ints((shared.base_meta.offset,)))
+    return base.as_strided(shape, strides, base.storage_offset() + shift)
+
+
+def _ints(extents: Sequence[Dim]) -> tuple[int, ...]:
+    """Give the extents of a static graph."""
+    return tuple(int(extent) for extent in extents if isinstance(extent, int))
+
+
+def _laid_out(tangent: torch.Tensor | None, meta: TensorMeta) -> torch.Tensor:
+    shape, strides = _ints(meta.shape), _ints(meta.strides)
+    dtype, device = meta.dtype.torch_dtype, meta.device
+    if tangent is None:
+        return torch.empty_strided(shape, strides, dtype=dtype, device=device).zero_()
     if tangent.stride() == strides and not tangent.is_conj() and not tangent.is_neg():
         return tangent
-    made = torch.empty_strided(
-        tuple(tangent.shape), strides, dtype=tangent.dtype, device=tangent.device
-    )
-    return made.copy_(tangent)
+    return torch.empty_strided(shape, strides, dtype=dtype, device=device).copy_(tangent)

@@ -286,7 +286,7 @@ def sorting(x):
         x.sort(descending=True),
         x.topk(2),
         x.argsort(),
-        torch.unique_consecutive(x.sort().values).shape,
+        x.sort().values.diff(),
         x.median(),
         x.kthvalue(2),
         x.flip(0),
@@ -444,3 +444,8 @@ def data_dependent_branch(x):
 @TOPIC.program(call(t(3)), is_one_graph=False)
 def reads_an_item(x):
     return x * x.sum().item()
+
+
+@TOPIC.program(call(t(5)), is_one_graph=False)
+def size_that_depends_on_values(x):
+    return torch.unique_consecutive(x.sign()), x.nonzero()

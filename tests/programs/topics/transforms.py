@@ -16,7 +16,9 @@ def vmap(x, w):
 
 @TOPIC.program(call(t(3, 4), t(4, 2)))
 def vmap_with_dimensions(x, w):
-    return torch.vmap(lambda a, b: a.dot(b), in_dims=(None, 1))(x[0], w), torch.vmap(torch.sin, out_dims=1)(x)
+    return torch.vmap(lambda a, b: a.dot(b), in_dims=(None, 1))(x[0], w), torch.vmap(
+        torch.sin, out_dims=1
+    )(x)
 
 
 @TOPIC.program(call(t(3, 4)))
