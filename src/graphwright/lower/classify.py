@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 from graphwright.ir.aten import Arg, AtenGraph, AtenNode, ComplexArg, ListArg, Ref, TensorMeta
-from graphwright.ir.overloads import find_overload, gives_view
 from graphwright.ir.node_arguments import argument, is_number, number_of
+from graphwright.ir.overloads import find_overload, gives_view
 from graphwright.lower.promotion import SUPPORTED
 from graphwright.lower.rules import CHOICES, ELEMENTS, POINTWISE, REDUCTIONS
 from graphwright.lower.values import ValueKind, Values, operands_of, refs_of

@@ -43,9 +43,10 @@ class Root(msgspec.Struct, frozen=True):
     domain: Domain
     access: RootAccess
     is_reduction: bool
+    """It reduces axes of more than one element."""
     is_sectioned: bool
     has_row_order: bool
-    """For a reduction: its results lie in memory in the order of the kept segments."""
+    """Its results lie in memory in the order of the domain's kept axes."""
     order: int
     """Its position in the program."""
 
@@ -276,7 +277,7 @@ class Partition:
     def _is_in_place(self, root: Root, offset: object, target: Root, space: Space) -> bool:
         access = root.access
         reader_is_full = _numel(root.domain) == space.numel
-        if target.is_reduction and not target.has_row_order:
+        if not target.has_row_order:
             return False
         target_is_full = not target.is_reduction and _numel(target.domain) == space.numel
         if target_is_full:
@@ -384,13 +385,20 @@ def make_root(roots: Roots, node: AtenNode, order: int) -> Root:
     values = roots.values
     results = tuple(value for value in node.results if value >= 0)
     first = results[0]
-    is_reduction = values.kinds[first] is ValueKind.REDUCTION
-    domain = _reduction_domain(values, node) if is_reduction else _pointwise_domain(values, first)
-    access = find_access(values, node, domain, roots.is_inlined)
-    has_row_order = is_reduction and _has_row_order(values, node, domain, first)
-    weight = roots.weights[first]
+    has_axes = values.kinds[first] is ValueKind.REDUCTION
+    domain = _reduction_domain(values, node) if has_axes else _pointwise_domain(values, first)
     return Root(
-        node, results, domain, access, is_reduction, weight.is_sectioned, has_row_order, order
+        node=node,
+        values=results,
+        domain=domain,
+        access=find_access(values, node, domain, roots.is_inlined),
+        is_reduction=any(
+            is_reduced and extent != 1
+            for extent, is_reduced in zip(domain.shape, domain.reduced, strict=True)
+        ),
+        is_sectioned=roots.weights[first].is_sectioned,
+        has_row_order=not has_axes or _has_row_order(values, domain, first),
+        order=order,
     )
 
 
@@ -418,7 +426,7 @@ def _stride_order(strides: tuple[int, ...]) -> list[int]:
     return sorted(range(len(strides)), key=lambda axis: -keys[axis])
 
 
-def _has_row_order(values: Values, node: AtenNode, domain: Domain, result: int) -> bool:
+def _has_row_order(values: Values, domain: Domain, result: int) -> bool:
     """Tell whether the result's memory follows the kept axes in the domain's order."""
     layout = values.layouts[result]
     kept = [axis for axis, is_reduced in enumerate(domain.reduced) if not is_reduced]

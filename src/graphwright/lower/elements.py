@@ -12,8 +12,8 @@ import msgspec
 from graphwright.base.errors import InternalError
 from graphwright.ir.aten import AtenNode, FloatArg, LiteralArg, Ref
 from graphwright.ir.dtypes import DType
-from graphwright.lower.expressions import Evaluation, Expression, Operand, Parameter
 from graphwright.ir.node_arguments import argument, is_number, number_of
+from graphwright.lower.expressions import Evaluation, Expression, Operand, Parameter
 from graphwright.lower.promotion import computation_dtype, promote
 from graphwright.lower.reader import Indices, Reader
 from graphwright.lower.rules import CHOICES, ELEMENTS, POINTWISE
@@ -59,10 +59,8 @@ def define_element(reader: Reader, value: int, indices: Indices) -> Scalar:
     if row is not None:
         return reader.builder.cast(row.element(reader, node, indices), values.dtype(value))
     expression, common_from = expression_of(node)
-    if common_from is CommonDType.RESULT:
-        common = values.dtype(value)
-    else:
-        common = common_dtype(values, node)
+    is_result = common_from is CommonDType.RESULT
+    common = values.dtype(value) if is_result else common_dtype(values, node)
     environment = _NodeEnvironment(reader, node, indices)
     evaluation = Evaluation(reader.builder, environment, common, computation_dtype(common))
     return reader.builder.cast(evaluation.run(expression), values.dtype(value))

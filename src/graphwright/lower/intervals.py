@@ -75,9 +75,8 @@ def _node_interval(values: Values, node: AtenNode, value: int, depth: int) -> In
             return _point(0)
         case "ones" | "ones_like":
             return _point(1)
-        case "_to_copy" | "clone" | "tril" | "triu" | "repeat" | "flip":
-            is_exact = first is not None
-            return first if is_exact and name in ("_to_copy", "clone", "repeat", "flip") else None
+        case "_to_copy" | "clone" | "repeat" | "flip":
+            return first
         case "argmax" | "argmin":
             assert isinstance(node.args[0], Ref), "a tensor"
             return Interval(0, max(values.layouts[node.args[0].id].numel - 1, 0))
@@ -88,6 +87,9 @@ def _node_interval(values: Values, node: AtenNode, value: int, depth: int) -> In
             if is_number(divisor) and int(number_of(divisor)) > 0:
                 return Interval(0, int(number_of(divisor)) - 1)
             return None
+        case "where":
+            second, third = (_argument_interval(values, node, place, depth) for place in (1, 2))
+            return None if second is None or third is None else _union(second, third)
         case _:
             return _arithmetic(values, node, name, first, depth)
 
@@ -114,11 +116,6 @@ def _arithmetic(
             if name == "div" and argument(node, 2, "rounding_mode") != LiteralArg("floor"):
                 return None
             return Interval(first.low // second.low, first.high // second.low)
-        case "where":
-            third = _argument_interval(values, node, 2, depth)
-            return None if third is None else _union(second, third)
-        case "cat":
-            return None
         case _:
             return None
 

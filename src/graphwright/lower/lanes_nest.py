@@ -33,7 +33,6 @@ from graphwright.lower.loops import (
 )
 from graphwright.lower.passes import RECOMPUTED_COST, Pass, PassPlan, Spill, plan_passes
 from graphwright.lower.programs import Program, StoreTo
-from graphwright.lower.rows_nest import write_spill
 from graphwright.lower.scalars import Scalar, ScalarKind, render_constant
 from graphwright.lower.slots import SCRATCH_BYTES, Slots
 from graphwright.lower.splits import ARG_VALUES, Split
@@ -256,9 +255,8 @@ class LanesNest:
             writer.bind_atom(inner.atom, variable(row, step))
             for number, scalar in enumerate(one.reductions):
                 updates[number].append([writer.emit(arg) for arg in scalar.args])
-            for spill in spills:
-                write_spill(writer, spill.scalar, slots[spill.scalar.number])
-            writer.emit_stores(one.stores)
+            kept = [(spill.scalar, slots[spill.scalar.number]) for spill in spills]
+            writer.emit_stores(one.stores, kept)
             writer.close_variant()
         for scalar, names in zip(one.reductions, updates, strict=True):
             self._accumulate(scalar, names)
@@ -317,8 +315,7 @@ class LanesNest:
             for scalar in wanted
         ]
         self._open_lanes()
-        for scalar, slot in slots:
-            write_spill(self._writer, scalar, slot)
+        self._writer.emit_stores((), slots)
         self._close_lanes()
         for scalar, slot in slots:
             self._writer.slots[scalar.number] = slot

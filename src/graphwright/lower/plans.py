@@ -146,10 +146,11 @@ class Planner:
     def _add_call(self, node: AtenNode, externs: ExternMaker) -> None:
         value = node.results[0] if node.results else -1
         target = self._targets.written.get(value)
-        if target is not None:
-            call = externs.copy_into(node, target)
-        else:
-            call = externs.call(node, self._is_needed)
+        call = (
+            externs.call(node, self._is_needed)
+            if target is None
+            else externs.copy_into(node, target)
+        )
         self._steps.append(call)
         self._is_long = self._is_long or call.is_long
 

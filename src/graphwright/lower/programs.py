@@ -174,7 +174,7 @@ class _Assembly:
     def run(self) -> Program:
         """Give the program."""
         for root in self._cluster.roots:
-            if root.is_reduction:
+            if self._values.kinds[root.values[0]] is ValueKind.REDUCTION:
                 self._add_reduction(root)
             else:
                 self._add_pointwise(root)
@@ -209,11 +209,16 @@ class _Assembly:
     def _add_reduction(self, root: Root) -> None:
         row = REDUCTIONS[root.node.op]
         layout = self._values.layouts[root.values[0]]
-        target = self._reader.locate_in(_row_layout(root, layout), self._row)
+        is_full = self._is_full(root.domain)
+        is_plain = not root.is_reduction
+        if is_full and is_plain and self._is_empty:
+            return
+        kept = self._place if is_full and is_plain else self._row
+        target = self._reader.locate_in(_row_layout(root, layout), kept)
         indices: Indices = ()
-        if not self._is_empty:
+        if not (self._is_empty and root.is_reduction):
             domain = Layout(root.domain.shape, root.domain.strides)
-            indices = self._reader.locate_in(domain, self._place)
+            indices = self._reader.locate_in(domain, self._place if is_full else self._row)
         for part, value in zip(row.parts, root.node.results, strict=True):
             if value >= 0:
                 scalar = self._reduce(root, part, value, indices)
@@ -233,7 +238,7 @@ class _Assembly:
         result = self._values.dtype(value)
         wide = part.accumulator(self._values.dtype(operand), result)
         op = _BOOL_REDUCTIONS.get(part.op, part.op) if wide is DType.BOOL else part.op
-        if self._is_empty:
+        if self._is_empty and root.is_reduction:
             reduced = builder.const(_IDENTITIES[op], wide)
         else:
             reduced = self._reduced_element(root, op, wide, indices)
@@ -250,10 +255,9 @@ class _Assembly:
             wide = DType.UINT8
         update = builder.cast(element, wide)
         index = builder.index(_position(root, indices)) if is_arg else None
-        mask = self._program.reduced_mask
-        if not mask:
+        if not root.is_reduction:
             return update if index is None else index
-        return builder.reduce(op, update, index, mask)
+        return builder.reduce(op, update, index, self._program.reduced_mask)
 
 
 _BOOL_REDUCTIONS: Final = {

@@ -198,10 +198,10 @@ class Roots:
         layout = values.layouts[result]
         if layout.numel <= values.layouts[value].numel:
             return False
-        for ref in read_operands(reader):
-            if values.bases[ref] == value and _varies_along_innermost(values, ref, result):
-                return True
-        return False
+        return any(
+            values.bases[ref] == value and _varies_along_innermost(values, ref, result)
+            for ref in read_operands(reader)
+        )
 
 
 def _varies_along_innermost(values: Values, operand: int, result: int) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from graphwright.ir.loops import Access, Carry, Index, LoopKind, Store
+from graphwright.ir.loops import Carry, LoopKind
 from graphwright.ir.ops import ReduceOp
 from graphwright.lower.affine import Affine
 from graphwright.lower.loops import (
@@ -23,7 +23,7 @@ from graphwright.lower.loops import (
     variable,
 )
 from graphwright.lower.passes import Pass, PassPlan, Spill, plan_passes
-from graphwright.lower.programs import Program, Target
+from graphwright.lower.programs import Program
 from graphwright.lower.scalars import Scalar
 from graphwright.lower.slots import Slots
 from graphwright.lower.splits import ARG_VALUES, Split
@@ -100,9 +100,8 @@ class RowsNest:
             inside = Blocks(variable(name), (variable(name, SUM_BLOCK), *inside.stops))
         writer.open_loop(inner.atom)
         carries = [carry for scalar in one.reductions for carry in self._first_carries(scalar)]
-        for spill in spills:
-            write_spill(writer, spill.scalar, slots[spill.scalar.number])
-        writer.emit_stores(one.stores)
+        kept = [(spill.scalar, slots[spill.scalar.number]) for spill in spills]
+        writer.emit_stores(one.stores, kept)
         writer.close_loop(LoopKind.VECTOR, inside.start, inside.stops, carries=carries)
         if is_long:
             whole = bounds[inner.atom]
@@ -157,12 +156,3 @@ def _row_index(reduced: Sequence[LoopSpec]) -> tuple[int, Affine]:
         terms.append((loop.atom, stride))
         stride *= loop.extent
     return stride, Affine(tuple(sorted(terms)), 0)
-
-
-def write_spill(writer: NestWriter, scalar: Scalar, slot: Slot) -> None:
-    """Store a scalar in its slot."""
-    name = writer.emit(scalar)
-    buffer = slot.buffer
-    if isinstance(buffer, Target):
-        buffer = writer.kernel.param(buffer, Access.WRITE)
-    writer.append(Store(buffer, writer.index(slot.index), name))

@@ -203,34 +203,31 @@ class ScalarBuilder:
                 self._depend(scalar, (self.dynamic[atom],))
 
     def _simplify(self, op: ScalarOp, args: Sequence[Scalar], dtype: DType) -> Scalar | None:
+        """Give a known scalar that has the value of `op(args)`, if there is one."""
         first = args[0]
         match op:
             case ScalarOp.CAST:
-                if first.dtype is dtype:
-                    return first
-                if first.kind is ScalarKind.CONST:
-                    return self.const(constant_value(first), dtype)
-                if first.op is ScalarOp.CAST and first.args[0].dtype is dtype:
-                    return first.args[0] if first.dtype in _EXACT_WIDENINGS.get(dtype, ()) else None
+                return self._simplify_cast(first, dtype)
             case ScalarOp.MUL:
                 return args[1] if _is_one(first) else first if _is_one(args[1]) else None
             case ScalarOp.DIV:
                 return self._simplify_division(first, args[1], dtype)
-            case ScalarOp.WHERE:
-                if first.kind is ScalarKind.CONST:
-                    return args[1] if first.text == "true" else args[2]
-            case ScalarOp.FLOOR | ScalarOp.CEIL | ScalarOp.ROUND | ScalarOp.TRUNC:
-                return None if dtype.is_float else first
-            case ScalarOp.ABS | ScalarOp.SIGN if dtype is DType.BOOL:
-                return first
-            case ScalarOp.ABS if not dtype.is_signed:
-                return first
-            case ScalarOp.IS_NAN | ScalarOp.IS_INF:
-                return None if first.dtype.is_float else self.const(value=False, dtype=DType.BOOL)
+            case ScalarOp.WHERE if first.kind is ScalarKind.CONST:
+                return args[1] if first.text == "true" else args[2]
+            case ScalarOp.IS_NAN | ScalarOp.IS_INF if not first.dtype.is_float:
+                return self.const(value=False, dtype=DType.BOOL)
             case ScalarOp.LT | ScalarOp.LE | ScalarOp.GT | ScalarOp.GE:
                 return self._decide(op, first, args[1])
             case _:
-                pass
+                return first if _changes_nothing(op, dtype) else None
+
+    def _simplify_cast(self, value: Scalar, dtype: DType) -> Scalar | None:
+        if value.dtype is dtype:
+            return value
+        if value.kind is ScalarKind.CONST:
+            return self.const(constant_value(value), dtype)
+        if value.op is ScalarOp.CAST and value.args[0].dtype is dtype:
+            return value.args[0] if value.dtype in _EXACT_WIDENINGS.get(dtype, ()) else None
         return None
 
     def _simplify_division(self, first: Scalar, divisor: Scalar, dtype: DType) -> Scalar | None:
@@ -281,6 +278,7 @@ def constant_value(scalar: Scalar) -> Number:
     return float.fromhex(scalar.text) if scalar.dtype.is_float else int(scalar.text)
 
 
+_ROUNDINGS: Final = frozenset({ScalarOp.FLOOR, ScalarOp.CEIL, ScalarOp.ROUND, ScalarOp.TRUNC})
 _EXACT_WIDENINGS: Final = {
     DType.BFLOAT16: (DType.FLOAT32, DType.FLOAT64),
     DType.FLOAT16: (DType.FLOAT32, DType.FLOAT64),
@@ -288,6 +286,14 @@ _EXACT_WIDENINGS: Final = {
 }
 """Where a value of the first dtype survives the way through the others."""
 _ONES: Final = frozenset({"1", (1.0).hex()})
+
+
+def _changes_nothing(op: ScalarOp, dtype: DType) -> bool:
+    """Tell whether an operation gives back what it is given: integers are whole, unsigned ones have no sign."""
+    if op in _ROUNDINGS:
+        return not dtype.is_float
+    is_unsigned = dtype is DType.BOOL or not dtype.is_signed
+    return (op is ScalarOp.ABS and is_unsigned) or (op is ScalarOp.SIGN and dtype is DType.BOOL)
 
 
 def _is_one(scalar: Scalar) -> bool:

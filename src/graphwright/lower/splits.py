@@ -15,7 +15,7 @@ import msgspec
 
 from graphwright.ir.ops import ReduceOp
 from graphwright.lower.affine import Affine
-from graphwright.lower.loops import BLOCK_ATOM, LoopSpec, Loops
+from graphwright.lower.loops import BLOCK_ATOM, Loops, LoopSpec
 from graphwright.lower.passes import PassPlan
 from graphwright.lower.programs import Atom, Program, StoreTo, Target
 from graphwright.lower.scalars import Scalar, ScalarBuilder, ScalarKind

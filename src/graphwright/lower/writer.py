@@ -207,26 +207,48 @@ class NestWriter:
 
     def emit(self, scalar: Scalar) -> str:
         """Give the name of the value of `scalar`, computing it where that must be done."""
-        for scope in reversed(self._scopes):
-            name = scope.known.get(scalar.number)
+        return self._emit(scalar)[0]
+
+    def _emit(self, scalar: Scalar) -> tuple[str, int]:
+        """Give the name of the value of `scalar`, and the depth of the scope that it is known in."""
+        for depth in range(len(self._scopes) - 1, -1, -1):
+            name = self._scopes[depth].known.get(scalar.number)
             if name is not None:
-                return name
+                return name, depth
         slot = self.slots.get(scalar.number)
         if slot is not None:
             return self._emit_slot(scalar, slot)
-        args = [self.emit(arg) for arg in scalar.args]
         depth = self._depth_of_mask(scalar.mask)
+        args: list[str] = []
+        for arg in scalar.args:
+            name, known_at = self._emit(arg)
+            args.append(name)
+            depth = max(depth, known_at)
+        if scalar.affine is not None:
+            depth = max(depth, self._depth_of_dynamic(scalar.affine))
         name = self.kernel.new_value()
         self._write(depth, self._statement(scalar, name, args))
         self._scopes[depth].known[scalar.number] = name
-        return name
+        return name, depth
 
-    def emit_stores(self, stores: Sequence[StoreTo]) -> None:
-        """Store in the current scope, after all that the stored scalars read has been read."""
+    def _depth_of_dynamic(self, affine: Affine) -> int:
+        dynamic = [self._builder.dynamic.get(atom) for atom, _ in affine.terms]
+        return max([self._emit(scalar)[1] for scalar in dynamic if scalar is not None], default=0)
+
+    def emit_stores(
+        self, stores: Sequence[StoreTo], kept: Sequence[tuple[Scalar, Slot]] = ()
+    ) -> None:
+        """Store in the current scope, and keep scalars in their slots, after all that this reads has been read."""
         names = [self.emit(store.scalar) for store in stores]
+        kept_names = [self.emit(scalar) for scalar, _ in kept]
         for store, name in zip(stores, names, strict=True):
             buffer = self.kernel.param(store.target, Access.WRITE)
             self.append(Store(buffer, self.index(store.offset), name))
+        for (_, slot), name in zip(kept, kept_names, strict=True):
+            place = slot.buffer
+            if isinstance(place, Target):
+                place = self.kernel.param(place, Access.WRITE)
+            self.append(Store(place, self.index(slot.index), name))
 
     def emit_constant(self, text: str, dtype: DType) -> str:
         """Give a constant in the current scope."""
@@ -281,7 +303,7 @@ class NestWriter:
     def _write(self, depth: int, statement: Stmt) -> None:
         self._scopes[depth].statements.append(statement)
 
-    def _emit_slot(self, scalar: Scalar, slot: Slot) -> str:
+    def _emit_slot(self, scalar: Scalar, slot: Slot) -> tuple[str, int]:
         depth = self._depth_of_mask(slot.index.mask)
         buffer = slot.buffer
         if isinstance(buffer, Target):
@@ -289,7 +311,7 @@ class NestWriter:
         name = self.kernel.new_value()
         self._write(depth, Load(name, buffer, self.index(slot.index)))
         self._scopes[depth].known[scalar.number] = name
-        return name
+        return name, depth
 
     def _statement(self, scalar: Scalar, name: str, args: Sequence[str]) -> Stmt:
         match scalar.kind:
@@ -312,7 +334,7 @@ class NestWriter:
 
 def _collect(terms: Sequence[Term]) -> tuple[Term, ...]:
     """Join terms of one name."""
-    if len(terms) < 2:  # noqa: PLR2004
+    if len(terms) < 2:
         return tuple(terms)
     joined: dict[str, int] = {}
     for term in terms:

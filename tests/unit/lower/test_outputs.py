@@ -23,9 +23,7 @@ def normal(*shape, seed=0):
 
 def copies(inputs):
     """Copies with the same strides, each in memory of its own."""
-    return [
-        torch.empty_strided(x.shape, x.stride(), dtype=x.dtype).copy_(x) for x in inputs
-    ]
+    return [torch.empty_strided(x.shape, x.stride(), dtype=x.dtype).copy_(x) for x in inputs]
 
 
 def check(function, *inputs, mutated=None):
@@ -43,7 +41,9 @@ def num_steps(lowered):
 
 
 def test_update_in_place_needs_no_other_memory():
-    lowered, _, _ = check(lambda x, y: (x * 2 + y, x.sum()), normal(4, 5), normal(4, 5), mutated={0: 0})
+    lowered, _, _ = check(
+        lambda x, y: (x * 2 + y, x.sum()), normal(4, 5), normal(4, 5), mutated={0: 0}
+    )
 
     assert lowered.plan.mutated_inputs == (0,)
     assert lowered.plan.arena_bytes == 0
@@ -81,7 +81,9 @@ def test_mutated_input_of_other_strides_keeps_them():
 
 def test_input_of_another_dtype_is_converted():
     x = torch.arange(6)
-    graph = graph_of(lambda x: (torch.ops.aten._to_copy(x * 1.5, dtype=torch.int64),), x, mutated={0: 0})
+    graph = graph_of(
+        lambda x: (torch.ops.aten._to_copy(x * 1.5, dtype=torch.int64),), x, mutated={0: 0}
+    )
 
     run_lowered(lower_graph(graph, num_threads=2), [x])
 

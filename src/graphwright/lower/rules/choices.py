@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from graphwright.ir.aten import Arg, AtenNode, FloatArg, LiteralArg, Ref
+from graphwright.ir.node_arguments import argument, is_given, number_of
 from graphwright.ir.ops import ScalarOp
 from graphwright.lower.expressions import (
     Expression,
@@ -26,7 +27,6 @@ from graphwright.lower.expressions import (
     tanh,
     where,
 )
-from graphwright.ir.node_arguments import argument, is_given, number_of
 from graphwright.lower.rules.rows import ChoiceRow, rows
 
 x: Final = Operand(0, "self")

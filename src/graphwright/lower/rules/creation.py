@@ -11,9 +11,9 @@ from typing import Final
 
 from graphwright.ir.aten import Arg, AtenNode, LiteralArg, Ref
 from graphwright.ir.dtypes import DType
+from graphwright.ir.node_arguments import argument, integer_of, is_number, number_of
 from graphwright.ir.ops import ScalarOp
 from graphwright.lower.affine import Affine
-from graphwright.ir.node_arguments import argument, integer_of, is_number, number_of
 from graphwright.lower.promotion import computation_dtype
 from graphwright.lower.reader import Reader
 from graphwright.lower.rules.rows import ElementRow, rows

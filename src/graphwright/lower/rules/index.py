@@ -18,10 +18,10 @@ import msgspec
 
 from graphwright.ir.aten import Arg, AtenNode, ListArg, LiteralArg, Ref
 from graphwright.ir.dtypes import DType
+from graphwright.ir.node_arguments import argument, integer_of, integers_of, is_number, number_of
 from graphwright.ir.ops import ScalarOp
 from graphwright.lower.affine import Affine, Split, divide
 from graphwright.lower.intervals import interval_of
-from graphwright.ir.node_arguments import argument, integer_of, integers_of, is_number, number_of
 from graphwright.lower.reader import Indices, Reader, SplitNeeded, ref_of
 from graphwright.lower.rules.creation import always
 from graphwright.lower.rules.rows import ElementRow, rows

@@ -11,8 +11,8 @@ from typing import Final
 
 from graphwright.ir.aten import AtenNode
 from graphwright.ir.dtypes import DType
-from graphwright.ir.ops import ReduceOp
 from graphwright.ir.node_arguments import argument, integers_of
+from graphwright.ir.ops import ReduceOp
 from graphwright.lower.promotion import computation_dtype
 from graphwright.lower.reader import ref_of
 from graphwright.lower.rules.rows import ReductionPart, ReductionRow, rows
