@@ -10,6 +10,10 @@ class GraphwrightError(Exception):
     """The base of every error that graphwright raises on purpose."""
 
 
+class GraphwrightWarning(UserWarning):
+    """Something does not run compiled, or not as it was asked for; the text says what and why."""
+
+
 class Unsupported(GraphwrightError):  # noqa: N818  (the name is part of the public interface)
     """Something in the program cannot be captured.
 

@@ -261,7 +261,9 @@ def _make_graph_run(
     joint = captured.joint
     if joint is None:
         return make_run(captured.program.graph)
-    _check_gradients(joint.graph)
+    if _writes_to_history(joint.graph):
+        counters.add("eager", "history")
+        return _run_of(captured.torch_graph)
     num_tangents = len(joint.tangent_outputs)
     with observer.span("partition"):
         cut = partition(
@@ -281,15 +283,12 @@ def _make_graph_run(
     )
 
 
-def _check_gradients(graph: AtenGraph) -> None:
-    """Refuse writes to tensors that need a gradient."""
-    if any(graph.inputs[item.input_index].requires_grad for item in graph.mutations):
-        met = "an in-place change of a tensor that needs a gradient"
-        raise Unsupported(
-            met,
-            why="the history of such a tensor is not rebuilt after a compiled program",
-            remedy="clone the tensor first, or call under torch.no_grad()",
-        )
+def _writes_to_history(graph: AtenGraph) -> bool:
+    """Tell whether a program writes to a tensor that needs a gradient.
+
+    Autograd keeps the history of such a tensor by the operations as they happen, which two graphs cannot stand for.
+    """
+    return any(graph.inputs[item.input_index].requires_grad for item in graph.mutations)
 
 
 def _shared_outputs(graph: AtenGraph, num_outputs: int) -> Iterator[SharedOutput]:

@@ -18,6 +18,7 @@ from graphwright.base.config import Config, config
 from graphwright.base.counters import counters
 from graphwright.base.errors import (
     GraphwrightError,
+    GraphwrightWarning,
     InternalError,
     RecompileLimitExceeded,
     Unsupported,
@@ -33,6 +34,8 @@ from graphwright.pipeline.stages import Job, build_entry, prepare_runtime
 from graphwright.runtime import MISSING, Dispatcher, Entry
 
 
+_CALLER: Final = 4
+"""Frames from where a notice is given to the line that made the call."""
 P = ParamSpec("P")
 R = TypeVar("R")
 Install = Callable[[Callable[..., Any]], None]
@@ -198,7 +201,8 @@ class CompiledTarget:
         counters.add("eager", reason)
         if reason not in self._noticed:
             self._noticed.add(reason)
-            warnings.warn(f"graphwright: {self._name}: {text}", stacklevel=2)
+            message = f"graphwright: {self._name}: {text}"
+            warnings.warn(message, GraphwrightWarning, stacklevel=_CALLER)
 
     @property
     def _name(self) -> str:
