@@ -5,6 +5,7 @@ In: a callable and its arguments.   Out: its result: by a rule of its own, inter
 
 from __future__ import annotations
 
+import collections
 import enum
 import functools
 import types
@@ -16,7 +17,7 @@ import torch
 from graphwright.capture.binding import bind
 from graphwright.capture.constants import is_constant
 from graphwright.capture.frames import Frame
-from graphwright.capture.items import CONTAINERS, is_read_container
+from graphwright.capture.items import CONTAINERS, check_key, is_read_container
 from graphwright.capture.lookup import find, is_fixed_class, peek
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
@@ -240,12 +241,20 @@ def _call_container_method(
                 why="it is a user's container class",
                 remedy="copy it before the call",
             )
+    _check_elements(machine, holder, args)
     if name in _TAKES_ITERABLE:
         args = [machine.native_iterable(value) for value in args]
     if name == "sort" and kwargs.get("key") is not None:
         kwargs = {**kwargs, "key": machine.materialise(kwargs["key"])}
     result = function(*args, **kwargs)
     return holder if name in ("__iadd__", "__ior__", "__imul__") and result is not None else result
+
+
+def _check_elements(machine: Machine, holder: Any, args: Sequence[Any]) -> None:
+    """Refuse keys and members that a dict or set would hash, or a list compare, by Python code."""
+    if not isinstance(holder, list | collections.deque):
+        for value in args[:1]:
+            check_key(machine, value)
 
 
 def _read_dict_quickly(machine: Machine, name: str, holder: Any, args: Sequence[Any]) -> Any:

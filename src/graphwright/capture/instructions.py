@@ -203,7 +203,7 @@ class Op(enum.IntEnum):
     SETUP_ANNOTATIONS = enum.auto()
     """Gives the class or module namespace an `__annotations__` dict if it has none."""
 
-    # importing
+    # modules
     IMPORT_NAME = enum.auto()
     """`level names → module`, arg: name."""
     IMPORT_FROM = enum.auto()

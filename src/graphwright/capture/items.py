@@ -7,6 +7,7 @@ that existed before the call are read and changed through the world; everything 
 from __future__ import annotations
 
 import collections
+import enum
 import operator
 import types
 from typing import Any, Final
@@ -64,13 +65,29 @@ def getitem(machine: Machine, holder: Any, key: Any) -> Any:
     return holder[machine.materialise(key)]
 
 
+def check_key(machine: Machine, key: Any) -> Any:
+    """Refuse a key whose hash is Python code: a dict or set would run it unseen. Gives the key."""
+    if type(key) in machine.plain_types or isinstance(key, enum.Enum | type):
+        return key
+    if isinstance(key, tuple | frozenset):
+        for item in key:
+            check_key(machine, item)
+    elif special(machine, key, "__hash__") is not None:
+        raise machine.unsupported(
+            f"an object of type {type(key).__qualname__} as the key of a dict or a member of a set",
+            why="its __hash__ is Python code",
+            remedy="use a string, a number or a tuple of them as the key",
+        )
+    return key
+
+
 def _own_item(machine: Machine, holder: Any, key: Any) -> Any:
     if type(key) is machine.tensor_type:
         return operator.getitem(holder, key)
     index_hook = special(machine, key, "__index__") if type(holder) is not dict else None
     if index_hook is not None:
         key = machine.call(index_hook, [key], {})
-    return holder[key]
+    return holder[check_key(machine, key)]
 
 
 def _read_item(machine: Machine, holder: Any, key: Any) -> Any:
@@ -93,7 +110,7 @@ def _read_item(machine: Machine, holder: Any, key: Any) -> Any:
 def _read_dict_item(machine: Machine, holder: dict[Any, Any], key: Any) -> Any:
     world = machine.world
     value = (
-        dict.get(world.contents(holder), key, ABSENT)
+        dict.get(world.contents(holder), check_key(machine, key), ABSENT)
         if not is_constant(key)
         else world.read_key(holder, key)
     )
@@ -125,12 +142,12 @@ def setitem(machine: Machine, holder: Any, key: Any, value: Any) -> None:
         if isinstance(holder, dict) and is_constant(key):
             machine.world.set_key(holder, key, value)
         else:
-            machine.world.change(holder)[key] = value
+            machine.world.change(holder)[check_key(machine, key)] = value
         return
     check_known(machine, holder, "changed")
     if isinstance(holder, list) and isinstance(key, slice):
         value = machine.native_iterable(value)
-    operator.setitem(holder, key, value)
+    operator.setitem(holder, check_key(machine, key), value)
 
 
 def delitem(machine: Machine, holder: Any, key: Any) -> None:
@@ -145,7 +162,7 @@ def delitem(machine: Machine, holder: Any, key: Any) -> None:
                 raise KeyError(key)
             machine.world.set_key(holder, key, DELETED)
         else:
-            del machine.world.change(holder)[key]
+            del machine.world.change(holder)[check_key(machine, key)]
         return
     check_known(machine, holder, "changed")
-    operator.delitem(holder, key)
+    operator.delitem(holder, check_key(machine, key))

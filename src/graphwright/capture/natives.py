@@ -8,6 +8,7 @@ that are interpreted); a function is called only when it is known to depend on i
 from __future__ import annotations
 
 import collections
+import enum
 import functools
 import types
 from collections.abc import Mapping, Sequence
@@ -299,6 +300,7 @@ def materialise(machine: Machine, value: Any) -> Any:  # noqa: C901  (one arm a 
         keywords = {name: materialise(machine, item) for name, item in value.keywords.items()}
         return functools.partial(function, *args, **keywords)
     if machine.world.source_of(value) is None:
+        _check_no_callbacks(machine, value, kind)
         return value
     if is_opaque_constant(value):
         return value
@@ -308,6 +310,30 @@ def materialise(machine: Machine, value: Any) -> Any:  # noqa: C901  (one arm a 
         why="it existed before the call, and what native code reads of it cannot be guarded",
         remedy="pass the tensors and numbers that are needed instead of the object",
     )
+
+
+_NATIVELY_CALLED: Final = tuple(
+    f"__{name}__"
+    for name in (
+        *("eq", "ne", "lt", "le", "gt", "ge", "hash", "bool", "len", "iter", "next", "contains"),
+        *("getitem", "index", "int", "float", "call", "str", "repr", "format", "getattr", "add"),
+        *("mul", "sub", "radd", "rmul", "torch_function"),
+    )
+)
+"""Special methods that native code may call on an object it is given."""
+
+
+def _check_no_callbacks(machine: Machine, value: Any, kind: type) -> None:
+    """Refuse an object of the program's own whose special methods are Python code: native code would run them unseen."""
+    if is_fixed_class(kind) or is_torch_class(kind) or isinstance(value, BaseException):
+        return
+    name = next((name for name in _NATIVELY_CALLED if machine.special(value, name)), None)
+    if name is not None:
+        raise machine.unsupported(
+            f"an object of type {kind.__module__}.{kind.__qualname__} as the argument of native code",
+            why=f"native code may call its {name}, which is Python code",
+            remedy="pass the tensors and numbers that are needed instead of the object",
+        )
 
 
 def is_opaque_constant(value: Any) -> bool:
@@ -372,7 +398,9 @@ def _is_user_object(machine: Machine, value: Any, depth: int = _HOLDING_DEPTH) -
     if isinstance(value, torch.nn.Module):
         return True
     if machine.world.source_of(value) is None:
-        return depth > 0 and is_torch_class(kind) and _holds_user_object(machine, value, depth - 1)
+        if is_torch_class(kind):
+            return depth > 0 and _holds_user_object(machine, value, depth - 1)
+        return not (is_fixed_class(kind) or isinstance(value, BaseException | enum.Enum))
     return not isinstance(
         value,
         dict

@@ -35,8 +35,6 @@ _NATIVE_STDLIB: Final = frozenset(
         "enum",
         "typing",
         "types",
-        "collections.abc",
-        "_collections_abc_native",
         "importlib",
         "importlib._bootstrap",
         "importlib.metadata",

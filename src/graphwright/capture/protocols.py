@@ -6,13 +6,14 @@ that existed before the call are read through the world; everything else is done
 
 from __future__ import annotations
 
+import collections
 import operator
 import types
 from collections.abc import Iterator
 from typing import Any
 
 from graphwright.capture.constants import is_constant
-from graphwright.capture.items import check_known, is_read_container, special
+from graphwright.capture.items import check_key, check_known, is_read_container, special
 from graphwright.capture.lookup import peek
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
@@ -62,10 +63,12 @@ def contains(machine: Machine, container: Any, item: Any) -> bool:
     if is_read_container(machine, container):
         if isinstance(container, dict) and is_constant(item):
             return machine.world.has_key(container, item)
-        return item in machine.world.contents(container)
+        container = machine.world.contents(container)
     if special(machine, container, "__iter__") is not None:
-        return any(machine.compare(operator.eq, x, item) for x in iterate(machine, container))
-    if special(machine, item, "__eq__") is not None and isinstance(container, list | tuple):
+        container = native_iterable(machine, container)
+    elif isinstance(container, dict | set | frozenset):
+        return check_key(machine, item) in container
+    if isinstance(container, list | tuple | collections.deque | Iterator):
         return any(
             x is item or truth(machine, machine.compare(operator.eq, x, item)) for x in container
         )

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from graphwright.capture.frames import Frame, Opcode
 from graphwright.capture.instructions import Op
+from graphwright.capture.items import check_key
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
 
@@ -30,12 +31,14 @@ def build_list(machine: Machine, frame: Frame, arg: int) -> None:
 
 def build_set(machine: Machine, frame: Frame, arg: int) -> None:
     """BUILD_SET."""
-    frame.stack.append(set(_take(frame, arg)))
+    frame.stack.append({check_key(machine, item) for item in _take(frame, arg)})
 
 
 def build_map(machine: Machine, frame: Frame, arg: int) -> None:
     """BUILD_MAP."""
     items = _take(frame, 2 * arg)
+    for key in items[::2]:
+        check_key(machine, key)
     frame.stack.append(dict(zip(items[::2], items[1::2], strict=True)))
 
 
@@ -69,14 +72,14 @@ def list_append(machine: Machine, frame: Frame, arg: int) -> None:
 def set_add(machine: Machine, frame: Frame, arg: int) -> None:
     """SET_ADD."""
     value = frame.stack.pop()
-    frame.stack[-arg].add(value)
+    frame.stack[-arg].add(check_key(machine, value))
 
 
 def map_add(machine: Machine, frame: Frame, arg: int) -> None:
     """MAP_ADD."""
     value = frame.stack.pop()
     key = frame.stack.pop()
-    frame.stack[-arg][key] = value
+    frame.stack[-arg][check_key(machine, key)] = value
 
 
 def list_extend(machine: Machine, frame: Frame, arg: int) -> None:

@@ -8,6 +8,7 @@ import logging
 import sys
 import types
 import warnings
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -138,6 +139,17 @@ def _deepcopy(machine: Machine, value: Any, memo: dict[int, Any]) -> Any:
     return made
 
 
+def make_weak_reference(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
+    """`weakref.ref(x[, callback])`, of an object of the program's own."""
+    if machine.world.source_of(args[0]) is not None:
+        raise machine.unsupported(
+            "a weak reference to an object that existed before",
+            why="it would outlive the call",
+            remedy="make the reference outside the compiled function",
+        )
+    return weakref.ref(*args)
+
+
 def wraps_update(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """`functools.update_wrapper(wrapper, wrapped)`."""
     return functools.update_wrapper(*args, **kwargs)
@@ -162,6 +174,7 @@ def make_rules() -> dict[Any, Rule]:
         copy.copy: copy_,
         copy.deepcopy: deepcopy,
         functools.update_wrapper: wraps_update,
+        weakref.ref: make_weak_reference,
         **{getattr(logging.Logger, name): _log_at(name, level) for name, level in _LEVELS.items()},
     }
     return rules
