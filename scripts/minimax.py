@@ -272,9 +272,9 @@ def main(names: Sequence[str]) -> None:
         coefficients, error = fit_rounded(FITS[name])
         print(
             f"{name}: largest weighted error {mp.nstr(error, 3)} = 2**{mp.nstr(mp.log(error, 2), 4)}"
-        )  # noqa: T201
+        )
         digits = 17 if FITS[name].is_double else 9
-        print("    " + ", ".join(f"{float(c):.{digits}g}" for c in coefficients))  # noqa: T201
+        print("    " + ", ".join(f"{float(c):.{digits}g}" for c in coefficients))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Write the pages of `docs/` that are made from the code: the map of modules and the settings.
+"""Write the pages of `docs/` that are made from the code: the map of modules, the settings, and the tour.
 
-In: the sources below `src/graphwright`, the declarations of settings.   Out: `docs/map.md` and `docs/config.md`; with `--check`
-nothing is written, and the status is 1 when a page is not what would be written.
+In: the sources below `src/graphwright`, the declarations of settings.   Out: `docs/map.md`, `docs/config.md` and
+`docs/tour.md`; with `--check` nothing is written, and the status is 1 when a page is not what would be written.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from graphwright.base.config import Config
+from tour import PYTHON, render_tour
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 _PACKAGE: Final = ROOT / "src" / "graphwright"
@@ -67,8 +68,9 @@ def render_config() -> str:
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "docs/config.md": render_config,
     "docs/map.md": render_map,
+    **({"docs/tour.md": render_tour} if sys.version_info[:2] == PYTHON else {}),
 }
-"""What is written where."""
+"""What is written where; the tour shows one interpreter's bytecode, and only that interpreter writes it."""
 
 
 def stale_pages() -> list[str]:

@@ -1,7 +1,7 @@
 """The demo from beginning to end, and how its results are shown.
 
-In: whether other systems are to be compared.   Out: tables on the terminal; status 0 when the compiled encoder gives what eager
-gives (embeddings within 1e-5, the same ranking), 1 otherwise.
+In: whether other systems are to be compared.   Out: tables on the terminal; status 0 when every call was compiled and the
+compiled encoder gives what eager gives (embeddings within 1e-5, the same ranking), 1 otherwise.
 """
 
 from __future__ import annotations
@@ -59,7 +59,10 @@ def run_demo(*, compare: bool) -> int:
         console.print(_compare_starts(texts[: BATCH_SIZES[1]]))
     verdict = "[green]equal to eager[/]" if is_equal else "[red]NOT equal to eager[/]"
     console.print(f"embeddings within {MAX_DIFFERENCE:g} and the same ranking: {verdict}")
-    return 0 if is_equal else 1
+    left_to_eager = ", ".join(gw.counters["eager"])
+    if left_to_eager:
+        console.print(f"[red]some calls were not compiled[/]: {left_to_eager}")
+    return 0 if is_equal and not left_to_eager else 1
 
 
 def render_rows(rows: Sequence[BatchRow]) -> Table:
