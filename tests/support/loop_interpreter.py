@@ -11,6 +11,7 @@ from typing import assert_never
 
 import torch
 
+from graphwright.ir.dims import evaluate_dim as evaluate
 from graphwright.ir.dtypes import DType
 from graphwright.ir.loops import (
     Carry,
@@ -27,7 +28,6 @@ from graphwright.ir.loops import (
     TransposeTile,
 )
 from graphwright.ir.ops import ReduceOp, ScalarOp
-from graphwright.ir.dims import evaluate_dim as evaluate
 
 OPS: dict[ScalarOp, Callable[..., torch.Tensor]] = {
     ScalarOp.ADD: torch.add,

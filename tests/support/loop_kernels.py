@@ -8,8 +8,22 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from graphwright.codegen.llvm import LoadedCode, compile_kernels, load_object
-from graphwright.ir.dtypes import DType
-from graphwright.ir.loops import Access, Index, Kernel, Param, Scratch, Stmt, Term
+from graphwright.ir.dtypes import FROM_TORCH, DType
+from graphwright.ir.loops import (
+    Access,
+    Compute,
+    Index,
+    Kernel,
+    Load,
+    Loop,
+    LoopKind,
+    Param,
+    Scratch,
+    Stmt,
+    Store,
+    Term,
+)
+from graphwright.ir.ops import ScalarOp
 from graphwright.ir.symint import Dim
 
 
@@ -66,3 +80,21 @@ def run(
     """Compile a kernel and run it once."""
     values = [(symbols or {})[symbol] for symbol in kernel.symbols]
     call(load(kernel, num_threads=num_threads), kernel.name, buffers, values)
+
+
+def elementwise(op: ScalarOp, dtypes: Sequence[DType], result: DType, numel: int) -> Kernel:
+    """Give the kernel that applies one operation to `numel` elements of each input."""
+    names = [f"v{number}" for number in range(len(dtypes))]
+    loads = [Load(name, f"in{number}", at("i0")) for number, name in enumerate(names)]
+    body = (*loads, Compute("y", op, tuple(names), result), Store("out0", at("i0"), "y"))
+    loop = Loop("i0", at(), (at(const=numel),), LoopKind.PARALLEL, body, grain=1 << 14)
+    params = [reads(f"in{number}", dtype) for number, dtype in enumerate(dtypes)]
+    return kernel(f"apply_{op.value}", [*params, writes("out0", result)], loop)
+
+
+def apply_compiled(op: ScalarOp, *inputs: torch.Tensor, dtype: DType) -> torch.Tensor:
+    """Apply one operation to tensors of one shape, compiled; give a result of `dtype`."""
+    dtypes = [FROM_TORCH[tensor.dtype] for tensor in inputs]
+    output = torch.empty_like(inputs[0], dtype=dtype.torch_dtype)
+    run(elementwise(op, dtypes, dtype, inputs[0].numel()), [*inputs, output])
+    return output

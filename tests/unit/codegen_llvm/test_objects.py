@@ -1,0 +1,107 @@
+"""Object code as data, and in the process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+from loop_kernels import call, load
+
+from graphwright.base.errors import InternalError
+from graphwright.codegen.llvm import ObjectCode, compile_kernels, load_object
+from graphwright.ir.loops_parse import parse_kernel
+
+TEXT = """\
+kernel sine(in0: f32 read, out0: f32 write):
+  parallel i in 0..1000 grain 10:
+    v0 = load in0[i]
+    v1 = sin(v0): f32
+    store out0[i] = v1
+"""
+
+
+def test_code_survives_bytes_and_another_process(tmp_path):
+    code = compile_kernels([parse_kernel(TEXT)], num_threads=2)
+    path = tmp_path / "code"
+    path.write_bytes(msgspec.msgpack.encode(code))
+    script = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parents[2] / "support")!r})
+import msgspec, torch
+from loop_kernels import call
+from graphwright.codegen.llvm import ObjectCode, load_object
+code = load_object(msgspec.msgpack.decode(open({str(path)!r}, "rb").read(), type=ObjectCode))
+x = torch.linspace(-1e6, 1e6, 1000)
+y = torch.empty_like(x)
+call(code, "sine", [x, y])
+assert torch.allclose(y, x.sin(), atol=1e-6)
+print("equal")
+"""
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+
+    assert done.stdout == "equal\n", done.stderr
+    assert msgspec.msgpack.decode(path.read_bytes(), type=ObjectCode) == code
+
+
+def test_equal_kernels_give_equal_bytes():
+    first = compile_kernels([parse_kernel(TEXT)], num_threads=2)
+    second = compile_kernels([parse_kernel(TEXT)], num_threads=2)
+
+    assert first == second
+
+
+def test_one_of_several_equal_kernels_is_compiled():
+    kernel = parse_kernel(TEXT)
+
+    code = compile_kernels([kernel, parse_kernel(TEXT)], num_threads=2)
+
+    assert code.symbols == ("sine",)
+    assert code == compile_kernels([kernel], num_threads=2)
+
+
+def test_one_name_for_two_kernels_is_refused():
+    with pytest.raises(InternalError, match="two kernels have the name sine"):
+        compile_kernels(
+            [parse_kernel(TEXT), parse_kernel(TEXT.replace("sin(", "cos("))], num_threads=2
+        )
+
+
+def test_kernels_named_like_functions_of_the_c_library_do_not_collide():
+    code = load(parse_kernel(TEXT.replace("kernel sine", "kernel sinf")))
+    x, y = torch.randn(1000) * 1e9, torch.empty(1000)
+
+    call(code, "sinf", [x, y])
+
+    torch.testing.assert_close(y, x.sin(), rtol=1e-6, atol=1e-6)
+
+
+def test_several_kernels_in_one_module_are_all_found():
+    kernels = [parse_kernel(TEXT.replace("sine", name)) for name in ("one", "two", "three")]
+
+    code = load(*kernels)
+
+    assert len({code.address(name) for name in ("one", "two", "three")}) == 3
+    with pytest.raises(KeyError):
+        code.address("four")
+
+
+def test_code_for_another_processor_is_refused():
+    code = compile_kernels([parse_kernel(TEXT)], num_threads=2)
+    other = msgspec.structs.replace(code.target, cpu="core2")
+
+    with pytest.raises(InternalError, match="core2"):
+        load_object(msgspec.structs.replace(code, target=other))
+
+
+def test_a_malformed_kernel_is_refused_where_asked():
+    broken = parse_kernel(TEXT.replace("sin(v0)", "sin(v9)"))
+
+    with pytest.raises(InternalError, match="v9 is not defined"):
+        compile_kernels([broken], num_threads=2, verify=True)
