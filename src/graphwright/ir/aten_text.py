@@ -119,14 +119,32 @@ def render_arg(arg: Arg) -> str:
     match arg:
         case Ref(id=number):
             return f"%{number}"
-        case LiteralArg(value=value):
-            return "none" if value is None else json.dumps(value)
-        case FloatArg(hex=text):
-            return text if text in _UNFIT_FLOATS else repr(arg.value)
         case ListArg(items=items):
             return f"[{', '.join(map(render_arg, items))}]"
         case SymArg(expr=expr):
             return f"{{{render_dim(expr)}}}"
+        case LiteralArg() | FloatArg() | ComplexArg():
+            return _render_number(arg)
+        case DTypeArg() | DeviceArg() | LayoutArg() | MemoryFormatArg():
+            return _render_torch_value(arg)
+        case _:
+            assert_never(arg)
+
+
+def _render_number(arg: LiteralArg | FloatArg | ComplexArg) -> str:
+    match arg:
+        case LiteralArg(value=value):
+            return "none" if value is None else json.dumps(value)
+        case FloatArg(hex=text):
+            return text if text in _UNFIT_FLOATS else repr(arg.value)
+        case ComplexArg(real=real, imag=imag):
+            return f"complex({real} {imag})"
+        case _:
+            assert_never(arg)
+
+
+def _render_torch_value(arg: DTypeArg | DeviceArg | LayoutArg | MemoryFormatArg) -> str:
+    match arg:
         case DTypeArg(dtype=dtype):
             return SHORT_NAMES[dtype]
         case DeviceArg(device=device):
@@ -135,8 +153,6 @@ def render_arg(arg: Arg) -> str:
             return f"layout({layout})"
         case MemoryFormatArg(memory_format=memory_format):
             return f"format({memory_format})"
-        case ComplexArg(real=real, imag=imag):
-            return f"complex({real} {imag})"
         case _:
             assert_never(arg)
 

@@ -115,18 +115,14 @@ def _floordiv_bounds(numerator: Interval, denominator: Interval) -> Interval:
     if denominator.low is None or denominator.low < 1:
         return EVERYTHING
     least, most = denominator.low, denominator.high
+    # A numerator is brought nearest to 0 by the greatest denominator, and farthest from it by the least.
+    at_most = (0, -1) if most is None else (numerator.low or 0, numerator.high or 0)
     low: int | None = None
     high: int | None = None
     if numerator.low is not None:
-        if numerator.low < 0:
-            low = numerator.low // least
-        else:
-            low = 0 if most is None else numerator.low // most
+        low = numerator.low // least if numerator.low < 0 else at_most[0] // (most or 1)
     if numerator.high is not None:
-        if numerator.high >= 0:
-            high = numerator.high // least
-        else:
-            high = -1 if most is None else numerator.high // most
+        high = numerator.high // least if numerator.high >= 0 else at_most[1] // (most or 1)
     return Interval(low, high)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
+from torch._C import _disabled_torch_function_impl
 
 from graphwright.base.errors import Unsupported
 from graphwright.record.specs import TensorSpec
@@ -28,7 +29,7 @@ class ViewStep:
 
     __slots__ = ("args", "inverse_args", "kwargs", "op", "result_index", "source", "target")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (a record)
         self,
         op: str,
         args: tuple[Arg, ...],
@@ -120,10 +121,13 @@ class AbstractTensor(torch.Tensor):
     state: TensorState
     handler: OpHandler
 
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    torch_ref: Any = None
+    """Which call of the torch-level graph made it (see `torch_level.py`)."""
+
+    __torch_function__ = _disabled_torch_function_impl  # type: ignore[assignment]
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]  # torch's stub leaves out the op
         cls,
         func: Any,
         _types: Any,
@@ -148,7 +152,7 @@ class AbstractTensor(torch.Tensor):
 def make_abstract(handler: OpHandler, state: TensorState) -> AbstractTensor:
     """Make the tensor for a state."""
     spec = state.spec
-    made: AbstractTensor = torch.Tensor._make_wrapper_subclass(
+    made: AbstractTensor = torch.Tensor._make_wrapper_subclass(  # noqa: SLF001  (how subclasses are made)
         AbstractTensor,
         tuple(map(to_torch, spec.shape)),
         tuple(map(to_torch, spec.strides)),

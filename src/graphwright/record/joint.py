@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import torch
 from torch.autograd.graph import _engine_run_backward
+from torch.utils._pytree import tree_flatten
 
 from graphwright.base.errors import Unsupported
 from graphwright.ir.aten import AtenGraph
@@ -148,9 +149,15 @@ def record_backward(
     sources = [recorder.inputs[index] for index in wanted]
     # `torch.autograd.grad` imports sympy to compare the tangents' shapes with the outputs'; they are alike by making.
     gradients = _engine_run_backward(
-        tuple(outputs), tuple(tangents), False, False, tuple(sources), True, accumulate_grad=False
+        tuple(outputs),
+        tuple(tangents),
+        keep_graph=False,
+        create_graph=False,
+        inputs=tuple(sources),
+        allow_unreachable=True,
+        accumulate_grad=False,
     )
-    return list(gradients)
+    return list(gradients)  # type: ignore[arg-type]  # those of stand-ins are stand-ins, or None
 
 
 def _recorder(extra: list[torch.Tensor], *, has_torch_graph: bool) -> Recorder:
@@ -176,7 +183,7 @@ def _add_inputs(
 def _run(
     function: Callable[..., Any], stand_ins: Sequence[AbstractTensor]
 ) -> tuple[list[Any], Any]:
-    outputs, spec = torch.utils._pytree.tree_flatten(function(*stand_ins))
+    outputs, spec = tree_flatten(function(*stand_ins))
     for output in outputs:
         if not isinstance(output, torch.Tensor):
             raise Unsupported(

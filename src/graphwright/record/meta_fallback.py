@@ -71,12 +71,13 @@ def _known(extents: tuple[Extent, ...]) -> tuple[int, ...]:
 
 def _to_specs(overload: Any, result: Any, device: torch.device) -> Any:
     if isinstance(result, torch.Tensor):
+        offset = int(result.storage_offset())
         return TensorSpec(
             tuple(result.shape),
             tuple(result.stride()),
             result.dtype,
             device,
-            result.storage_offset(),
+            offset,
         )
     if result is None:
         return None

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
+from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -41,7 +42,7 @@ class RecordDispatchMode(TorchDispatchMode):
     """Hands ATen ops to the recorder."""
 
     def __init__(self, recorder: ActiveRecorder) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._recorder = recorder
 
     @classmethod
@@ -93,16 +94,16 @@ class RecordFunctionMode(TorchFunctionMode):
         if kind is AbstractTensor:
             return value
         if isinstance(value, torch.Tensor):
-            if not _is_plain(kind) or torch._C._functorch.is_functorch_wrapped_tensor(value):
+            if not _is_plain(kind) or is_functorch_wrapped_tensor(value):
                 return value
             return self._recorder.abstract_of(value)
-        if kind is tuple or kind is list:
-            if any(isinstance(item, (torch.Tensor, tuple, list)) for item in value):
-                return kind(self._stand_in(item) for item in value)
+        is_sequence = kind is tuple or kind is list
+        if is_sequence and any(isinstance(item, (torch.Tensor, tuple, list)) for item in value):
+            return kind(self._stand_in(item) for item in value)
         return value
 
 
-def _is_plain(kind: type) -> bool:
+def _is_plain(kind: type[torch.Tensor]) -> bool:
     return (
         kind in (torch.Tensor, torch.nn.Parameter)
         or kind.__torch_dispatch__ is torch.Tensor.__torch_dispatch__

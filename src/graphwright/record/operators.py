@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import torch
 
+from graphwright.ir.overloads import find_overload, is_random, schema_of
+
 
 class OpKind(enum.Enum):
     """How the results of an op relate to its arguments."""
@@ -50,14 +52,14 @@ class OpFacts:
     )
 
     def __init__(self, overload: Any) -> None:
-        schema = overload._schema
+        schema = schema_of(overload)
         self.overload = overload
         self.name = str(overload)
         self.mutated = tuple(_mutated_arguments(schema))
         self.return_sources = tuple(_return_sources(schema))
         """For each result, the name of the argument that it is, or None for a new tensor."""
         self.num_returns = len(schema.returns)
-        self.is_random = torch.Tag.nondeterministic_seeded in overload.tags
+        self.is_random = is_random(overload)
         is_view = any(
             ret.alias_info is not None and not ret.alias_info.is_write for ret in schema.returns
         )
@@ -78,7 +80,7 @@ def _extra_defaults(schema: Any, twin: Any) -> dict[int, Any]:
     own = {argument.name: argument for argument in schema.arguments}
     return {
         position: own[argument.name].default_value
-        for position, argument in enumerate(twin._schema.arguments)
+        for position, argument in enumerate(schema_of(twin).arguments)
         if not argument.has_default_value()
         and argument.name in own
         and own[argument.name].has_default_value()
@@ -117,18 +119,12 @@ _TWINS: Final = {
 """Twins whose name or arguments do not follow from the in-place op's."""
 
 
-def find_overload(name: str) -> Any:
-    """Give the overload of a qualified name (`aten.add.Tensor`)."""
-    namespace, packet, overload = name.split(".")
-    return getattr(getattr(getattr(torch.ops, namespace), packet), overload)
-
-
 def _functional_twin(overload: Any, mutated: tuple[Mutated, ...]) -> Any:
     """Find the op that gives as new tensors what this one writes, or None."""
     special = _TWINS.get(str(overload))
     if special is not None:
         return find_overload(special)
-    schema = overload._schema
+    schema = schema_of(overload)
     namespace, _, base = schema.name.partition("::")
     is_out = all(argument.is_out for argument in mutated)
     if not is_out:
@@ -141,7 +137,7 @@ def _functional_twin(overload: Any, mutated: tuple[Mutated, ...]) -> Any:
     wanted = [_signature(argument) for argument in schema.arguments if not argument.is_out]
     for name in packet.overloads():
         candidate = getattr(packet, name)
-        own = candidate._schema
+        own = schema_of(candidate)
         if any(argument.alias_info is not None for argument in own.arguments):
             continue
         signature = [_signature(argument) for argument in own.arguments]

@@ -12,10 +12,11 @@ import torch
 from graphwright.record.sizes import SymbolicSize
 from graphwright.record.specs import TensorSpec
 
-Operand = TensorSpec | bool | int | float | complex | SymbolicSize
+Number = bool | int | float | complex | SymbolicSize
+Operand = TensorSpec | Number
 
 
-def number_dtype(number: bool | float | complex | SymbolicSize) -> torch.dtype:
+def number_dtype(number: Number) -> torch.dtype:
     """Give the dtype that a Python number counts as."""
     if isinstance(number, bool):
         return torch.bool
@@ -70,9 +71,10 @@ def result_device(*operands: Operand) -> torch.device:
     """Give the device of a result: that of the first operand that is not a zero-dimensional CPU tensor."""
     found: torch.device | None = None
     for operand in operands:
-        if isinstance(operand, TensorSpec):
-            if found is None or (found.type == "cpu" and operand.device.type != "cpu"):
-                found = operand.device
+        if not isinstance(operand, TensorSpec):
+            continue
+        if found is None or (found.type == "cpu" and operand.device.type != "cpu"):
+            found = operand.device
     if found is None:
         msg = "no tensor among the operands"
         raise ValueError(msg)

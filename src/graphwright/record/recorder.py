@@ -29,6 +29,7 @@ from graphwright.record.dispatch import Dispatcher
 from graphwright.record.functional import read
 from graphwright.record.layout import strides_like
 from graphwright.record.modes import RecordDispatchMode, RecordFunctionMode
+from graphwright.record.op_recording import OpRecording
 from graphwright.record.sizes import Extent, SizeTable
 from graphwright.record.specs import TensorSpec
 from graphwright.record.symnodes import to_torch
@@ -77,7 +78,7 @@ class Recorder:
         self._table = SizeTable(self._current_location)
         self._builder = GraphBuilder(self._table, self._current_location)
         self._trace = TorchTrace() if has_torch_graph else None
-        self._dispatcher = Dispatcher(
+        recording = OpRecording(
             self._builder, self._wrap, self.abstract_of, on_fallback, self.paused
         )
         self._inputs: list[AbstractTensor] = []
@@ -85,7 +86,7 @@ class Recorder:
         self._stack = ExitStack()
         self._is_paused = False
         self.dispatch_mode = RecordDispatchMode(self)
-        self._dispatcher.dispatch_mode = self.dispatch_mode
+        self._dispatcher = Dispatcher(recording, self.dispatch_mode)
         self._function_mode = RecordFunctionMode(self)
 
     def __enter__(self) -> Self:
@@ -132,7 +133,8 @@ class Recorder:
             is_parameter = isinstance(tensor, torch.nn.Parameter)
         made = self.add_input_spec(spec, name=name, requires_grad=needs_grad)
         if is_parameter:
-            made._is_param = True  # type: ignore[attr-defined]  # what isinstance(t, torch.nn.Parameter) looks at
+            # What `isinstance(tensor, torch.nn.Parameter)` looks at.
+            made._is_param = True  # noqa: SLF001
         self._stand_ins[id(tensor)] = (tensor, made)
         return made
 
@@ -150,7 +152,7 @@ class Recorder:
         made = self._wrap(TensorState(spec, storage, (), value))
         if requires_grad:
             with self.paused():
-                made.requires_grad_(requires_grad=True)
+                made.requires_grad_()
         self._inputs.append(made)
         if self._trace is not None and is_shown:
             self._trace.add_placeholder(made, name)

@@ -1,3 +1,4 @@
+# ruff: noqa: FBT001, FBT003, PLR0913  (torch's own arguments, in torch's order)
 """Public functions that torch composes in a way that cannot be recorded, composed anew.
 
 In:  the arguments of the public call.   Out: the same result, from ops that can be recorded.
@@ -10,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import torch
+from torch._C._nn import linear, one_hot
 
 from graphwright.record.abstract import data_access
 
@@ -37,12 +39,12 @@ def _unrolled_lstm(
     sequence: torch.Tensor,
     states: Sequence[torch.Tensor],
     weights: Sequence[torch.Tensor],
-    has_biases: bool,  # noqa: FBT001  (torch's own order of arguments)
+    has_biases: bool,
     num_layers: int,
     dropout: float,
-    is_training: bool,  # noqa: FBT001
-    is_bidirectional: bool,  # noqa: FBT001
-    is_batch_first: bool,  # noqa: FBT001
+    is_training: bool,
+    is_bidirectional: bool,
+    is_batch_first: bool,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     if is_batch_first:
         sequence = sequence.transpose(0, 1)
@@ -69,7 +71,7 @@ def _unrolled_lstm(
             last_cells.append(c)
         sequence = torch.cat(outputs, -1) if is_bidirectional else outputs[0]
         if dropout and is_training and layer + 1 < num_layers:
-            sequence = torch.dropout(sequence, dropout, True)  # noqa: FBT003  (positional in torch)
+            sequence = torch.dropout(sequence, dropout, True)
     if is_batch_first:
         sequence = sequence.transpose(0, 1)
     return sequence, torch.stack(last_hidden), torch.stack(last_cells)
@@ -88,20 +90,18 @@ def _lstm_layer(
     projection = weights[2 + num_biases] if len(weights) > 2 + num_biases else None
     given: list[torch.Tensor] = []
     for step in steps:
-        gates = torch._C._nn.linear(step, weights[0], first_bias) + torch._C._nn.linear(
-            h, weights[1], second_bias
-        )
+        gates = linear(step, weights[0], first_bias) + linear(h, weights[1], second_bias)
         enter, forget, fresh, leave = gates.chunk(4, -1)
         c = torch.sigmoid(forget) * c + torch.sigmoid(enter) * torch.tanh(fresh)
         h = torch.sigmoid(leave) * torch.tanh(c)
         if projection is not None:
-            h = torch._C._nn.linear(h, projection)
+            h = linear(h, projection)
         given.append(h)
     return given, h, c
 
 
 SUBSTITUTES: Final[dict[Any, Substitute]] = {
-    torch._C._nn.one_hot: _one_hot,
+    one_hot: _one_hot,
     torch.lstm: _lstm,
 }
 """By the function that torch hands to a function mode."""

@@ -39,7 +39,7 @@ def to_torch(extent: Extent) -> int | torch.SymInt:
     if isinstance(extent, int):
         return extent
     if extent.symint is None:
-        extent.symint = torch.SymInt(IntNode(extent, extent.table))
+        extent.symint = torch.SymInt(_IntNode(extent, extent.table))
     made: torch.SymInt = extent.symint  # type: ignore[assignment]
     return made
 
@@ -52,7 +52,7 @@ def to_extent(value: int | torch.SymInt) -> Extent:
 
 
 def _extent_of(node: Any) -> Extent:
-    if isinstance(node, IntNode):
+    if isinstance(node, _IntNode):
         return node.extent
     constant = node.maybe_as_int()
     if constant is None:
@@ -109,23 +109,24 @@ class _Node:
     def clone(self) -> _Node:
         return self
 
-    def wrap_int(self, value: int) -> IntNode:
+    def wrap_int(self, value: int) -> _IntNode:
         return constant_int(value, self.table)
 
-    def wrap_float(self, value: float) -> FloatNode:
-        return FloatNode(value, (), self.table)
+    def wrap_float(self, value: float) -> _FloatNode:
+        return _FloatNode(value, (), self.table)
 
-    def wrap_bool(self, value: bool) -> BoolNode:  # noqa: FBT001  (torch calls it so)
+    def wrap_bool(self, value: bool) -> _BoolNode:  # noqa: FBT001  (a value, no switch)
         return constant_bool(value, self.table)
-
-    def str(self) -> str:
-        return repr(self)
 
     def _graph_repr(self) -> str:
         return repr(self)
 
+    # Last, so that it hides no annotation.
+    def str(self) -> str:
+        return repr(self)
 
-class IntNode(_Node):
+
+class _IntNode(_Node):
     """The node of a `torch.SymInt`."""
 
     __slots__ = ("_made_before", "extent")
@@ -146,7 +147,7 @@ class IntNode(_Node):
     def hint(self) -> int:
         return self.extent if isinstance(self.extent, int) else self.extent.hint
 
-    def require_hint(self, fallback: object = None) -> int:
+    def require_hint(self, _fallback: object = None) -> int:
         return self.hint
 
     @property
@@ -186,140 +187,140 @@ class IntNode(_Node):
     def expect_size(self, _file: str, _line: int) -> bool:
         return bool(self.extent >= 0)
 
-    def _made(self, extent: Extent) -> IntNode:
+    def _made(self, extent: Extent) -> _IntNode:
         if isinstance(extent, int):
             return constant_int(extent, self.table)
-        node: IntNode = to_torch(extent).node  # type: ignore[union-attr]
+        node: _IntNode = to_torch(extent).node  # type: ignore[union-attr]
         return node
 
     def _combined(
         self, name: str, operation: Callable[[Any, Any], Extent], other: _Node
-    ) -> IntNode:
+    ) -> _IntNode:
         key = (name, id(other))
-        made: IntNode | None = self._made_before.get(key)
+        made: _IntNode | None = self._made_before.get(key)
         if made is None:
             made = self._made(operation(self.extent, _extent_of(other)))
-            if isinstance(other, IntNode):
+            if isinstance(other, _IntNode):
                 self._made_before[key] = made
         return made
 
-    def add(self, other: _Node) -> IntNode:
+    def add(self, other: _Node) -> _IntNode:
         return self._combined("add", operator.add, other)
 
-    def sub(self, other: _Node) -> IntNode:
+    def sub(self, other: _Node) -> _IntNode:
         return self._combined("sub", operator.sub, other)
 
-    def mul(self, other: _Node) -> IntNode:
+    def mul(self, other: _Node) -> _IntNode:
         return self._combined("mul", operator.mul, other)
 
-    def floordiv(self, other: _Node) -> IntNode:
+    def floordiv(self, other: _Node) -> _IntNode:
         return self._combined("floordiv", operator.floordiv, other)
 
     int_floordiv = floordiv
 
-    def mod(self, other: _Node) -> IntNode:
+    def mod(self, other: _Node) -> _IntNode:
         return self._combined("mod", operator.mod, other)
 
-    def neg(self) -> IntNode:
+    def neg(self) -> _IntNode:
         return self._made(-self.extent)
 
-    def pos(self) -> IntNode:
+    def pos(self) -> _IntNode:
         return self
 
-    def abs(self) -> IntNode:
+    def abs(self) -> _IntNode:
         return self if self.extent >= 0 else self.neg()
 
-    def floor(self) -> IntNode:
+    def floor(self) -> _IntNode:
         return self
 
-    def ceil(self) -> IntNode:
+    def ceil(self) -> _IntNode:
         return self
 
-    def trunc(self) -> IntNode:
+    def trunc(self) -> _IntNode:
         return self
 
-    def pow_by_natural(self, other: _Node) -> IntNode:
+    def pow_by_natural(self, other: _Node) -> _IntNode:
         exponent = _extent_of(other)
         return self._made(
             self.extent ** (exponent if isinstance(exponent, int) else exponent.specialise())
         )
 
-    def pow(self, other: _Node) -> IntNode:
+    def pow(self, other: _Node) -> _IntNode:
         return self.pow_by_natural(other)
 
-    def sym_min(self, other: _Node) -> IntNode:
+    def sym_min(self, other: _Node) -> _IntNode:
         return self._combined("min", least, other)
 
-    def sym_max(self, other: _Node) -> IntNode:
+    def sym_max(self, other: _Node) -> _IntNode:
         return self._combined("max", greatest, other)
 
-    def sym_sum(self, parts: Sequence[_Node]) -> IntNode:
+    def sym_sum(self, parts: Sequence[_Node]) -> _IntNode:
         total: Extent = 0
         for part in parts:
             total = total + _extent_of(part)
         return self._made(total)
 
-    def sym_float(self) -> FloatNode:
+    def sym_float(self) -> _FloatNode:
         sizes = () if isinstance(self.extent, int) else (self.extent,)
-        return FloatNode(float(self.hint), sizes, self.table)
+        return _FloatNode(float(self.hint), sizes, self.table)
 
-    def int_truediv(self, other: _Node) -> FloatNode:
+    def int_truediv(self, other: _Node) -> _FloatNode:
         return self.sym_float().float_truediv(other)
 
     truediv = int_truediv
 
-    def eq(self, other: _Node) -> BoolNode:
+    def eq(self, other: _Node) -> _BoolNode:
         return self._compared(Comparison.EQ, other)
 
-    def ne(self, other: _Node) -> BoolNode:
+    def ne(self, other: _Node) -> _BoolNode:
         return self._compared(Comparison.NE, other)
 
-    def lt(self, other: _Node) -> BoolNode:
+    def lt(self, other: _Node) -> _BoolNode:
         return self._compared(Comparison.LT, other)
 
-    def le(self, other: _Node) -> BoolNode:
+    def le(self, other: _Node) -> _BoolNode:
         return self._compared(Comparison.LE, other)
 
-    def gt(self, other: _Node) -> BoolNode:
-        return self._made(_extent_of(other))._compared(Comparison.LT, self)
+    def gt(self, other: _Node) -> _BoolNode:
+        return self._made(_extent_of(other)).lt(self)
 
-    def ge(self, other: _Node) -> BoolNode:
-        return self._made(_extent_of(other))._compared(Comparison.LE, self)
+    def ge(self, other: _Node) -> _BoolNode:
+        return self._made(_extent_of(other)).le(self)
 
-    def _compared(self, comparison: Comparison, other: _Node) -> BoolNode:
+    def _compared(self, comparison: Comparison, other: _Node) -> _BoolNode:
         key = (comparison.value, id(other))
-        made: BoolNode | None = self._made_before.get(key)
+        made: _BoolNode | None = self._made_before.get(key)
         if made is None:
             left, right, table = self.extent, _extent_of(other), self.table
-            made = BoolNode(
+            made = _BoolNode(
                 lambda: compare(left, comparison, right),
                 lambda: table.can_prove(dim_of(left), comparison, dim_of(right)),
                 table,
             )
-            if isinstance(other, IntNode):
+            if isinstance(other, _IntNode):
                 self._made_before[key] = made
         return made
 
-    def is_contiguous(self, sizes: Sequence[_Node], strides: Sequence[_Node]) -> BoolNode:
+    def is_contiguous(self, sizes: Sequence[_Node], strides: Sequence[_Node]) -> _BoolNode:
         return self._layout(is_contiguous, sizes, strides)
 
     def is_channels_last_contiguous_2d(
         self, sizes: Sequence[_Node], strides: Sequence[_Node]
-    ) -> BoolNode:
+    ) -> _BoolNode:
         return self._layout(is_channels_last, sizes, strides)
 
     is_channels_last_contiguous_3d = is_channels_last_contiguous_2d
 
     def is_channels_last_strides_2d(
         self, sizes: Sequence[_Node], strides: Sequence[_Node]
-    ) -> BoolNode:
+    ) -> _BoolNode:
         return self._layout(prefers_channels_last, sizes, strides)
 
     is_channels_last_strides_3d = is_channels_last_strides_2d
 
     def is_non_overlapping_and_dense(
         self, sizes: Sequence[_Node], strides: Sequence[_Node]
-    ) -> BoolNode:
+    ) -> _BoolNode:
         return self._layout(is_dense, sizes, strides)
 
     def _layout(
@@ -327,22 +328,22 @@ class IntNode(_Node):
         question: Callable[[tuple[Extent, ...], tuple[Extent, ...]], bool],
         sizes: Sequence[_Node],
         strides: Sequence[_Node],
-    ) -> BoolNode:
+    ) -> _BoolNode:
         shape = tuple(map(_extent_of, sizes))
         steps = tuple(map(_extent_of, strides))
         return constant_bool(question(shape, steps), self.table)
 
 
-def constant_int(value: int, table: SizeTable) -> IntNode:
+def constant_int(value: int, table: SizeTable) -> _IntNode:
     """Give the one node of a table for an int."""
     node = table.constant_nodes.get(value)
     if node is None:
-        node = table.constant_nodes[value] = IntNode(value, table)
-    assert isinstance(node, IntNode), "only int nodes are kept"
+        node = table.constant_nodes[value] = _IntNode(value, table)
+    assert isinstance(node, _IntNode), "only int nodes are kept"
     return node
 
 
-class BoolNode(_Node):
+class _BoolNode(_Node):
     """The node of a `torch.SymBool`: a truth that is decided when it is looked at."""
 
     __slots__ = ("_decide", "_prove")
@@ -381,15 +382,15 @@ class BoolNode(_Node):
     def statically_known_true(self, _file: str, _line: int) -> bool:
         return self._prove()
 
-    def sym_and(self, other: BoolNode) -> BoolNode:
-        return BoolNode(
+    def sym_and(self, other: _BoolNode) -> _BoolNode:
+        return _BoolNode(
             lambda: self._decide() and other._decide(),
             lambda: self._prove() and other._prove(),
             self.table,
         )
 
-    def sym_or(self, other: BoolNode) -> BoolNode:
-        return BoolNode(
+    def sym_or(self, other: _BoolNode) -> _BoolNode:
+        return _BoolNode(
             lambda: self._decide() or other._decide(),
             lambda: self._prove() or other._prove(),
             self.table,
@@ -398,19 +399,19 @@ class BoolNode(_Node):
     and_ = sym_and
     or_ = sym_or
 
-    def sym_not(self) -> BoolNode:
-        return BoolNode(lambda: not self._decide(), lambda: False, self.table)
+    def sym_not(self) -> _BoolNode:
+        return _BoolNode(lambda: not self._decide(), lambda: False, self.table)
 
     def sym_ite(self, then: _Node, otherwise: _Node) -> _Node:
         return then if self._decide() else otherwise
 
 
-def constant_bool(value: bool, table: SizeTable) -> BoolNode:  # noqa: FBT001  (a value, not a switch)
+def constant_bool(value: bool, table: SizeTable) -> _BoolNode:  # noqa: FBT001  (a value, no switch)
     """Give the node of a truth that is known."""
-    return BoolNode(lambda: value, lambda: value, table)
+    return _BoolNode(lambda: value, lambda: value, table)
 
 
-class FloatNode(_Node):
+class _FloatNode(_Node):
     """The node of a `torch.SymFloat`: its value in the example, and the sizes that it depends on."""
 
     __slots__ = ("sizes", "value")
@@ -445,62 +446,62 @@ class FloatNode(_Node):
     def guard_int(self, file: str, line: int) -> int:
         return int(self.guard_float(file, line))
 
-    def _with(self, operation: Callable[[Any, Any], Any], other: _Node) -> FloatNode:
-        right = other.sym_float() if isinstance(other, IntNode) else other
-        if not isinstance(right, FloatNode):
+    def _with(self, operation: Callable[[Any, Any], Any], other: _Node) -> _FloatNode:
+        right = other.sym_float() if isinstance(other, _IntNode) else other
+        if not isinstance(right, _FloatNode):
             msg = f"a float and {right!r} do not combine"
             raise TypeError(msg)
-        return FloatNode(
+        return _FloatNode(
             float(operation(self.value, right.value)), (*self.sizes, *right.sizes), self.table
         )
 
-    def sym_float(self) -> FloatNode:
+    def sym_float(self) -> _FloatNode:
         return self
 
-    def add(self, other: _Node) -> FloatNode:
+    def add(self, other: _Node) -> _FloatNode:
         return self._with(operator.add, other)
 
-    def sub(self, other: _Node) -> FloatNode:
+    def sub(self, other: _Node) -> _FloatNode:
         return self._with(operator.sub, other)
 
-    def mul(self, other: _Node) -> FloatNode:
+    def mul(self, other: _Node) -> _FloatNode:
         return self._with(operator.mul, other)
 
-    def float_truediv(self, other: _Node) -> FloatNode:
+    def float_truediv(self, other: _Node) -> _FloatNode:
         return self._with(operator.truediv, other)
 
     truediv = float_truediv
 
-    def float_pow(self, other: _Node) -> FloatNode:
+    def float_pow(self, other: _Node) -> _FloatNode:
         return self._with(operator.pow, other)
 
     pow = float_pow
 
-    def mod(self, other: _Node) -> FloatNode:
+    def mod(self, other: _Node) -> _FloatNode:
         return self._with(operator.mod, other)
 
-    def sym_min(self, other: _Node) -> FloatNode:
+    def sym_min(self, other: _Node) -> _FloatNode:
         return self._with(min, other)
 
-    def sym_max(self, other: _Node) -> FloatNode:
+    def sym_max(self, other: _Node) -> _FloatNode:
         return self._with(max, other)
 
-    def neg(self) -> FloatNode:
-        return FloatNode(-self.value, self.sizes, self.table)
+    def neg(self) -> _FloatNode:
+        return _FloatNode(-self.value, self.sizes, self.table)
 
-    def sym_sqrt(self) -> FloatNode:
-        return FloatNode(math.sqrt(self.value), self.sizes, self.table)
+    def sym_sqrt(self) -> _FloatNode:
+        return _FloatNode(math.sqrt(self.value), self.sizes, self.table)
 
-    def _rounded(self, operation: Callable[[float], int]) -> IntNode:
+    def _rounded(self, operation: Callable[[float], int]) -> _IntNode:
         return constant_int(operation(self.guard_float("", 0)), self.table)
 
-    def floor(self) -> IntNode:
+    def floor(self) -> _IntNode:
         return self._rounded(math.floor)
 
-    def ceil(self) -> IntNode:
+    def ceil(self) -> _IntNode:
         return self._rounded(math.ceil)
 
-    def trunc(self) -> IntNode:
+    def trunc(self) -> _IntNode:
         return self._rounded(math.trunc)
 
     def round(self, ndigits: int | None = None) -> _Node:
@@ -508,28 +509,28 @@ class FloatNode(_Node):
         return (
             constant_int(value, self.table)
             if isinstance(value, int)
-            else FloatNode(value, (), self.table)
+            else _FloatNode(value, (), self.table)
         )
 
-    def _compared(self, operation: Callable[[Any, Any], bool], other: _Node) -> BoolNode:
-        right = other.sym_float() if isinstance(other, IntNode) else other
+    def _compared(self, operation: Callable[[Any, Any], bool], other: _Node) -> _BoolNode:
+        right = other.sym_float() if isinstance(other, _IntNode) else other
         left = self.guard_float("", 0)
         return constant_bool(operation(left, right.guard_float("", 0)), self.table)  # type: ignore[attr-defined]
 
-    def eq(self, other: _Node) -> BoolNode:
+    def eq(self, other: _Node) -> _BoolNode:
         return self._compared(operator.eq, other)
 
-    def ne(self, other: _Node) -> BoolNode:
+    def ne(self, other: _Node) -> _BoolNode:
         return self._compared(operator.ne, other)
 
-    def lt(self, other: _Node) -> BoolNode:
+    def lt(self, other: _Node) -> _BoolNode:
         return self._compared(operator.lt, other)
 
-    def le(self, other: _Node) -> BoolNode:
+    def le(self, other: _Node) -> _BoolNode:
         return self._compared(operator.le, other)
 
-    def gt(self, other: _Node) -> BoolNode:
+    def gt(self, other: _Node) -> _BoolNode:
         return self._compared(operator.gt, other)
 
-    def ge(self, other: _Node) -> BoolNode:
+    def ge(self, other: _Node) -> _BoolNode:
         return self._compared(operator.ge, other)

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 import torch
+from torch._C._functorch import peek_interpreter_stack
 
 from graphwright.base.errors import Unsupported
 from graphwright.ir.symint import Atom, Dim, FloorDiv, Max, Min, Mod, Symbol, SymExpr
@@ -93,7 +94,7 @@ class TorchTrace:
 
     def note(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
         """Add a call, if its result holds tensors or it changes some."""
-        if self._is_silent or torch._C._functorch.peek_interpreter_stack() is not None:
+        if self._is_silent or peek_interpreter_stack() is not None:
             return
         if not _holds_tensor(result) and not _changes_tensors(func, kwargs):
             return

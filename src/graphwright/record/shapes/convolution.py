@@ -1,3 +1,5 @@
+# ruff: noqa: FBT001, FBT002, PLR0913  (a rule takes the op's own arguments)
+
 """Shape rules of convolutions, pooling, resizing and padding of images.
 
 In:  [N, C, *] tensors (or [C, *] where the op takes them), window parameters.   Out: specs.
@@ -51,7 +53,7 @@ def _convolution(
     stride: Window,
     padding: Window,
     dilation: Window,
-    transposed: bool,  # noqa: FBT001
+    transposed: bool,
     output_padding: Window,
     groups: int,
 ) -> TensorSpec:
@@ -164,7 +166,7 @@ def _max_pool(count: int) -> Rule:
         stride: Window = (),
         padding: Window = 0,
         dilation: Window = 1,
-        ceil_mode: bool = False,  # noqa: FBT001, FBT002
+        ceil_mode: bool = False,
     ) -> tuple[TensorSpec, TensorSpec]:
         shape = _pooled_shape(
             self, count, (kernel_size, stride, padding, dilation), is_ceil=ceil_mode
@@ -180,7 +182,7 @@ def _avg_pool(count: int) -> Rule:
         kernel_size: Window,
         stride: Window = (),
         padding: Window = 0,
-        ceil_mode: bool = False,  # noqa: FBT001, FBT002
+        ceil_mode: bool = False,
         *_rest: object,
         **_options: object,
     ) -> TensorSpec:
@@ -296,7 +298,7 @@ def _col2im(
     return _contiguous(self, (*outer, rows // (kernels[0] * kernels[1]), *output_size))
 
 
-RULES: Final[dict[str, Rule]] = {
+RULES: Final[dict[str, Callable[..., Any]]] = {
     "aten.convolution": _convolution,
     "aten.convolution_backward": _convolution_backward,
     "aten.max_pool2d_with_indices": _max_pool(2),

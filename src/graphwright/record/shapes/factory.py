@@ -1,3 +1,5 @@
+# ruff: noqa: FBT001, FBT002  (a rule takes the op's own arguments)
+
 """Shape rules of ops that make new tensors, from nothing or in the form of another.
 
 In:  sizes, dtype, device, memory format.   Out: the new tensor's spec.
@@ -6,7 +8,7 @@ In:  sizes, dtype, device, memory format.   Out: the new tensor's spec.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import torch
@@ -193,7 +195,7 @@ def same_memory(self: TensorSpec) -> TensorSpec:
     return TensorSpec(self.shape, strides, self.dtype, self.device, offset)
 
 
-def _copy(self: TensorSpec, src: TensorSpec, non_blocking: bool = False) -> TensorSpec:  # noqa: FBT001, FBT002
+def _copy(self: TensorSpec, src: TensorSpec, non_blocking: bool = False) -> TensorSpec:
     del non_blocking
     if len(src.shape) > len(self.shape):
         msg = f"copy: a tensor of shape {src.shape} does not fit one of shape {self.shape}"
@@ -218,7 +220,7 @@ def _tri_indices(
     return _new((2, count), dtype or torch.int64, device)
 
 
-RULES: Final = {
+RULES: Final[dict[str, Callable[..., Any]]] = {
     "aten.empty.memory_format": _sized,
     "aten.zeros": _sized,
     "aten.ones": _sized,

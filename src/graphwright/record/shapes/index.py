@@ -272,7 +272,7 @@ _COPIES: Final = {
 }
 
 
-RULES: Final = {
+RULES: Final[dict[str, Callable[..., Any]]] = {
     **_COPIES,
     "aten.take": _take,
     "aten.put": _kept,

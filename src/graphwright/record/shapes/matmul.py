@@ -5,6 +5,7 @@ In:  the operands.   Out: contiguous results, but for attention, whose layout fo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import torch
@@ -148,7 +149,7 @@ def _cross(self: TensorSpec, other: TensorSpec, *, dim: int = -1) -> TensorSpec:
     return fresh(self, broadcast_shapes(self.shape, other.shape), result_dtype(self, other))
 
 
-RULES: Final = {
+RULES: Final[dict[str, Callable[..., Any]]] = {
     "aten._cdist_forward": _cdist,
     "aten._cdist_backward": _cdist_backward,
     "aten._euclidean_dist": _cdist,

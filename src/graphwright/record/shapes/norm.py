@@ -1,3 +1,5 @@
+# ruff: noqa: FBT001  (a rule takes the op's own arguments)
+
 """Shape rules of layer, group and batch norm, forward and backward.
 
 In:  the normalised tensor, weights, statistics.   Out: the result and the statistics that backward needs.
@@ -5,7 +7,7 @@ In:  the normalised tensor, weights, statistics.   Out: the result and the stati
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import torch
@@ -110,7 +112,7 @@ def _batch_norm(
     _bias: Optional,
     running_mean: Optional,
     _running_var: Optional,
-    training: bool,  # noqa: FBT001
+    training: bool,
     *_rest: object,
 ) -> tuple[TensorSpec, TensorSpec, TensorSpec]:
     dtype = _batch_statistics_dtype(self, weight, running_mean)
@@ -160,7 +162,7 @@ def _batch_norm_backward(
     )
 
 
-RULES: Final = {
+RULES: Final[dict[str, Callable[..., Any]]] = {
     "aten.native_layer_norm": _layer_norm,
     "aten.native_layer_norm_backward": _layer_norm_backward,
     "aten.native_group_norm": _group_norm,

@@ -342,7 +342,7 @@ def _rows(names: list[str], rule: Rule) -> dict[str, Rule]:
     return {f"aten.{name}": rule for name in names}
 
 
-RULES: Final = {
+RULES: Final[dict[str, Callable[..., Any]]] = {
     **_rows(_SAME, _same),
     **_rows(_FLOAT, _float),
     **_rows(_BOOL, _bool),

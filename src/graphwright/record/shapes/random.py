@@ -1,3 +1,5 @@
+# ruff: noqa: FBT001  (a rule takes the op's own arguments)
+
 """Shape rules of random ops.
 
 In:  the tensor that is filled or sampled.   Out: the spec of the drawn numbers.
@@ -5,7 +7,7 @@ In:  the tensor that is filled or sampled.   Out: the spec of the drawn numbers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import torch
@@ -49,7 +51,7 @@ def _randperm(
     return TensorSpec((n,), (1,), dtype or torch.int64, device or torch.device("cpu"))
 
 
-def _dropout(self: TensorSpec, _p: float, train: bool | None) -> tuple[TensorSpec, TensorSpec]:  # noqa: FBT001
+def _dropout(self: TensorSpec, _p: float, train: bool | None) -> tuple[TensorSpec, TensorSpec]:
     del train
     kept = broadcast(self.dtype, self)
     return kept, TensorSpec(kept.shape, kept.strides, torch.bool, kept.device)
@@ -69,7 +71,7 @@ def _normal(*operands: Any, **options: Any) -> TensorSpec:
     return fresh(tensors[0], broadcast_shapes(*(tensor.shape for tensor in tensors)))
 
 
-RULES: Final = {
+RULES: Final[dict[str, Callable[..., Any]]] = {
     "aten.bernoulli": _contiguous,
     "aten.bernoulli.Tensor": _drawn,
     "aten.uniform": _drawn,

@@ -1,3 +1,5 @@
+# ruff: noqa: FBT001, FBT002  (a rule takes the op's own arguments)
+
 """Shape rules of reductions, scans and softmax.
 
 In:  the reduced tensor, dimensions, keepdim.   Out: the result's spec; reductions give contiguous tensors.
@@ -30,7 +32,7 @@ def fresh(like: TensorSpec, shape: Shape, dtype: torch.dtype | None = None) -> T
     return TensorSpec(shape, contiguous_strides(shape), dtype or like.dtype, like.device)
 
 
-def _reduce(self: TensorSpec, dim: Dims, keepdim: bool, dtype: torch.dtype) -> TensorSpec:  # noqa: FBT001
+def _reduce(self: TensorSpec, dim: Dims, keepdim: bool, dtype: torch.dtype) -> TensorSpec:
     return fresh(self, reduced_shape(self.shape, wrap_dims(dim, self.ndim), keepdim=keepdim), dtype)
 
 
@@ -58,7 +60,7 @@ def _mean(
     return _reduce(self, dim, keepdim, result)
 
 
-def _extreme(self: TensorSpec, dim: Dims = None, keepdim: bool = False) -> TensorSpec:  # noqa: FBT001, FBT002
+def _extreme(self: TensorSpec, dim: Dims = None, keepdim: bool = False) -> TensorSpec:
     return _reduce(self, dim, keepdim, self.dtype)
 
 
@@ -69,11 +71,11 @@ def _aminmax(
     return result, result
 
 
-def _truth(self: TensorSpec, dim: Dims = None, keepdim: bool = False) -> TensorSpec:  # noqa: FBT001, FBT002
+def _truth(self: TensorSpec, dim: Dims = None, keepdim: bool = False) -> TensorSpec:
     return _reduce(self, dim, keepdim, torch.uint8 if self.dtype is torch.uint8 else torch.bool)
 
 
-def _arg(self: TensorSpec, dim: int | None = None, keepdim: bool = False) -> TensorSpec:  # noqa: FBT001, FBT002
+def _arg(self: TensorSpec, dim: int | None = None, keepdim: bool = False) -> TensorSpec:
     if dim is None and keepdim:
         return fresh(self, (1,) * self.ndim, torch.int64)
     return _reduce(self, dim, keepdim and dim is not None, torch.int64)
@@ -115,7 +117,7 @@ def _vector_norm(
     self: TensorSpec,
     _order: object = 2,
     dim: Dims = None,
-    keepdim: bool = False,  # noqa: FBT001, FBT002
+    keepdim: bool = False,
     *,
     dtype: torch.dtype | None = None,
 ) -> TensorSpec:
@@ -133,7 +135,7 @@ def _norm(
     return _reduce(self, dim, keepdim, real_dtype(dtype or self.dtype))
 
 
-def _logsumexp(self: TensorSpec, dim: Dims, keepdim: bool = False) -> TensorSpec:  # noqa: FBT001, FBT002
+def _logsumexp(self: TensorSpec, dim: Dims, keepdim: bool = False) -> TensorSpec:
     return _reduce(self, dim, keepdim, as_float(self.dtype))
 
 
@@ -152,7 +154,7 @@ def _scan_with_index(self: TensorSpec, dim: int) -> tuple[TensorSpec, TensorSpec
     return fresh(self, self.shape), fresh(self, self.shape, torch.int64)
 
 
-def _softmax(self: TensorSpec, dim: int, half_to_float: bool) -> TensorSpec:  # noqa: FBT001
+def _softmax(self: TensorSpec, dim: int, half_to_float: bool) -> TensorSpec:
     wrap_dim(dim, self.ndim)
     dtype = torch.float32 if half_to_float else self.dtype
     return fresh(self, self.shape, dtype)
@@ -195,7 +197,7 @@ def _rows(names: str, rule: Rule) -> dict[str, Rule]:
     return {f"aten.{name}": rule for name in names.split()}
 
 
-RULES: Final = {
+RULES: Final[dict[str, Callable[..., Any]]] = {
     **_rows("sum nansum prod.dim_int prod.default", _sum),
     **_rows("mean", _mean),
     **_rows("amax amin max.default min.default median.default nanmedian.default", _extreme),

@@ -6,8 +6,8 @@ Keeps: strides and offset are eager's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import msgspec
 import torch
@@ -386,7 +386,7 @@ def _same(self: TensorSpec) -> TensorSpec:
     return self
 
 
-RULES: Final = {
+RULES: Final[dict[str, Callable[..., Any]]] = {
     "aten.view.default": _view,
     "aten.view.dtype": _view_dtype,
     "aten._unsafe_view": _unsafe_view,

@@ -1,0 +1,166 @@
+"""ATen ops that are recorded in a way of their own.
+
+In:  the op and its arguments.   Out: its results, as eager gives them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from torch._C import _DisableTorchDispatch
+
+from graphwright.base.errors import Unsupported
+from graphwright.ir.overloads import find_overload
+from graphwright.record.abstract import Origin, TensorState, ViewStep
+from graphwright.record.arguments import to_arg
+from graphwright.record.attention import can_use_flash
+from graphwright.record.functional import read
+from graphwright.record.layout import same_extents
+from graphwright.record.mutation import mutate, store
+from graphwright.record.op_recording import KnownOp, OpRecording
+
+Args = Sequence[Any]
+Kwargs = Mapping[str, Any]
+Learn = Callable[[Any], KnownOp]
+"""Gives what is known of an overload."""
+SpecialHandler = Callable[[OpRecording, Learn, KnownOp, Args, Kwargs], Any]
+
+
+def _detach(
+    recording: OpRecording, learn: Learn, _known: KnownOp, args: Args, _kwargs: Kwargs
+) -> Any:
+    """Give another tensor on the same memory; no node."""
+    state = recording.state_of(args[0])
+    value = read(recording.builder, state)
+    return recording.wrap(TensorState(state.spec, state.storage, state.recipe, value))
+
+
+def _lift_fresh(
+    recording: OpRecording, learn: Learn, _known: KnownOp, args: Args, _kwargs: Kwargs
+) -> Any:
+    """Take in a tensor that the program has just made from literal data."""
+    return recording.abstract_of(args[0], is_fresh=True)
+
+
+def _copy_into(
+    recording: OpRecording, learn: Learn, known: KnownOp, args: Args, kwargs: Kwargs
+) -> Any:
+    """Record `copy_`: where nothing is converted or broadcast, the source's value is the result."""
+    target, source = recording.state_of(args[0]), recording.state_of(args[1])
+    is_same_shape = same_extents(target.spec.shape, source.spec.shape)
+    if is_same_shape and target.spec.device == source.spec.device:
+        store(recording, target, read(recording.builder, source))
+        return args[0]
+    return mutate(recording, known, learn(known.facts.functional), args, kwargs)
+
+
+def _view_in_place(
+    recording: OpRecording, learn: Learn, known: KnownOp, args: Args, kwargs: Kwargs
+) -> Any:
+    """Record `t_`, `unsqueeze_` and their like: the tensor itself becomes the view."""
+    tensor = args[0]
+    state = recording.state_of(tensor)
+    if state.storage.origin is not Origin.COMPUTED and not state.recipe:
+        raise Unsupported(
+            f"`{known.facts.name}` on a tensor that existed before the call",
+            why="its shape would have to be changed for the caller too",
+            remedy="use the op without the underscore",
+        )
+    view = _call(learn(find_overload(_VIEW_TWINS[known.facts.name])), args, kwargs)
+    with recording.paused(), _DisableTorchDispatch():
+        known.facts.overload(*args, **kwargs)  # only sizes and strides change
+    tensor.state = view.state
+    return tensor
+
+
+def _as_strided(
+    recording: OpRecording, learn: Learn, known: KnownOp, args: Args, kwargs: Kwargs
+) -> Any:
+    """Record `as_strided`, which addresses the storage whatever view it is called on."""
+    state = recording.state_of(args[0])
+    rule_args, ir_args = recording.convert(args)
+    rule_kwargs, _ = recording.convert_kwargs(kwargs)
+    spec = recording.infer(known, rule_args, rule_kwargs)
+    storage = state.storage
+    if any(step.source.dtype is not step.target.dtype for step in state.recipe):
+        raise Unsupported(
+            "as_strided on a view of another dtype",
+            why="its strides count other elements than the viewed tensor's",
+            remedy="call as_strided first, then view the dtype",
+        )
+    offset = spec.offset - storage.root.offset
+    root = TensorState(storage.root, storage, (), storage.value)
+    place = (ir_args[1], ir_args[2], to_arg(offset))
+    step = ViewStep(known.facts.name, place, (), (), storage.root, spec, None)
+    return recording.take_view(root, step)
+
+
+def _unsafe_split(
+    recording: OpRecording, learn: Learn, known: KnownOp, args: Args, kwargs: Kwargs
+) -> Any:
+    """Record a split whose results are used on their own: they share memory that nobody reads again."""
+    name = known.facts.name.replace("unsafe_", "")
+    rule_args, ir_args = recording.convert(args)
+    rule_kwargs, ir_kwargs = recording.convert_kwargs(kwargs)
+    # They keep their offsets: a reader of the graph finds each piece in what was split by them.
+    specs = recording.infer(learn(find_overload(name)), rule_args, rule_kwargs)
+    values = recording.builder.emit_many(name, ir_args, ir_kwargs, specs)
+    return [recording.fresh(spec, value) for spec, value in zip(specs, values, strict=True)]
+
+
+def _fused_attention_choice(
+    recording: OpRecording, learn: Learn, _known: KnownOp, args: Args, kwargs: Kwargs
+) -> int:
+    """Answer which attention kernel eager takes on the CPU: 1 is flash, 0 the composition of plain ops."""
+    states = [recording.state_of(tensor).spec for tensor in args[:3]]
+    mask = args[3] if len(args) > 3 else kwargs.get("attn_mask")
+    dropout = args[4] if len(args) > 4 else kwargs.get("dropout_p", 0.0)
+    mask_spec = None if mask is None else recording.state_of(mask).spec
+    needs_grad = mask is not None and mask.requires_grad
+    return int(can_use_flash(states, mask_spec, dropout, mask_needs_grad=needs_grad))
+
+
+def _native_batch_norm(
+    recording: OpRecording, learn: Learn, known: KnownOp, args: Args, kwargs: Kwargs
+) -> Any:
+    """Record batch norm, whose running statistics are written to in training though its schema is silent."""
+    is_training = bool(args[5])
+    mean, variance = args[3], args[4]
+    if not is_training or mean is None or variance is None:
+        return recording.record_functional(known, args, kwargs)
+    op = learn(find_overload("aten._native_batch_norm_legit_functional.default"))
+    *results, new_mean, new_variance = recording.record_functional(op, args, kwargs)
+    store(recording, recording.state_of(mean), read(recording.builder, new_mean.state))
+    store(recording, recording.state_of(variance), read(recording.builder, new_variance.state))
+    return tuple(results)
+
+
+def _call(known: KnownOp, args: Args, kwargs: Kwargs) -> Any:
+    return known.handler(known, args, kwargs)
+
+
+_VIEW_TWINS: Final = {
+    "aten.as_strided_.default": "aten.as_strided.default",
+    "aten.squeeze_.default": "aten.squeeze.default",
+    "aten.squeeze_.dim": "aten.squeeze.dim",
+    "aten.squeeze_.dims": "aten.squeeze.dims",
+    "aten.t_.default": "aten.t.default",
+    "aten.transpose_.default": "aten.transpose.int",
+    "aten.unsqueeze_.default": "aten.unsqueeze.default",
+}
+"""Ops that change the shape of a tensor itself, and those that give a view of that shape."""
+
+SPECIAL: Final[dict[str, SpecialHandler]] = {
+    "aten.detach.default": _detach,
+    "aten.alias.default": _detach,
+    "aten.lift_fresh.default": _lift_fresh,
+    "aten.copy_.default": _copy_into,
+    "aten.as_strided.default": _as_strided,
+    "aten.unsafe_split.Tensor": _unsafe_split,
+    "aten.unsafe_split_with_sizes.default": _unsafe_split,
+    **dict.fromkeys(_VIEW_TWINS, _view_in_place),
+    "aten._fused_sdp_choice.default": _fused_attention_choice,
+    "aten.native_batch_norm.default": _native_batch_norm,
+}
+"""By overload."""
