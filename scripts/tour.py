@@ -10,7 +10,7 @@ from __future__ import annotations
 import linecache
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -71,7 +71,7 @@ def render_tour() -> str:
     return re.sub(r"\{\{(\w+)\}\}", lambda match: artifacts[match[1]].strip(), template)
 
 
-def _make_example() -> tuple[Any, tuple[torch.Tensor, ...]]:
+def _make_example() -> tuple[Callable[..., Any], tuple[torch.Tensor, ...]]:
     """Give the function, from a file that is in memory only, and the arguments of its call."""
     # The name has no folder in it, so that the page does not depend on where the checkout is.
     name, lines = "example.py", _SOURCE.splitlines(keepends=True)
@@ -81,7 +81,9 @@ def _make_example() -> tuple[Any, tuple[torch.Tensor, ...]]:
     return namespace["attend"], (torch.ones(16, 32), torch.ones(32, 8))
 
 
-def _make_artifacts(function: Any, arguments: tuple[torch.Tensor, ...]) -> Mapping[str, str]:
+def _make_artifacts(
+    function: Callable[..., Any], arguments: tuple[torch.Tensor, ...]
+) -> Mapping[str, str]:
     """Call the rooms one after the other, and show what each made."""
     captured = capture_call(function, arguments, {})
     graph = captured.program.graph
@@ -113,7 +115,9 @@ def _make_artifacts(function: Any, arguments: tuple[torch.Tensor, ...]) -> Mappi
     }
 
 
-def _watch_compile(function: Any, arguments: tuple[torch.Tensor, ...]) -> Mapping[str, str]:
+def _watch_compile(
+    function: Callable[..., Any], arguments: tuple[torch.Tensor, ...]
+) -> Mapping[str, str]:
     """Compile the function as a user does, with an empty cache, and show what that leaves behind."""
     gw.counters.clear()
     with tempfile.TemporaryDirectory() as folder:
@@ -138,7 +142,7 @@ def _iter_spans(observers: list[Observer]) -> Iterator[str]:
         yield "  artifacts: " + ", ".join(artifact.name for artifact in observer.artifacts)
 
 
-def _render_bytecode(function: Any, *, num_lines: int) -> str:
+def _render_bytecode(function: Callable[..., Any], *, num_lines: int) -> str:
     """Show the normalised instructions of the first lines of a function's body."""
     first = function.__code__.co_firstlineno + 1
     shown = [
