@@ -61,9 +61,11 @@ def meta_of(tensor):
 
 def buffer_of(meta, place):
     """Make a buffer for a value of static shape."""
-    steps = [(extent - 1) * stride for extent, stride in zip(meta.shape, meta.strides, strict=True)]
     static = all(isinstance(dim, int) for dim in (*meta.shape, *meta.strides))
-    size = (sum(steps) + 1) * meta.dtype.size_bytes if static else 0
+    size = 0
+    if static:
+        pairs = zip(meta.shape, meta.strides, strict=True)
+        size = (sum((extent - 1) * stride for extent, stride in pairs) + 1) * meta.dtype.size_bytes
     return Buffer(meta.dtype, meta.shape, meta.strides, size, place, meta.device)
 
 

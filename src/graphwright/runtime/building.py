@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import collections
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import torch
@@ -27,11 +27,11 @@ def builtin_base(cls: type) -> Any:
     return object
 
 
-def make_instance(cls: Any, items: Iterable[object] = ()) -> Any:
-    """Make an empty instance of `cls`; a tuple (or frozenset) gets its `items` at once."""
+def make_instance(cls: Any, make_items: Callable[[], Iterable[object]]) -> Any:
+    """Make an empty instance of `cls`; a tuple (or frozenset) gets its items at once."""
     base = builtin_base(cls)
     if issubclass(base, tuple | frozenset):
-        return base.__new__(cls, items)
+        return base.__new__(cls, make_items())
     return base.__new__(cls)
 
 

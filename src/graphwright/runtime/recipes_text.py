@@ -133,7 +133,7 @@ class RecipesText:
             case BuildTuple(items, None):
                 return _tuple(map(self.render_recipe, items))
             case BuildTuple(items, type_pin):
-                return f"make_instance(pin({type_pin}), {self._render_items(items)})"
+                return f"make_instance(pin({type_pin}), lambda: {self._render_items(items)})"
             case BuildList(items):
                 return f"[{', '.join(map(self.render_recipe, items))}]"
             case BuildDict(entries, None):
@@ -178,7 +178,7 @@ class RecipesText:
             case BuildSet(_, False):
                 return "set()"
             case BuildObject():
-                return f"make_instance(pin({recipe.type_pin}), {self._render_items(recipe.items)})"
+                return f"make_instance(pin({recipe.type_pin}), lambda: {self._render_items(recipe.items)})"
             case BuildFunction():
                 names = f"{recipe.name!r}, {recipe.qualname!r}"
                 namespace = f"sources[{self._number_of[recipe.globals_source]}]"

@@ -98,14 +98,15 @@ class NativeModule:
         except (LayoutError, AttributeError, OSError) as error:
             raise NativeRefusal(str(error)) from error
         text = module.render()
-        machine = _make_machine()
+        machine = make_machine()
         self.key: Final = _key_of(text)
         data = find(self.key)
         self.was_found: Final = data is not None
         if data is None:
             data = compile_text(text, machine)
             keep(self.key, data)
-        self._tracker: Final = _load(data, module.exports)
+        self._engine: Final = llvm.create_lljit_compiler()
+        self._tracker: Final = _load(data, module.exports, self._engine)
         self.addresses: Final = {name: self.address(name) for name in module.exports}
         table = (ctypes.c_uint64 * len(addresses)).from_address(self.address(TABLE_NAME))
         for number, address in enumerate(addresses):
@@ -189,7 +190,8 @@ def _key_of(text: str) -> str:
 
 
 @functools.cache
-def _make_machine() -> llvm.TargetMachine:
+def make_machine() -> llvm.TargetMachine:
+    """Make LLVM's code generator for this processor: quick to compile, since a first call waits for it."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     return llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
@@ -217,18 +219,12 @@ def compile_text(text: str, machine: llvm.TargetMachine) -> bytes:
     return data
 
 
-def _load(data: bytes, exports: list[str]) -> llvm.ResourceTracker:
+def _load(data: bytes, exports: list[str], engine: llvm.LLJIT) -> llvm.ResourceTracker:
     builder = llvm.JITLibraryBuilder()
     builder.add_object_img(data)
     for name in (TABLE_NAME, *exports):
         builder.export_symbol(name)
-    return builder.link(_engine(), "graphwright_runtime")
-
-
-@functools.cache
-def _engine() -> llvm.LLJIT:
-    """Give the JIT that holds the module until the process ends."""
-    return llvm.create_lljit_compiler()
+    return builder.link(engine, "graphwright_runtime")
 
 
 @final
