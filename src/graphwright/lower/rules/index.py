@@ -254,6 +254,10 @@ def _repeat(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
     return reader.operand(node, 0, wrapped)
 
 
+def _has_operand_elements(values: Values, node: AtenNode) -> bool:
+    return 0 not in values.layouts[ref_of(node.args[0])].shape
+
+
 def _modulo(reader: Reader, index: Affine, extent: int) -> Affine:
     builder = reader.builder
     outcome = divide(index, extent, builder.extents)
@@ -400,7 +404,7 @@ INDEX: Final[Mapping[str, ElementRow]] = rows(
     ElementRow("aten.select_scatter.default", _select_scatter, always, same_index=(0,)),
     ElementRow("aten.slice_scatter.default", _slice_scatter, _slice_step_is_one, same_index=(0,)),
     ElementRow("aten.flip.default", _flip, always),
-    ElementRow("aten.repeat.default", _repeat, always),
+    ElementRow("aten.repeat.default", _repeat, _has_operand_elements),
     ElementRow("aten.embedding.default", _embedding, _embedding_is_safe),
     ElementRow("aten.index_select.default", _index_select, _index_select_is_safe),
     ElementRow("aten.gather.default", _gather, _gather_is_safe),
