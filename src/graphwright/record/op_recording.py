@@ -81,7 +81,9 @@ class OpRecording:
         if type(specs) is TensorSpec:
             value = self.builder.emit(known.facts.name, ir_args, ir_kwargs, specs)
             return self.fresh(specs, value)
-        values = self.builder.emit_many(known.facts.name, ir_args, ir_kwargs, specs)
+        values = self.builder.emit_many(known.facts.name, ir_args, ir_kwargs, specs or ())
+        if specs is None:
+            return None
         results = [
             None if spec is None else self.fresh(spec, value)
             for spec, value in zip(specs, values, strict=True)
