@@ -53,6 +53,7 @@ def store_attr(machine: Machine, holder: Any, name: str, value: Any) -> None:
 def store_raw_attr(machine: Machine, holder: Any, name: str, value: Any) -> None:
     """Do `object.__setattr__(holder, name, value)`."""
     kind = type(holder)
+    _check_writable(machine, holder, name)
     raw = peek(kind, name)
     if raw is not ABSENT and is_data_descriptor(raw):
         raw = find(machine, kind, name)
@@ -67,7 +68,6 @@ def store_raw_attr(machine: Machine, holder: Any, name: str, value: Any) -> None
         if setter is not None:
             machine.call(setter, [raw, holder, value], {})
             return
-    _check_writable(machine, holder, name)
     if machine.world.source_of(holder) is None:
         (type if isinstance(holder, type) else object).__setattr__(holder, name, value)
         return

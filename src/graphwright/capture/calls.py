@@ -23,7 +23,6 @@ from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
 from graphwright.capture.natives import (
     call_native,
-    may_run_natively,
     needs_interpretation,
     original_function,
 )
@@ -132,17 +131,15 @@ def _call_function(
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
 ) -> Any:
-    known = machine.natively.get(id(function))
+    known = machine.native_functions.get(id(function))
     if known is None:
         original = original_function(function)
         if original is not function:
             return call(machine, original, args, kwargs)
-        known = machine.natively[id(function)] = (function, is_native_function(function))
+        known = machine.native_functions[id(function)] = (function, is_native_function(function))
     if known[1] and function.__module__ == _OWN_INTERFACE:
         return _call_compiled(machine, function, args, kwargs)
     if known[1] and not needs_interpretation(machine, args, kwargs):
-        if not may_run_natively(machine, function) or function.__name__ in ("compile",):
-            return inline(machine, function, args, kwargs)
         if function.__name__ in ("__enter__", "__exit__") and args:
             machine.note_context(args[0], function.__name__)
         return call_native(machine, function, args, kwargs)

@@ -80,7 +80,9 @@ class Machine:
         self.entered: list[Any] = []
         """Context managers of PyTorch's that the program is inside of, and generators of its functions; they run for real."""
         self.natively: dict[int, tuple[Any, bool]] = {}
-        """Whether a callable runs natively, by `id`."""
+        """Whether a callable may run natively at all, by `id`."""
+        self.native_functions: dict[int, tuple[Any, bool]] = {}
+        """Whether a Python function runs natively on plain arguments, by `id`."""
         self.class_attrs: dict[tuple[type, str], Any] = {}
         """What `find` found."""
         self.globals_read: dict[tuple[int, str], Any] = {}

@@ -163,6 +163,7 @@ def _look_at(machine: Machine, module: Any) -> Any:
 
     Gives its class's `forward`, `ABSENT` if it has one of its own, or None if it has hooks.
     """
+    find(machine, type(module), "_call_impl")
     compiled = machine.load_attr(module, "_compiled_call_impl")
     if compiled is not None:
         msg = f"a call of {type(module).__name__}, a module that was compiled in place"

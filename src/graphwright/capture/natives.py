@@ -141,8 +141,8 @@ _IMPURE_TORCH: Final = frozenset(
         "from_file",
         "from_dlpack",
         "fork_rng",
-        "fork",
-        "_dynamo",
+        "get_num_threads",
+        "get_num_interop_threads",
     }
 )
 """Functions of PyTorch's that change or read state outside their arguments."""
@@ -160,10 +160,9 @@ def may_run_natively(machine: Machine, function: Any) -> bool:
 
 def _may_run(function: Any) -> bool:
     if isinstance(function, types.FunctionType):
-        name_ok = function.__name__ not in _IMPURE_TORCH
-        return is_native_function(function) and name_ok
+        return is_native_function(function) and not _is_impure(function)
     if isinstance(function, type):
-        return is_fixed_class(function) or is_torch_class(function)
+        return is_fixed_class(function) or (is_torch_class(function) and not _is_impure(function))
     if isinstance(function, types.BuiltinFunctionType):
         return _may_run_builtin(function)
     if isinstance(function, types.MethodDescriptorType | types.WrapperDescriptorType):
@@ -176,10 +175,24 @@ def _may_run(function: Any) -> bool:
     return is_torch_class(kind) or kind.__module__ in PURE_MODULES or kind.__module__ == "operator"
 
 
+def _is_impure(function: Any) -> bool:
+    """Tell whether a function or class of PyTorch's changes or reads state that no guard covers."""
+    name = function.__name__
+    if name in _IMPURE_TORCH:
+        return is_torch_module_name(function.__module__) or not isinstance(
+            function, types.FunctionType
+        )
+    return name.startswith(("set_", "_set_")) and name not in _SCOPED_SETTERS
+
+
+_SCOPED_SETTERS: Final = frozenset({"set_grad_enabled", "set_"})
+"""Setters whose state is put back at the end of a capture, and a tensor's own method."""
+
+
 def _may_run_builtin(function: types.BuiltinFunctionType) -> bool:
     holder: Any = function.__self__
     module: Any = function.__module__
-    if function.__name__ in _IMPURE_TORCH:
+    if _is_impure(function):
         return not (is_torch_module_name(module) or is_torch_class(type(holder)))
     if module == "builtins":
         return function.__name__ in PURE_BUILTINS

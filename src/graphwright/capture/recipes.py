@@ -21,6 +21,7 @@ from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
 from graphwright.capture.natives import original_factory
 from graphwright.capture.opcodes.names import globals_source_of
+from graphwright.capture.policy import is_native_function
 from graphwright.capture.raw_containers import raw_items
 from graphwright.ir.program import (
     AttrEntry,
@@ -123,7 +124,7 @@ class Recipes:
             return FromOutput(self._output(value))
         if isinstance(value, _PINNED):
             return FromPin(machine.guards.pin(value))
-        if isinstance(value, types.FunctionType) and machine.natively.get(id(value), (0, False))[1]:
+        if isinstance(value, types.FunctionType) and is_native_function(value):
             return FromPin(machine.guards.pin(value))
         if self._times_seen.get(id(value), 0) > 1 and not _is_empty_tuple(value):
             return self._make_once(value)

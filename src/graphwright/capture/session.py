@@ -179,13 +179,11 @@ def _meta(tensor: torch.Tensor) -> TensorMeta:
 @contextlib.contextmanager
 def _state_kept() -> Iterator[None]:
     """Put back, at the end, whatever of PyTorch's state a program can change."""
-    rng = torch.get_rng_state()
     is_grad = torch.is_grad_enabled()
     try:
         yield
     finally:
         torch.set_grad_enabled(is_grad)
-        torch.set_rng_state(rng)
 
 
 def _guard_global_state(machine: Machine) -> dict[GlobalStateKind, str]:

@@ -157,7 +157,7 @@ def nested_modes():
 
 def prints_under_modes(x):
     with nested_modes():
-        print(x)  # noqa: T201
+        print(x)
 
 
 def raises_under_modes(x):
@@ -169,7 +169,7 @@ def changes_then_prints(x, scale):
     scale.factor = 9
     scale.parts.append(1)
     TABLE["new"] = x
-    print(x)  # noqa: T201
+    print(x)
 
 
 @pytest.mark.parametrize("program", [prints_under_modes, raises_under_modes])
@@ -216,7 +216,7 @@ def test_exception_of_the_program_is_told_apart():
 def test_handlers_of_the_program_do_not_see_unsupported():
     def swallows(x):
         try:
-            print(x)  # noqa: T201
+            print(x)
         except Exception:  # noqa: BLE001
             return x
 
