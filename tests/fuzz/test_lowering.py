@@ -19,6 +19,7 @@ from graphwright.lower import (
     pointwise_nest,
     rows_nest,
     slots,
+    transposed_nest,
 )
 
 SMALL = {
@@ -28,6 +29,7 @@ SMALL = {
     rows_nest: {"LONG_ROW": 20, "SUM_BLOCK": 16},
     lanes_nest: {"SMALLEST_TILE": 2, "LARGEST_TILE": 4},
     clusters: {"PARALLEL_NUMEL": 1},
+    transposed_nest: {"SMALLEST_EXTENT": 4, "TILE": 4},
 }
 """Sizes from which on work is cut up and shared, so small that the programs' tensors meet them."""
 

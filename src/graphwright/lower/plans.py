@@ -29,7 +29,7 @@ from graphwright.ir.plan import (
     TupleArg,
 )
 from graphwright.lower.clusters import Call, Cluster, Unit
-from graphwright.lower.externs import ExternMaker, uses_planned_memory
+from graphwright.lower.externs import ExternMaker, is_written_copy, uses_planned_memory
 from graphwright.lower.kernels import BuiltKernel, build_kernel
 from graphwright.lower.memory import Lifetime, lay_out
 from graphwright.lower.outputs import NewTensor, Targets, plan_output
@@ -130,8 +130,10 @@ class Planner:
     def _new_place(self, value: int) -> Place:
         node = self._values.nodes[value]
         is_extern = self._values.kinds[value] is ValueKind.EXTERN
-        if is_extern and node is not None and not uses_planned_memory(self._values, node):
-            return ExternPlace()
+        if is_extern and node is not None:
+            is_planned = uses_planned_memory(self._values, node) or is_written_copy(node, value)
+            if not is_planned:
+                return ExternPlace()
         return OutputPlace() if value in self._outputs else ArenaPlace(0)
 
     def _add_buffer(self, value: int, place: Place) -> int:
@@ -146,13 +148,13 @@ class Planner:
     def _add_call(self, node: AtenNode, externs: ExternMaker) -> None:
         value = node.results[0] if node.results else -1
         target = self._targets.written.get(value)
-        call = (
-            externs.call(node, self._is_needed)
+        calls = (
+            externs.calls(node, self._is_needed)
             if target is None
-            else externs.copy_into(node, target)
+            else [externs.copy_into(node, target)]
         )
-        self._steps.append(call)
-        self._is_long = self._is_long or call.is_long
+        self._steps += calls
+        self._is_long = self._is_long or any(call.is_long for call in calls)
 
     def _is_needed(self, value: int) -> bool:
         return value in self._roots.stored or self._roots.has_readers(value)

@@ -21,6 +21,7 @@ from graphwright.lower.loops import (
     reachable,
 )
 from graphwright.lower.programs import Program
+from graphwright.lower.transposed_nest import TransposedNest, find_transposition
 from graphwright.lower.writer import KernelWriter, NestWriter
 
 SMALLEST_BLOCK: Final = 1024
@@ -35,6 +36,10 @@ def write_pointwise(kernel: KernelWriter, program: Program, num_threads: int) ->
     scalars = reachable(program)
     loops = merge_all_loops(program, scalars)
     cost = sum(scalar.cost for scalar in scalars if scalar.mask) + len(program.stores)
+    transposition = find_transposition(program, scalars, loops)
+    if transposition is not None:
+        TransposedNest(kernel, program, loops, transposition, num_threads).write(cost)
+        return
     writer = NestWriter(kernel, program.builder)
     unrolled = loops.pop() if _unrolls(loops) else None
     if unrolled is not None:

@@ -292,6 +292,11 @@ class NestWriter:
             const += coeff * static(bound.const)
         return Index(_collect(terms), const)
 
+    def sum_of(self, first: Index, second: Index) -> Index:
+        """Give the sum of two indices."""
+        terms = _collect([*first.terms, *second.terms])
+        return Index(terms, static(first.const) + static(second.const))
+
     def _depth_of_mask(self, mask: int) -> int:
         depth = self._floor
         while mask:

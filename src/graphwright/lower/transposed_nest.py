@@ -1,0 +1,149 @@
+"""The nest of a pointwise program that reads some memory along another axis than it writes: tile by tile.
+
+In: a `Program` without reductions, its loops, and the loop along which the transposed loads are contiguous.
+Out: statements on a `KernelWriter`.
+Keeps: loads and stores go along memory; what a tile reads transposed goes through scratch that stays in the first cache.
+
+    y[t, i] = x[i, t] + z[t, i]   →   parallel over tiles:  s = transpose of x's tile
+                                        for t: vector i: y[t, i] = s[t, i] + z[t, i]
+                                      and the edges, element by element
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from graphwright.ir.loops import Access, LoopKind, TransposeTile
+from graphwright.lower.affine import Affine
+from graphwright.lower.loops import LANE_ATOM, LoopSpec, OpenLoops, constant, variable
+from graphwright.lower.programs import Program, Target
+from graphwright.lower.scalars import Scalar, ScalarKind
+from graphwright.lower.writer import KernelWriter, NestWriter, Slot
+
+SMALLEST_EXTENT: Final = 16
+"""Shorter axes are not worth tiles."""
+TILE: Final = 32
+"""Side of a tile."""
+MOST_TILES: Final = 4
+"""The most loads that go through tiles of their own."""
+_ROW_ATOM: Final = 4002
+_TILE_ATOM: Final = 4003
+_COLUMN_ATOM: Final = 4004
+
+
+class Transposition(msgspec.Struct, frozen=True):
+    """What is read transposed, and along which loop it is contiguous."""
+
+    loop: LoopSpec
+    loads: tuple[Scalar, ...]
+
+
+def find_transposition(
+    program: Program, scalars: Sequence[Scalar], loops: Sequence[LoopSpec]
+) -> Transposition | None:
+    """Give the loads that tiles help, if the innermost loop is long enough and they agree on the other one."""
+    if len(loops) < 2 or loops[-1].extent < SMALLEST_EXTENT:
+        return None
+    inner = loops[-1]
+    found: dict[int, list[Scalar]] = {}
+    for scalar in scalars:
+        if scalar.kind is not ScalarKind.LOAD or scalar.affine is None:
+            continue
+        has_dynamic = any(atom in program.builder.dynamic for atom, _ in scalar.affine.terms)
+        if has_dynamic or scalar.affine.coeff(inner.atom) in (0, 1):
+            continue
+        for place, loop in enumerate(loops[:-1]):
+            if loop.extent >= SMALLEST_EXTENT and scalar.affine.coeff(loop.atom) == 1:
+                found.setdefault(place, []).append(scalar)
+    if not found:
+        return None
+    place, loads = max(found.items(), key=lambda item: len(item[1]))
+    if len(loads) > MOST_TILES or any(
+        scalar.affine.coeff(inner.atom) < 0 for scalar in loads if scalar.affine
+    ):
+        return None
+    return Transposition(loops[place], tuple(loads))
+
+
+class TransposedNest:
+    """Writes one transposed nest."""
+
+    def __init__(
+        self,
+        kernel: KernelWriter,
+        program: Program,
+        loops: Sequence[LoopSpec],
+        transposition: Transposition,
+        num_threads: int,
+    ) -> None:
+        self._kernel = kernel
+        self._program = program
+        self._along = transposition.loop
+        self._loads = transposition.loads
+        self._inner = loops[-1]
+        self._others = [loop for loop in loops[:-1] if loop is not self._along]
+        self._num_threads = num_threads
+
+    def write(self, cost: int) -> None:
+        """Write it; `cost` is that of one element."""
+        rows = self._along.extent // TILE * TILE
+        columns = self._inner.extent // TILE * TILE
+        if rows and columns:
+            self._write_tiles(cost)
+        if columns < self._inner.extent:
+            self._write_edge((0, rows), (columns, self._inner.extent), cost)
+        if rows < self._along.extent:
+            self._write_edge((rows, self._along.extent), (0, self._inner.extent), cost)
+
+    def _write_tiles(self, cost: int) -> None:
+        writer = NestWriter(self._kernel, self._program.builder)
+        opened = OpenLoops(writer, self._num_threads)
+        tile_rows = LoopSpec(self._along.extent // TILE, is_reduced=False, atoms=(_TILE_ATOM,))
+        tile_columns = LoopSpec(self._inner.extent // TILE, is_reduced=False, atoms=(_COLUMN_ATOM,))
+        opened.open([*self._others, tile_rows, tile_columns], TILE * TILE * cost)
+        first_row = writer.index(Affine(((_TILE_ATOM, TILE),)))
+        first_column = writer.index(Affine(((_COLUMN_ATOM, TILE),)))
+        writer.bind_atom(self._along.atom, first_row)
+        writer.bind_atom(self._inner.atom, first_column)
+        place = Affine(((LANE_ATOM, 1), (_ROW_ATOM, TILE)))
+        for load in self._loads:
+            scratch = self._kernel.add_scratch(load.dtype, TILE * TILE)
+            assert load.affine is not None, "a load has its index"
+            writer.append(
+                TransposeTile(
+                    target=scratch,
+                    target_index=constant(0),
+                    target_stride=TILE,
+                    source=self._kernel.param(Target(load.source, load.dtype), Access.READ),
+                    source_index=writer.index(load.affine),
+                    source_stride=load.affine.coeff(self._inner.atom),
+                    rows=TILE,
+                    cols=TILE,
+                )
+            )
+            writer.slots[load.number] = Slot(scratch, place)
+        row = writer.open_loop(_ROW_ATOM)
+        writer.bind_atom(self._along.atom, writer.sum_of(first_row, variable(row)))
+        lane = writer.open_loop(LANE_ATOM)
+        writer.bind_atom(self._inner.atom, writer.sum_of(first_column, variable(lane)))
+        writer.emit_stores(self._program.stores)
+        writer.close_loop(LoopKind.VECTOR, constant(0), (constant(TILE),))
+        writer.close_loop(LoopKind.SERIAL, constant(0), (constant(TILE),))
+        opened.close()
+
+    def _write_edge(self, rows: tuple[int, int], columns: tuple[int, int], cost: int) -> None:
+        """Write what no full tile covers; what is read transposed is read element by element."""
+        if rows[0] == rows[1]:
+            return
+        writer = NestWriter(self._kernel, self._program.builder)
+        opened = OpenLoops(writer, self._num_threads)
+        opened.open(self._others, (rows[1] - rows[0]) * (columns[1] - columns[0]) * cost)
+        writer.open_loop(self._along.atom)
+        writer.open_loop(self._inner.atom)
+        writer.emit_stores(self._program.stores)
+        writer.close_loop(LoopKind.VECTOR, constant(columns[0]), (constant(columns[1]),))
+        writer.close_loop(LoopKind.SERIAL, constant(rows[0]), (constant(rows[1]),))
+        opened.close()
