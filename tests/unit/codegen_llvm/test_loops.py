@@ -341,6 +341,22 @@ kernel k(in0: f32 read, out0: f32 write align 64, out1: f32 write):
     check(text, [torch.randn(630), torch.zeros(720), torch.zeros(720)])
 
 
+@pytest.mark.parametrize("size", [64, 128, 96])
+def test_blocks_of_whole_vectors_need_no_tail(processor, size):
+    text = f"""\
+kernel k(in0: f32 read, out0: f32 write, out1: f32 write):
+  parallel b in 0..7:
+    vector i in b*{size}..min(b*{size} + {size}, {size * 7}):
+      v0 = load in0[i]
+      v1 = add(v0, v0): f32
+      store out0[i] = v1
+      carry total = sum(v0): f32
+    store out1[b] = total
+"""
+
+    check(text, [torch.randn(size * 7), torch.zeros(size * 7), torch.zeros(7)])
+
+
 def test_index_helper_builds_what_the_text_says():
     assert (
         at("i", ("j", 3), const=2)

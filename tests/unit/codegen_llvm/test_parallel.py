@@ -70,14 +70,14 @@ def test_code_for_one_thread_holds_no_dispatch():
     alone = render_module([kernel], host_target(), num_threads=1)
     several = render_module([kernel], host_target(), num_threads=2)
 
-    assert "gw_run_parallel" not in alone
-    assert "gw_run_parallel" in several
+    assert "gw_parallel_for" not in alone
+    assert "gw_parallel_for" in several
 
 
 def test_too_little_work_holds_no_dispatch():
     kernel = parse_kernel(DOUBLE.format(numel=1000, grain=501))
 
-    assert "gw_run_parallel" not in render_module([kernel], host_target(), num_threads=2)
+    assert "gw_parallel_for" not in render_module([kernel], host_target(), num_threads=2)
 
 
 def test_kernels_run_from_several_threads_at_once():

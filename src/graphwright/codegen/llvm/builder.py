@@ -68,6 +68,12 @@ class Declarations:
         self.by_name: dict[str, str] = {}
         self.helpers: dict[str, str] = {}
 
+    def add(self, function: str, result: str, parameters: list[str]) -> None:
+        """Note that a function is called."""
+        if function not in self.by_name:
+            text = f"declare {result} @{function}({', '.join(parameters)})"
+            self.by_name[function] = text
+
     def render(self) -> str:
         """Give the text of all declarations and helper functions."""
         return "\n".join([*self.by_name.values(), *self.helpers.values()])
@@ -162,10 +168,7 @@ class Builder:
 
     def declare(self, function: str, result: str, parameters: list[str]) -> None:
         """Note that the module needs a declaration of `function`."""
-        if function not in self._declarations.by_name:
-            self._declarations.by_name[function] = (
-                f"declare {result} @{function}({', '.join(parameters)})"
-            )
+        self._declarations.add(function, result, parameters)
 
     def call_extern(self, function: str, kind: Kind, args: tuple[Value, ...]) -> Value:
         """Call a C function of the process (libm), once a lane: through a loop over the lanes, written once a module."""

@@ -175,9 +175,10 @@ class Frame:
             scaled if place.vector is None else builder.binary("add", place.vector, scaled)
         )
 
-    def uniform(self, index: Index) -> Int:
+    def uniform(self, index: Index) -> Place:
         """Evaluate an index that must be the same for all lanes (a loop's bound)."""
         place = self.place(index)
         if not place.is_uniform:
-            raise InternalError("a loop's bound differs between lanes")
-        return place.base
+            msg = "a loop's bound differs between lanes"
+            raise InternalError(msg)
+        return place

@@ -4,325 +4,218 @@ In: a kernel.   Out: text of its functions.
 
 A kernel `k` becomes
 
-    @k(params, symbols)           the ABI: loads pointers and sizes, calls
-    @k.main(p0, p1, s0)           the statements; pointers are `noalias`, so that loads can be moved over stores
-    @k.body1(p0, p1, s0, v3, begin, end)    iterations [begin, end) of a parallel loop; v3 is a value from around it
-    @k.share1(ctx)                one thread's part of them
+    @k(params, symbols)           the statements; a parallel loop is a call of `gw_parallel_for` (see `parallel.py`)
+    @k.body1(ctx, begin, end)     iterations [begin, end) of a parallel loop; `ctx` holds params, symbols, and the values and
+                                  scratch that the loop takes from around it
 
-`k.main` calls a parallel body directly if there is too little work, if there is one thread, or if it already runs in a
-parallel region; otherwise it packs the operands into a struct and asks the OpenMP runtime to run `k.share1` on each thread.
+A parallel loop that has too little work for two threads, or code that is made for one thread, is written in place. Nothing
+is said of aliasing: invariant loads have been moved before (see `hoist.py`), and what is left has its order in the loop IR.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
 
-from graphwright.codegen.llvm.builder import Builder, Declarations, Int, index_value
+from graphwright.codegen.llvm.builder import Builder, Declarations
 from graphwright.codegen.llvm.frame import Frame, Local, Memory
 from graphwright.codegen.llvm.hoist import hoist_invariants
 from graphwright.codegen.llvm.loops import Range, emit_range, loop_range
 from graphwright.codegen.llvm.names import iter_used_buffers, iter_used_values
+from graphwright.codegen.llvm.parallel import PARALLEL_FOR
 from graphwright.codegen.llvm.statements import emit_body
 from graphwright.codegen.llvm.target import Target
-from graphwright.codegen.llvm.types import MEMORY_KIND, Kind, Value
-from graphwright.ir.loops import Access, Kernel, Loop, LoopKind, Param, Scratch
+from graphwright.codegen.llvm.types import MEMORY_KIND, Value
+from graphwright.ir.loops import Kernel, Loop, LoopKind, Scratch, Stmt
 
-RUN_PARALLEL: Final = "gw_run_parallel"
-THREAD_NUMBER: Final = "gw_thread_number"
-NUM_THREADS: Final = "gw_num_threads"
-MAX_THREADS: Final = "gw_max_threads"
-IS_IN_PARALLEL: Final = "gw_is_in_parallel"
-
-_ATTRIBUTES: Final = "#0"
 _ALIGN_BYTES: Final = 64
-_CAPTURE: Final = "%c."
-"""Begins the names of what a parallel body takes from around it."""
+_ELEMENTS_OF_A_SHARE: Final = 64
+"""Shares of a parallel loop that is itself the vector loop are multiples of this, so that they begin at whole vectors."""
 
 
-class _Argument(msgspec.Struct, frozen=True):
-    """One parameter of a function: its type, attributes, name in it, and the operand passed at the call."""
+class _Pointers(msgspec.Struct, frozen=True):
+    """The operands that hold the kernel's two arguments."""
 
-    type: str
-    attributes: str
-    name: str
-    passed: str
+    params: str
+    symbols: str
+
+
+class _Context:
+    """The struct through which a parallel body gets at what is around its loop: typed operands, in order."""
+
+    def __init__(self, operands: Sequence[Value | str]) -> None:
+        self._operands = [item if isinstance(item, str) else repr(item) for item in operands]
+        types = (operand.split(" ")[0] for operand in self._operands)
+        self._types = list(types)
+        self._layout = "{ " + ", ".join(self._types) + " }"
+
+    def emit_filled(self, builder: Builder) -> str:
+        """Write the struct, in the function that calls; give its address."""
+        context = builder.fresh()
+        builder.entry.append(f"{context} = alloca {self._layout}, align 8")
+        for position, operand in enumerate(self._operands):
+            address = self._emit_address(builder, builder.lines, context, position)
+            builder.lines.append(f"store {operand}, ptr {address}")
+        return context
+
+    def emit_read(self, builder: Builder) -> list[str]:
+        """Write the reading of all fields, at the beginning of the body; give their operands."""
+        names = []
+        for position, type_ in enumerate(self._types):
+            address = self._emit_address(builder, builder.entry, "%ctx", position)
+            names.append(builder.fresh())
+            builder.entry.append(f"{names[-1]} = load {type_}, ptr {address}")
+        return names
+
+    def _emit_address(self, builder: Builder, lines: list[str], context: str, position: int) -> str:
+        address = builder.fresh()
+        where = f"ptr {context}, i32 0, i32 {position}"
+        lines.append(f"{address} = getelementptr inbounds {self._layout}, {where}")
+        return address
 
 
 class KernelEmitter:
     """Writes one kernel."""
 
     def __init__(
-        self,
-        kernel: Kernel,
-        symbol: str,
-        target: Target,
-        declarations: Declarations,
-        num_threads: int,
+        self, kernel: Kernel, target: Target, declarations: Declarations, num_threads: int
     ) -> None:
         body = hoist_invariants(kernel.body, _aliases(kernel))
         self._kernel = msgspec.structs.replace(kernel, body=body)
-        self._symbol = symbol
         self._target = target
         self._declarations = declarations
         self._num_threads = num_threads
         self._functions: list[str] = []
         self._num_bodies = 0
-        outside = (stmt for stmt in kernel.body if not _is_parallel(stmt))
-        names = {scratch.name for scratch in kernel.scratch}
-        self._shared_scratch = names.intersection(iter_used_buffers(tuple(outside)))
 
     def render(self) -> str:
         """Give the text of all the kernel's functions."""
-        self._emit_main()
-        self._emit_abi()
-        return "\n".join(self._functions)
-
-    # the kernel
-
-    def _emit_abi(self) -> None:
-        lines, args = [], []
-        for number, argument in enumerate(self._base_arguments()):
-            source, position = ("params", number)
-            if argument.type == "i64":
-                source, position = ("symbols", number - len(self._kernel.params))
-            lines.append(
-                f"%a{number} = getelementptr inbounds {argument.type}, ptr %{source}, i64 {position}"
-            )
-            lines.append(f"%v{number} = load {argument.type}, ptr %a{number}, align 8")
-            args.append(f"{argument.type} %v{number}")
-        body = "\n".join([*lines, f"call void @{self._symbol}.main({', '.join(args)})", "ret void"])
-        head = f"define void @{self._symbol}(ptr noalias readonly %params, ptr noalias readonly %symbols)"
-        self._functions.append(f"{head} {_ATTRIBUTES} {{\n{body}\n}}")
-
-    def _base_arguments(self) -> list[_Argument]:
-        """Give what every function of the kernel takes: its pointers and sizes."""
-        aliased = {param.name for param in self._kernel.params if param.aliases is not None}
-        aliased.update(param.aliases for param in self._kernel.params if param.aliases is not None)
-        arguments = [
-            _Argument(
-                "ptr",
-                _param_attributes(param, is_aliased=param.name in aliased),
-                f"%p.{number}",
-                f"%p.{number}",
-            )
-            for number, param in enumerate(self._kernel.params)
-        ]
-        numbers = range(len(self._kernel.symbols))
-        arguments.extend(_Argument("i64", "", f"%s.{number}", f"%s.{number}") for number in numbers)
-        return arguments
-
-    def _new_frame(self, scratch: list[Scratch]) -> Frame:
-        builder = Builder(self._declarations, has_avx512=self._target.has_masks)
-        buffers = {
-            param.name: Memory(f"%p.{number}", param.dtype, param.align_bytes)
-            for number, param in enumerate(self._kernel.params)
-        }
-        for number, item in enumerate(scratch):
-            name = f"%scratch.{number}"
-            element = MEMORY_KIND[item.dtype].value
-            builder.entry.append(f"{name} = alloca [{item.size} x {element}], align {_ALIGN_BYTES}")
-            buffers[item.name] = Memory(name, item.dtype, _ALIGN_BYTES)
-        symbols = {symbol: f"%s.{number}" for number, symbol in enumerate(self._kernel.symbols)}
-        return Frame(builder, self._target, buffers, symbols, {})
-
-    def _define(self, name: str, arguments: list[_Argument], builder: Builder) -> None:
-        parameters = ", ".join(f"{arg.type} {arg.attributes} {arg.name}" for arg in arguments)
-        body = "\n".join(
-            ["entry:", *builder.entry, "br label %start", "start:", *builder.lines, "ret void"]
-        )
-        self._functions.append(
-            f"define private void @{name}({parameters}) noinline {_ATTRIBUTES} {{\n{body}\n}}"
-        )
-
-    def _emit_main(self) -> None:
-        frame = self._new_frame(
-            [item for item in self._kernel.scratch if item.name in self._shared_scratch]
-        )
+        around = [stmt for stmt in self._kernel.body if not self._is_shared_out(stmt)]
+        used = set(iter_used_buffers(tuple(around)))
+        builder = self._new_builder()
+        pointers = _Pointers("%params", "%symbols")
+        scratch = [item for item in self._kernel.scratch if item.name in used]
+        frame = self._new_frame(builder, pointers, scratch)
         for stmt in self._kernel.body:
-            if isinstance(stmt, Loop) and stmt.kind is LoopKind.PARALLEL:
+            if isinstance(stmt, Loop) and self._is_shared_out(stmt):
                 self._emit_parallel(frame, stmt)
             else:
                 emit_body(frame, (stmt,))
-        self._define(f"{self._symbol}.main", self._base_arguments(), frame.builder)
+        self._define(f"define void @{self._kernel.name}(ptr %params, ptr %symbols)", builder)
+        return "\n".join(self._functions)
+
+    def _is_shared_out(self, stmt: Stmt) -> bool:
+        """Tell whether a statement is a parallel loop that is worth threads."""
+        if not isinstance(stmt, Loop) or stmt.kind is not LoopKind.PARALLEL:
+            return False
+        return self._num_threads > 1 and not _is_small(stmt)
+
+    def _new_builder(self) -> Builder:
+        return Builder(self._declarations, has_avx512=self._target.has_masks)
+
+    def _new_frame(
+        self, builder: Builder, pointers: _Pointers, scratch: Iterable[Scratch]
+    ) -> Frame:
+        """Begin a function: read the params and symbols, and make room for scratch."""
+        buffers = {}
+        for number, param in enumerate(self._kernel.params):
+            pointer = _emit_element(builder, "ptr", pointers.params, number)
+            buffers[param.name] = Memory(pointer, param.dtype, param.align_bytes)
+        symbols = {
+            symbol: _emit_element(builder, "i64", pointers.symbols, number)
+            for number, symbol in enumerate(self._kernel.symbols)
+        }
+        for item in scratch:
+            pointer = builder.fresh()
+            room = f"[{item.size} x {MEMORY_KIND[item.dtype].value}]"
+            builder.entry.append(f"{pointer} = alloca {room}, align {_ALIGN_BYTES}")
+            buffers[item.name] = Memory(pointer, item.dtype, _ALIGN_BYTES)
+        return Frame(builder, self._target, buffers, symbols, {})
+
+    def _define(self, head: str, builder: Builder) -> None:
+        lines = ["entry:", *builder.entry, "br label %start", "start:", *builder.lines, "ret void"]
+        body = "\n".join(lines)
+        self._functions.append(f"{head} #0 {{\n{body}\n}}")
 
     # parallel loops
 
     def _emit_parallel(self, frame: Frame, loop: Loop) -> None:
+        """Write the call that runs a loop on threads, and the function that they run."""
         builder = frame.builder
         self._num_bodies += 1
-        number = self._num_bodies
-        arguments = [*self._base_arguments(), *self._captured(frame, loop)]
-        self._emit_parallel_body(frame, loop, arguments, f"{self._symbol}.body{number}")
-        bounds = loop_range(frame, loop)
-        start, stop = bounds.start, bounds.stop
-        operands = [f"{arg.type} {arg.passed}" for arg in arguments]
-        direct = f"call void @{self._symbol}.body{number}({', '.join([*operands, f'i64 {start}', f'i64 {stop}'])})"
-        if self._num_threads <= 1 or _is_small(start, stop, loop):
-            builder.lines.append(direct)
-            return
-        self._emit_share(loop, arguments, number)
-        self._emit_dispatch(builder, loop, (start, stop), operands, direct, number)
-
-    def _captured(self, frame: Frame, loop: Loop) -> list[_Argument]:
-        """Give the values and shared scratch that the loop's body takes from around it; literals are written anew."""
+        name = f"@{self._kernel.name}.body{self._num_bodies}"
         used = sorted(set(iter_used_values(loop.body)) & set(frame.locals))
-        operands = {name: frame.operand(name) for name in used}
-        captured = [
-            _Argument(operand.kind.value, "", f"{_CAPTURE}{name}", operand.text)
-            for name, operand in operands.items()
-            if not operand.is_literal
-        ]
-        buffers = sorted(set(iter_used_buffers(loop.body)) & self._shared_scratch)
-        captured.extend(
-            _Argument("ptr", "noalias", f"{_CAPTURE}{name}", frame.buffers[name].pointer)
-            for name in buffers
+        values = {value: frame.operand(value) for value in used}
+        passed = [value for value, operand in values.items() if not operand.is_literal]
+        params = {param.name for param in self._kernel.params}
+        shared = sorted((set(iter_used_buffers(loop.body)) & set(frame.buffers)) - params)
+        context = _Context(
+            [
+                *("ptr %params", "ptr %symbols"),
+                *(values[value] for value in passed),
+                *(f"ptr {frame.buffers[buffer].pointer}" for buffer in shared),
+            ]
         )
-        return captured
+        bounds = loop_range(frame, loop)
+        body = self._new_builder()
+        params_, symbols_, *others = context.emit_read(body)
+        names = dict(zip([*passed, *shared], others, strict=True))
+        own = (
+            item
+            for item in self._kernel.scratch
+            if item.name in set(iter_used_buffers(loop.body)) - set(shared)
+        )
+        inner = self._new_frame(body, _Pointers(params_, symbols_), own)
+        for value, operand in values.items():
+            here = operand if operand.is_literal else Value(names[value], operand.kind)
+            inner.locals[value] = Local(frame.locals[value].dtype, here)
+        for buffer in shared:
+            inner.buffers[buffer] = Memory(names[buffer], frame.buffers[buffer].dtype, _ALIGN_BYTES)
+        unit = loop.step * _unit(loop)
+        divisor = math.gcd(bounds.divisor, unit)
+        part = Range("%begin", "%end", divisor, math.gcd(divisor, bounds.stop_divisor))
+        emit_range(inner, loop, part, emit_body)
+        self._define(f"define private void {name}(ptr %ctx, i64 %begin, i64 %end)", body)
+        self._emit_call(builder, loop, bounds, name, context.emit_filled(builder))
 
-    def _emit_parallel_body(
-        self, outer: Frame, loop: Loop, arguments: list[_Argument], name: str
+    def _emit_call(
+        self, builder: Builder, loop: Loop, bounds: Range, name: str, context: str
     ) -> None:
-        used = set(iter_used_buffers(loop.body))
-        own = [item for item in self._kernel.scratch if item.name in used - self._shared_scratch]
-        frame = self._new_frame(own)
-        passed = {argument.name for argument in arguments}
-        for value in set(iter_used_values(loop.body)) & set(outer.locals):
-            local, operand = outer.locals[value], outer.operand(value)
-            if f"{_CAPTURE}{value}" in passed:
-                operand = Value(f"{_CAPTURE}{value}", operand.kind)
-            frame.locals[value] = Local(local.dtype, operand)
-        for buffer in used & self._shared_scratch:
-            dtype = outer.buffers[buffer].dtype
-            frame.buffers[buffer] = Memory(f"{_CAPTURE}{buffer}", dtype, _ALIGN_BYTES)
-        divisor = math.gcd(loop_range(outer, loop).divisor, loop.step)
-        emit_range(frame, loop, Range("%begin", "%end", divisor), emit_body)
-        limits = [_Argument("i64", "", limit, limit) for limit in ("%begin", "%end")]
-        self._define(name, [*arguments, *limits], frame.builder)
-
-    def _emit_dispatch(
-        self,
-        builder: Builder,
-        loop: Loop,
-        bounds: tuple[Int, Int],
-        operands: list[str],
-        direct: str,
-        number: int,
-    ) -> None:
-        """Write the choice between a direct call and the threads."""
-        ask, share, serial, done = (
-            builder.label(stem) for stem in ("ask", "share", "serial", "done")
-        )
-        count = _count(builder, bounds, loop.step)
-        is_large = builder.compare(
-            "icmp sge", index_value(count), builder.const(2 * loop.grain, Kind.I64)
-        )
-        builder.branch_if(is_large.text, ask, serial)
-        builder.start_block(ask)
-        threads = builder.call(MAX_THREADS, Kind.I32, 1, [])
-        nested = builder.call(IS_IN_PARALLEL, Kind.I32, 1, [])
-        is_free = builder.compare("icmp eq", nested, builder.const(0, Kind.I32))
-        has_threads = builder.compare("icmp sgt", threads, builder.const(1, Kind.I32))
-        builder.branch_if(builder.binary("and", is_free, has_threads).text, share, serial)
-        builder.start_block(share)
-        fields = [*operands, f"i64 {bounds[0]}", f"i64 {bounds[1]}", f"i64 {count}"]
-        layout = _layout(fields)
-        context = f"%ctx.{number}"
-        builder.entry.append(f"{context} = alloca {layout}, align 8")
-        for position, field in enumerate(fields):
-            address = builder.fresh()
-            builder.lines.append(
-                f"{address} = getelementptr inbounds {layout}, ptr {context}, i32 0, i32 {position}"
-            )
-            builder.lines.append(f"store {field}, ptr {address}")
-        self._declarations.by_name[RUN_PARALLEL] = (
-            f"declare void @{RUN_PARALLEL}(ptr, ptr, i32, i32)"
-        )
-        share_name = f"@{self._symbol}.share{number}"
-        builder.lines.append(
-            f"call void @{RUN_PARALLEL}(ptr {share_name}, ptr {context}, i32 0, i32 0)"
-        )
-        builder.branch(done)
-        builder.start_block(serial)
-        builder.lines.append(direct)
-        builder.branch(done)
-        builder.start_block(done)
-
-    def _emit_share(self, loop: Loop, arguments: list[_Argument], number: int) -> None:
-        """Write the function that each thread runs: it finds its part and calls the body."""
-        builder = Builder(self._declarations, has_avx512=self._target.has_masks)
-        types = [*(argument.type for argument in arguments), "i64", "i64", "i64"]
-        layout = "{ " + ", ".join(types) + " }"
-        loaded = []
-        for position, type_ in enumerate(types):
-            address, name = builder.fresh(), builder.fresh()
-            builder.lines.append(
-                f"{address} = getelementptr inbounds {layout}, ptr %ctx, i32 0, i32 {position}"
-            )
-            builder.lines.append(f"{name} = load {type_}, ptr {address}")
-            loaded.append(name)
-        start, stop, count = loaded[-3:]
-        begin, end = _thread_part(builder, loop, start, stop, count)
-        call, done = builder.label("call"), builder.label("done")
-        builder.branch_if(
-            builder.compare("icmp slt", index_value(begin), index_value(end)).text, call, done
-        )
-        builder.start_block(call)
-        operands = [f"{type_} {name}" for type_, name in zip(types[:-3], loaded[:-3], strict=True)]
-        passed = ", ".join([*operands, f"i64 {begin}", f"i64 {end}"])
-        builder.lines.append(f"call void @{self._symbol}.body{number}({passed})")
-        builder.branch(done)
-        builder.start_block(done)
-        context = [_Argument("ptr", "noalias readonly", "%ctx", "")]
-        self._define(f"{self._symbol}.share{number}", context, builder)
+        numbers = (bounds.start, bounds.stop, loop.step, loop.grain, _unit(loop))
+        operands = ["ptr " + name, "ptr " + context, *(f"i64 {number}" for number in numbers)]
+        types = ["ptr", "ptr", *["i64"] * len(numbers)]
+        self._declarations.add(PARALLEL_FOR, "void", types)
+        builder.lines.append(f"call void @{PARALLEL_FOR}({', '.join(operands)})")
 
 
-def _thread_part(
-    builder: Builder, loop: Loop, start: Int, stop: Int, count: Int
-) -> tuple[Int, Int]:
-    """Write the calling thread's part of `[start, stop)`: equal shares of at least `grain` iterations."""
-    threads = _call_i64(builder, NUM_THREADS)
-    thread = _call_i64(builder, THREAD_NUMBER)
-    useful = builder.index_max(_quotient(builder, count, loop.grain), 1)
-    shares = builder.index_min(threads, useful)
-    share = _quotient(builder, builder.index_subtract(builder.index_add(count, shares), 1), shares)
-    if not any(isinstance(stmt, Loop) for stmt in loop.body):
-        rounded = builder.index_multiply(
-            _quotient(builder, builder.index_add(share, _ALIGN_BYTES - 1), _ALIGN_BYTES), 64
-        )
-        share = rounded
-    width = builder.index_multiply(share, loop.step)
-    begin = builder.index_add(start, builder.index_multiply(thread, width))
-    return begin, builder.index_min(builder.index_add(begin, width), stop)
+def _emit_element(builder: Builder, type_: str, base: str, number: int) -> str:
+    """Write the reading of one element of an array, in the function's first block."""
+    address, name = builder.fresh(), builder.fresh()
+    builder.entry.append(f"{address} = getelementptr inbounds {type_}, ptr {base}, i64 {number}")
+    builder.entry.append(f"{name} = load {type_}, ptr {address}, align 8")
+    return name
 
 
-def _call_i64(builder: Builder, function: str) -> Int:
-    return builder.convert("sext", builder.call(function, Kind.I32, 1, []), Kind.I64).text
+def _unit(loop: Loop) -> int:
+    """Give what the numbers of iterations of all parts but the last are multiples of."""
+    is_vector_loop = not any(isinstance(stmt, Loop) for stmt in loop.body)
+    return _ELEMENTS_OF_A_SHARE if is_vector_loop else 1
 
 
-def _quotient(builder: Builder, left: Int, right: Int) -> Int:
-    if right == 1:
-        return left
-    return builder.binary("sdiv", index_value(left), index_value(right)).text
-
-
-def _count(builder: Builder, bounds: tuple[Int, Int], step: int) -> Int:
-    """Write the number of iterations."""
-    length = builder.index_subtract(bounds[1], bounds[0])
-    if step == 1:
-        return length
-    if isinstance(length, int):
-        return -(-length // step)
-    return _quotient(builder, builder.index_add(length, step - 1), step)
-
-
-def _is_small(start: Int, stop: Int, loop: Loop) -> bool:
+def _is_small(loop: Loop) -> bool:
     """True if the number of iterations is known and not worth two threads."""
-    if not (isinstance(start, int) and isinstance(stop, int)):
+    start = loop.start.const
+    if loop.start.terms or not isinstance(start, int):
         return False
-    return -(-(stop - start) // loop.step) < 2 * loop.grain
+    counts = [
+        -(-(stop.const - start) // loop.step)
+        for stop in loop.stops
+        if not stop.terms and isinstance(stop.const, int)
+    ]
+    return bool(counts) and min(counts) < 2 * loop.grain
 
 
 def _aliases(kernel: Kernel) -> dict[str, frozenset[str]]:
@@ -333,18 +226,3 @@ def _aliases(kernel: Kernel) -> dict[str, frozenset[str]]:
             group = groups.get(param.aliases, frozenset((param.aliases,))) | {param.name}
             groups.update(dict.fromkeys(group, group))
     return groups
-
-
-def _is_parallel(stmt: object) -> bool:
-    return isinstance(stmt, Loop) and stmt.kind is LoopKind.PARALLEL
-
-
-def _layout(fields: list[str]) -> str:
-    return "{ " + ", ".join(field.rsplit(" ", 1)[0] for field in fields) + " }"
-
-
-def _param_attributes(param: Param, *, is_aliased: bool) -> str:
-    attributes = [] if is_aliased else ["noalias"]
-    if param.access is Access.READ:
-        attributes.append("readonly")
-    return " ".join(attributes)

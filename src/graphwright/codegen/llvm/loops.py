@@ -34,14 +34,19 @@ BodyEmitter = Callable[[Frame, tuple[Stmt, ...]], None]
 
 
 class Range:
-    """The iterations to write: bounds, and what is known to divide the first."""
+    """The iterations to write: bounds, and what is known to divide them (as in `Place`)."""
 
-    __slots__ = ("divisor", "start", "stop")
+    __slots__ = ("divisor", "start", "stop", "stop_divisor")
 
-    def __init__(self, start: Int, stop: Int, divisor: int = 1) -> None:
+    def __init__(self, start: Int, stop: Int, divisor: int = 1, stop_divisor: int = 1) -> None:
         self.start = start
         self.stop = stop
         self.divisor = start if isinstance(start, int) else divisor
+        self.stop_divisor = stop if isinstance(stop, int) else stop_divisor
+
+    def is_whole(self, stride: int) -> bool:
+        """True if the range is surely a whole number of steps of `stride`."""
+        return self.divisor % stride == 0 and self.stop_divisor % stride == 0
 
     @property
     def constant(self) -> tuple[int, int] | None:
@@ -53,11 +58,12 @@ class Range:
 
 def loop_range(frame: Frame, loop: Loop) -> Range:
     """Evaluate the bounds of a loop."""
-    start = frame.place(loop.start)
-    stop = frame.uniform(loop.stops[0])
-    for other in loop.stops[1:]:
-        stop = frame.builder.index_min(stop, frame.uniform(other))
-    return Range(frame.uniform(loop.start), stop, start.divisor)
+    start = frame.uniform(loop.start)
+    stops = [frame.uniform(stop) for stop in loop.stops]
+    least = stops[0].base
+    for stop in stops[1:]:
+        least = frame.builder.index_min(least, stop.base)
+    return Range(start.base, least, start.divisor, math.gcd(*(stop.divisor for stop in stops)))
 
 
 def emit_range(frame: Frame, loop: Loop, bounds: Range, emit_body: BodyEmitter) -> None:
@@ -111,22 +117,27 @@ class _LoopWriter:
         if width.lanes != width.wide_lanes and not has_masks:
             phases.append(width.lanes)
         accumulators: Accumulators | None = None
-        rest = bounds
+        rest, is_whole = bounds, False
         for lanes in phases:
             with frame.in_lanes(lanes, None):
                 accumulators = self._narrowed(accumulators)
-                end = self._whole_steps_end(rest, lanes * step)
+                is_whole = rest.is_whole(lanes * step)
+                end = rest.stop if is_whole else self._whole_steps_end(rest, lanes * step)
                 whole = Range(rest.start, end, rest.divisor)
                 accumulators = self._emit_phase(whole, accumulators, step)
-                rest = Range(end, bounds.stop, math.gcd(rest.divisor, lanes * step))
-        is_done = rest.constant is not None and rest.constant[0] >= rest.constant[1]
+                divisor = math.gcd(rest.divisor, lanes * step)
+                rest = Range(end, bounds.stop, divisor, bounds.stop_divisor)
+                if is_whole:
+                    break
+        is_done = is_whole or (rest.constant is not None and rest.constant[0] >= rest.constant[1])
         tail_lanes = width.lanes if has_masks and not is_done else 1
         with frame.in_lanes(tail_lanes, None):
             accumulators = self._narrowed(accumulators)
             is_tail = tail_lanes > 1
-            accumulators = self._emit_phase(
-                rest, accumulators, step if is_tail else 0, is_tail=is_tail
-            )
+            if not is_done:
+                accumulators = self._emit_phase(
+                    rest, accumulators, step if is_tail else 0, is_tail=is_tail
+                )
         with frame.in_lanes(1, None):
             self._define_carries(self._narrowed(accumulators))
 

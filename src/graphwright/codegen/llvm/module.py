@@ -24,8 +24,7 @@ def render_module(kernels: Sequence[Kernel], target: Target, *, num_threads: int
     """Give the LLVM IR of a module; each kernel's symbol is its name."""
     declarations = Declarations()
     functions = [
-        KernelEmitter(kernel, kernel.name, target, declarations, num_threads).render()
-        for kernel in kernels
+        KernelEmitter(kernel, target, declarations, num_threads).render() for kernel in kernels
     ]
     attributes = (
         f'attributes #0 = {{ nounwind "target-cpu"="{target.cpu}" "target-features"="{target.features}" '

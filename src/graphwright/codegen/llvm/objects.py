@@ -1,7 +1,7 @@
 """Compiled code as data, and loaded into the process.
 
 In: kernels.   Out: `ObjectCode` (bytes that can be kept on disk), and from it `LoadedCode` (addresses).
-Keeps: object code names its externs (`gw_run_parallel`, `expf`) by symbol, so that it is valid in every process on the same
+Keeps: object code names its externs (`gw_parallel_for`, `expf`) by symbol, so that it is valid in every process on the same
 processor. `LoadedCode` owns the memory: addresses are valid for as long as it lives.
 """
 
@@ -13,29 +13,20 @@ import glob
 import itertools
 import os
 from collections.abc import Sequence
-from typing import Final
 
 import llvmlite.binding as llvm
 import msgspec
 import torch
 
 from graphwright.base.errors import InternalError
-from graphwright.codegen.llvm import functions
 from graphwright.codegen.llvm.builder import EXTERN_PREFIX
-from graphwright.codegen.llvm.math import EXTERN_NAMES
+from graphwright.codegen.llvm.math import EXTERN_NAMES, LLVM_NAMES
 from graphwright.codegen.llvm.module import emit_object, make_target_machine, render_module
+from graphwright.codegen.llvm.parallel import PARALLEL_FOR, PARALLEL_TEXT, RUNTIME_FUNCTIONS
 from graphwright.codegen.llvm.target import Target, host_target, initialize_llvm
 from graphwright.ir.loops import Kernel
 from graphwright.ir.loops_hash import hash_kernel
 from graphwright.ir.loops_verify import verify_kernel
-
-_RUNTIME_FUNCTIONS: Final = {
-    functions.RUN_PARALLEL: "GOMP_parallel",
-    functions.THREAD_NUMBER: "omp_get_thread_num",
-    functions.NUM_THREADS: "omp_get_num_threads",
-    functions.MAX_THREADS: "omp_get_max_threads",
-    functions.IS_IN_PARALLEL: "omp_in_parallel",
-}
 
 
 class ObjectCode(msgspec.Struct, frozen=True):
@@ -52,10 +43,7 @@ class ObjectCode(msgspec.Struct, frozen=True):
 class LoadedCode:
     """Machine code in this process, ready to be called; freed when the object goes."""
 
-    def __init__(
-        self, tracker: llvm.ResourceTracker, engine: llvm.LLJIT, symbols: tuple[str, ...]
-    ) -> None:
-        self._engine = engine
+    def __init__(self, tracker: llvm.ResourceTracker, symbols: tuple[str, ...]) -> None:
         self._tracker = tracker
         self.symbols = symbols
 
@@ -101,24 +89,48 @@ def compile_kernels(
     return ObjectCode((code,), tuple(by_name), target)
 
 
-_library_numbers: Final = itertools.count()
-
-
 @functools.cache
-def _engine() -> llvm.LLJIT:
-    """Give the process's linker; what it has linked goes with the trackers."""
-    initialize_llvm()
-    return llvm.create_lljit_compiler()
+def _linker() -> _Linker:
+    """Give the process's linker."""
+    return _Linker()
 
 
-@functools.cache
-def _process_externs() -> dict[str, int]:
-    """Find the addresses of everything that generated code may call."""
-    openmp = _openmp_runtime()
+class _Linker:
+    """Links object code into the process, with all that it may call; what is linked goes with its tracker."""
+
+    def __init__(self) -> None:
+        initialize_llvm()
+        self._engine = llvm.create_lljit_compiler()
+        self._numbers = itertools.count()
+        openmp = _openmp_runtime()
+        self._externs = {
+            name: _address(openmp, function) for name, function in RUNTIME_FUNCTIONS.items()
+        }
+        machine = make_target_machine(host_target())
+        text = f'target triple = "{host_target().triple}"\n{PARALLEL_TEXT}'
+        self._parallel = self.link((emit_object(text, machine),), (PARALLEL_FOR,))
+        self._externs = {PARALLEL_FOR: self._parallel[PARALLEL_FOR], **_c_functions()}
+
+    def link(self, objects: tuple[bytes, ...], symbols: tuple[str, ...]) -> llvm.ResourceTracker:
+        """Link object files; the tracker knows the addresses of `symbols`."""
+        builder = llvm.JITLibraryBuilder()
+        for data in objects:
+            builder.add_object_img(data)
+        for name, address in self._externs.items():
+            builder.import_symbol(name, address)
+        for symbol in symbols:
+            builder.export_symbol(symbol)
+        return builder.link(self._engine, f"kernels{next(self._numbers)}")
+
+
+def _c_functions() -> dict[str, int]:
+    """Find the addresses of the C functions that generated code may call.
+
+    Under their own names stand those that LLVM itself calls where a processor lacks an instruction.
+    """
     libm = ctypes.CDLL("libm.so.6")
-    externs = {name: _address(openmp, function) for name, function in _RUNTIME_FUNCTIONS.items()}
-    externs.update({EXTERN_PREFIX + name: _address(libm, name) for name in EXTERN_NAMES})
-    return externs
+    named = {EXTERN_PREFIX + name: _address(libm, name) for name in EXTERN_NAMES}
+    return named | {name: _address(libm, name) for name in LLVM_NAMES}
 
 
 def _openmp_runtime() -> ctypes.CDLL:
@@ -131,7 +143,8 @@ def _openmp_runtime() -> ctypes.CDLL:
 def _address(library: ctypes.CDLL, name: str) -> int:
     address = ctypes.cast(getattr(library, name), ctypes.c_void_p).value
     if address is None:
-        raise InternalError(f"no address for {name}")
+        msg = f"no address for {name}"
+        raise InternalError(msg)
     return address
 
 
@@ -150,13 +163,4 @@ def load_object(code: ObjectCode) -> LoadedCode:
     if code.target != host_target():
         msg = f"code for {code.target.cpu} cannot run on {host_target().cpu}"
         raise InternalError(msg)
-    engine = _engine()
-    builder = llvm.JITLibraryBuilder()
-    for data in code.objects:
-        builder.add_object_img(data)
-    for name, address in _process_externs().items():
-        builder.import_symbol(name, address)
-    for symbol in code.symbols:
-        builder.export_symbol(symbol)
-    tracker = builder.link(engine, f"kernels{next(_library_numbers)}")
-    return LoadedCode(tracker, engine, code.symbols)
+    return LoadedCode(_linker().link(code.objects, code.symbols), code.symbols)

@@ -31,10 +31,10 @@ class _Tile:
     def __init__(self, frame: Frame, stmt: TransposeTile) -> None:
         self.frame = frame
         self.target = _as_bytes(frame.buffers[stmt.target])
-        self.target_base = frame.uniform(stmt.target_index)
+        self.target_base = frame.uniform(stmt.target_index).base
         self.target_stride = frame.dim(stmt.target_stride)
         self.source = _as_bytes(frame.buffers[stmt.source])
-        self.source_base = frame.uniform(stmt.source_index)
+        self.source_base = frame.uniform(stmt.source_index).base
         self.source_stride = frame.dim(stmt.source_stride)
 
     def _at(self, base: Int, line: Int, stride: Int, offset: Int) -> Int:

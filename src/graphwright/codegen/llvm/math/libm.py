@@ -49,3 +49,16 @@ LIBM: Final[dict[tuple[ScalarOp, Kind], MathFunction]] = {
 }
 EXTERN_NAMES: Final = (*_NAMES, *(name + "f" for name in _NAMES), "fmod")
 """All C functions that generated code may call."""
+LLVM_NAMES: Final = (
+    "fma",
+    "fmaf",
+    "floor",
+    "floorf",
+    "ceil",
+    "ceilf",
+    "trunc",
+    "truncf",
+    "rint",
+    "rintf",
+)
+"""C functions that LLVM calls by itself where a processor has no instruction for them."""
