@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import torch
 from torch._C import _disabled_torch_function_impl
@@ -149,18 +149,22 @@ class AbstractTensor(torch.Tensor):
     __dlpack__ = _refuse_data("__dlpack__")
 
 
-def make_abstract(handler: OpHandler, state: TensorState) -> AbstractTensor:
-    """Make the tensor for a state."""
+_make_wrapper: Final = torch.Tensor._make_wrapper_subclass  # noqa: SLF001  (how subclasses are made)
+_STRIDED: Final = torch.strided
+
+
+def make_abstract(handler: OpHandler, state: TensorState, *, is_static: bool) -> AbstractTensor:
+    """Make the tensor for a state; `is_static` promises that its spec has no symbolic extents."""
     spec = state.spec
-    made: AbstractTensor = torch.Tensor._make_wrapper_subclass(  # noqa: SLF001  (how subclasses are made)
-        AbstractTensor,
-        tuple(map(to_torch, spec.shape)),
-        tuple(map(to_torch, spec.strides)),
-        to_torch(spec.offset),
-        None,
-        spec.dtype,
-        torch.strided,
-        spec.device,
+    shape: Any = spec.shape
+    strides: Any = spec.strides
+    offset: Any = spec.offset
+    if not is_static:
+        shape = [to_torch(extent) for extent in shape]
+        strides = [to_torch(stride) for stride in strides]
+        offset = to_torch(offset)
+    made: AbstractTensor = _make_wrapper(
+        AbstractTensor, shape, strides, offset, None, spec.dtype, _STRIDED, spec.device
     )
     made.state = state
     made.handler = handler

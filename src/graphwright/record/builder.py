@@ -8,7 +8,7 @@ Keeps: while it grows, values are numbered in the order they appear; `freeze` nu
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -146,7 +146,7 @@ class GraphBuilder:
 
     def meta(self, spec: TensorSpec, *, requires_grad: bool = False) -> TensorMeta:
         """Give a spec as data."""
-        return _Rewriter({}, self.table).meta(spec, requires_grad=requires_grad)
+        return _Rewriter((), self.table).meta(spec, requires_grad=requires_grad)
 
     def _new_value(self, spec: TensorSpec) -> int:
         self.specs.append(spec)
@@ -167,30 +167,35 @@ class GraphBuilder:
 
     @staticmethod
     def _frozen_node(node: PendingNode, numbers: list[int], rewrite: _Rewriter) -> AtenNode:
-        return AtenNode(
-            op=node.op,
-            args=tuple([rewrite.arg(arg) for arg in node.args]),
-            kwargs=tuple([KwArg(kwarg.name, rewrite.arg(kwarg.value)) for kwarg in node.kwargs]),
-            results=tuple(
-                [NO_VALUE if value == NO_VALUE else numbers[value] for value in node.results]
-            ),
-            metas=tuple([None if spec is None else rewrite.meta(spec) for spec in node.specs]),
-            loc=node.loc,
+        kwargs = node.kwargs and tuple(
+            [KwArg(kwarg.name, rewrite.arg(kwarg.value)) for kwarg in node.kwargs]
         )
+        args = tuple([rewrite.arg(arg) for arg in node.args])
+        if len(node.results) == 1 and node.specs[0] is not None:
+            results = (numbers[node.results[0]],)
+            metas: tuple[TensorMeta | None, ...] = (rewrite.meta(node.specs[0]),)
+        else:
+            results = tuple([v if v == NO_VALUE else numbers[v] for v in node.results])
+            metas = tuple([None if spec is None else rewrite.meta(spec) for spec in node.specs])
+        return AtenNode(node.op, args, tuple(kwargs), results, metas, node.loc)
 
 
 class _Rewriter:
     """Turns provisional numbers and extents into data, and collects the symbols met."""
 
-    def __init__(self, numbers: Sequence[int] | dict[int, int], table: SizeTable) -> None:
-        self._numbers = numbers
+    def __init__(self, numbers: Sequence[int], table: SizeTable) -> None:
+        self._refs = [Ref(number) for number in numbers]
         self._table = table
+        self._is_static = not table.hints
         self._metas: dict[int, tuple[TensorSpec, TensorMeta]] = {}
         self.symbols: dict[str, None] = {}
 
     def arg(self, arg: Arg) -> Arg:
-        if isinstance(arg, Ref):
-            return Ref(self._numbers[arg.id])
+        kind = type(arg)
+        if kind is Ref:
+            return self._refs[arg.id]  # type: ignore[union-attr]
+        if kind is LiteralArg:
+            return arg
         if isinstance(arg, ListArg):
             return ListArg(tuple([self.arg(item) for item in arg.items]))
         if isinstance(arg, SymArg):
@@ -202,14 +207,14 @@ class _Rewriter:
         known = self._metas.get(id(spec))
         if known is not None and not requires_grad:
             return known[1]
-        made = TensorMeta(
-            dtype=FROM_TORCH[spec.dtype],
-            shape=self._extents(spec.shape),
-            strides=self._extents(spec.strides),
-            device=_device_text(spec.device),
-            offset=spec.offset if isinstance(spec.offset, int) else self._dim(spec.offset.dim),
-            requires_grad=requires_grad,
-        )
+        shape: Any = spec.shape
+        strides: Any = spec.strides
+        offset: Any = spec.offset
+        if not self._is_static:
+            shape, strides = self._extents(shape), self._extents(strides)
+            offset = offset if isinstance(offset, int) else self._dim(offset.dim)
+        device = _device_text(spec.device)
+        made = TensorMeta(FROM_TORCH[spec.dtype], shape, strides, device, offset, requires_grad)
         if not requires_grad:
             self._metas[id(spec)] = (spec, made)
         return made

@@ -17,7 +17,7 @@ from torch._C import DispatchKey, _dispatch_has_kernel_for_dispatch_key
 from graphwright.record.abstract import data_access
 from graphwright.record.mutation import mutate
 from graphwright.record.op_recording import Handler, KnownOp, OpRecording
-from graphwright.record.operators import OpFacts, OpKind
+from graphwright.record.operators import OpFacts, OpKind, facts_of
 from graphwright.record.shapes import find_rule
 from graphwright.record.special import SPECIAL, SpecialHandler
 
@@ -49,7 +49,7 @@ class Dispatcher:
         """Give what is known of an overload, looking it up if it is new."""
         known = self._known.get(func)
         if known is None:
-            facts = OpFacts(func)
+            facts = facts_of(func)
             known = KnownOp(facts, find_rule(facts.name), self._choose_handler(facts))
             self._known[func] = known
         return known

@@ -8,7 +8,7 @@ that autograd works on the stand-ins alone.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import torch
 from torch._C._functorch import is_functorch_wrapped_tensor
@@ -36,6 +36,10 @@ class ActiveRecorder(Protocol):
 
     def abstract_of(self, tensor: torch.Tensor) -> AbstractTensor:
         """Give a tensor's stand-in."""
+
+
+_SETTLED: Final = frozenset((AbstractTensor, int, float, bool, str, type(None), torch.dtype))
+"""Types of arguments that are taken as they are."""
 
 
 class RecordDispatchMode(TorchDispatchMode):
@@ -82,7 +86,10 @@ class RecordFunctionMode(TorchFunctionMode):
         kwargs = kwargs or {}
         if recorder.is_paused:
             return func(*args, **kwargs)
-        args = [self._stand_in(value) for value in args]
+        for value in args:
+            if type(value) not in _SETTLED:
+                args = [self._stand_in(item) for item in args]
+                break
         if kwargs:
             kwargs = {name: self._stand_in(value) for name, value in kwargs.items()}
         result = SUBSTITUTES.get(func, func)(*args, **kwargs)

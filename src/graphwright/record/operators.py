@@ -6,6 +6,7 @@ In:  a `torch._ops.OpOverload`.   Out: `OpFacts`.
 from __future__ import annotations
 
 import enum
+import functools
 from typing import Any, Final
 
 import torch
@@ -34,6 +35,12 @@ class Mutated:
         """Place among the positional arguments; None for keyword-only ones."""
         self.is_out = is_out
         """Only written to, never read (`out=`)."""
+
+
+@functools.cache
+def facts_of(overload: Any) -> OpFacts:
+    """Give the facts of an overload; they never change, so each is looked up once a process."""
+    return OpFacts(overload)
 
 
 class OpFacts:

@@ -299,7 +299,7 @@ class Recorder:
         return self.location()
 
     def _wrap(self, state: TensorState) -> AbstractTensor:
-        return make_abstract(self, state)
+        return make_abstract(self, state, is_static=not self._table.hints)
 
     def _dynamic_shape(
         self, tensor: torch.Tensor, dynamic_dims: Mapping[int, str]
