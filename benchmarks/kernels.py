@@ -216,7 +216,7 @@ def column_sums(rows: int = 4096, cols: int = 4096) -> Case:
 
 
 def transposed_add(rows: int = 4096, cols: int = 4096, tile: int = 64) -> Case:
-    """x + y.T, by tiles that are transposed into scratch."""
+    """Compute x + y.T, by tiles that are transposed into scratch."""
     copy = TransposeTile(
         "tile",
         at(),
@@ -323,7 +323,7 @@ def arg_max(rows: int = 4096, cols: int = 1024) -> Case:
 
 
 def bfloat16_gelu(numel: int = 1 << 24) -> Case:
-    """gelu in bfloat16: loads and stores of 16 bits, arithmetic in float32."""
+    """Compute gelu in bfloat16: loads and stores of 16 bits, arithmetic in float32."""
     body = vector(
         "i1",
         at("i0"),

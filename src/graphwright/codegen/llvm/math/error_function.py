@@ -55,7 +55,10 @@ _ZERO_FROM: Final = 10.25
 
 
 def emit_erf(builder: Builder, x: Value) -> Value:
-    """Write erf: `x + x * p(x**2)` for small x; else `1 - 2**(x * q(x))`, q fitting the logarithm of erfc."""
+    """Write erf: `x + x * p(x**2)` for small x; else `1 - 2**(x * q(x))`, q fitting the logarithm of erfc.
+
+    Error: float32 1.19 ulp (eager 0.77).
+    """
     m = Arithmetic(builder, x.kind)
     magnitude = m.abs(x)
     square = m.mul(magnitude, magnitude)
@@ -73,6 +76,7 @@ def emit_erfc(builder: Builder, x: Value) -> Value:
     """Write erfc, in float64, where `x**2` is exact.
 
     `exp(-x**2) * p(t) / (1 + 2x)` with `t = (x - 2) / (x + 2)`, and 2 minus that for negative x.
+    Error: float32 0.56 ulp (eager 0.83).
     """
 
     def erfc(m: Arithmetic, wide: Value) -> Value:

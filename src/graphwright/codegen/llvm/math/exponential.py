@@ -113,14 +113,20 @@ def _clamped(m: Arithmetic, x: Value) -> Value:
 
 
 def emit_exp(builder: Builder, x: Value) -> Value:
-    """Write `exp(x)`; denormal results are rounded once, as all others."""
+    """Write `exp(x)`; denormal results are rounded once, as all others.
+
+    Error: float32 0.99 ulp (eager 0.56), float64 0.93 (eager 0.51).
+    """
     m = Arithmetic(builder, x.kind)
     n, shifted, r = _reduced(m, _clamped(m, x))
     return m.scale(exp_of_reduced(m, r), n, shifted)
 
 
 def emit_exp2(builder: Builder, x: Value) -> Value:
-    """Write `2**x`, as `2**n * exp((x - n) * ln 2)`; `x - n` is exact."""
+    """Write `2**x`, as `2**n * exp((x - n) * ln 2)`; `x - n` is exact.
+
+    Error: float32 1.01 ulp (eager 0.84), float64 0.91 (eager 0.76).
+    """
     m = Arithmetic(builder, x.kind)
     log2_e = CONSTANTS[x.kind].log2_e
     limit, least = CONSTANTS[x.kind].highest * log2_e, CONSTANTS[x.kind].lowest * log2_e
@@ -141,7 +147,10 @@ def _expm1_parts(m: Arithmetic, x: Value) -> tuple[Value, Value]:
 
 
 def emit_expm1(builder: Builder, x: Value) -> Value:
-    """Write `exp(x) - 1`, as `2 * (2**(n-1) * (exp(r) - 1) + (2**(n-1) - 1/2))`."""
+    """Write `exp(x) - 1`, as `2 * (2**(n-1) * (exp(r) - 1) + (2**(n-1) - 1/2))`.
+
+    Error: float32 1.44 ulp (eager 1.00), float64 1.65 (eager 0.92).
+    """
     m = Arithmetic(builder, x.kind)
     half_power, p = _expm1_parts(m, m.at_least(x, -m.format.mantissa_bits * 1.0))
     half = m.fma(half_power, p, m.sub(half_power, 0.5))
@@ -150,13 +159,19 @@ def emit_expm1(builder: Builder, x: Value) -> Value:
 
 
 def emit_sigmoid(builder: Builder, x: Value) -> Value:
-    """Write `1 / (1 + exp(-x))`."""
+    """Write `1 / (1 + exp(-x))`.
+
+    Error: float32 2.48 ulp, as eager. Below -88.7 (float64: -709.8) the result is 0, as eager's is, not denormal.
+    """
     m = Arithmetic(builder, x.kind)
     return m.div(1.0, m.add(emit_exp(builder, m.neg(x)), 1.0))
 
 
 def emit_tanh(builder: Builder, x: Value) -> Value:
-    """Write the hyperbolic tangent: an odd polynomial for small x, else `1 - 2 / (exp(2|x|) + 1)`."""
+    """Write the hyperbolic tangent: an odd polynomial for small x, else `1 - 2 / (exp(2|x|) + 1)`.
+
+    Error: float32 0.94 ulp (eager 0.52).
+    """
     m = Arithmetic(builder, x.kind)
     magnitude = m.abs(x)
     n, shifted, r = _reduced(m, m.at_most(m.add(magnitude, magnitude), _TANH_FLAT))
@@ -169,7 +184,10 @@ def emit_tanh(builder: Builder, x: Value) -> Value:
 
 
 def emit_tanh_double(builder: Builder, x: Value) -> Value:
-    """Write `tanh(|x|) = u / (u + 2)` with `u = exp(2|x|) - 1`, and the sign of x."""
+    """Write `tanh(|x|) = u / (u + 2)` with `u = exp(2|x|) - 1`, and the sign of x.
+
+    Error: float64 2.13 ulp (eager 0.72).
+    """
     m = Arithmetic(builder, x.kind)
     half_power, p = _expm1_parts(m, m.mul(m.at_most(m.abs(x), _TANH_FLAT), 2.0))
     half = m.fma(half_power, p, m.sub(half_power, 0.5))
@@ -177,7 +195,10 @@ def emit_tanh_double(builder: Builder, x: Value) -> Value:
 
 
 def emit_cosh(builder: Builder, x: Value) -> Value:
-    """Write `(e + 1/e) / 2` with `e = exp(|x|)`, in float64 (where it does not overflow)."""
+    """Write `(e + 1/e) / 2` with `e = exp(|x|)`, in float64 (where it does not overflow).
+
+    Error: float32 0.50 ulp (eager 0.51, and infinite from 88.7 on, where the cosh of up to 89.4 is finite).
+    """
 
     def cosh(m: Arithmetic, wide: Value) -> Value:
         power = emit_exp(builder, m.abs(wide))
@@ -187,7 +208,10 @@ def emit_cosh(builder: Builder, x: Value) -> Value:
 
 
 def emit_sinh(builder: Builder, x: Value) -> Value:
-    """Write `(e - 1/e) / 2` with `e = exp(|x|)`, in float64; x itself below 2**-12."""
+    """Write `(e - 1/e) / 2` with `e = exp(|x|)`, in float64; x itself below 2**-12.
+
+    Error: float32 0.50 ulp (eager 1.00, and infinite from 88.7 on, where the sinh of up to 89.4 is finite).
+    """
 
     def sinh(m: Arithmetic, wide: Value) -> Value:
         magnitude = m.abs(wide)

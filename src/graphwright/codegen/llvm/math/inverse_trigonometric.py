@@ -63,12 +63,15 @@ def _acos_double(m: Arithmetic, x: Value) -> Value:
 
 
 def emit_asin(builder: Builder, x: Value) -> Value:
-    """Write the arc sine; NaN outside [-1, 1]."""
+    """Write the arc sine; NaN outside [-1, 1]. Error: float32 0.50 ulp (eager 0.75)."""
     return through_double(builder, _asin_double, x)
 
 
 def emit_acos(builder: Builder, x: Value) -> Value:
-    """Write the arc cosine: `pi/2 - asin(x)`, `2 * asin(s)`, or `pi - 2 * asin(s)`; NaN outside [-1, 1]."""
+    """Write the arc cosine: `pi/2 - asin(x)`, `2 * asin(s)`, or `pi - 2 * asin(s)`; NaN outside [-1, 1].
+
+    Error: float32 0.50 ulp (eager 0.80).
+    """
     return through_double(builder, _acos_double, x)
 
 
@@ -79,7 +82,7 @@ def _atan_of_ratio(m: Arithmetic, ratio: Value) -> Value:
 
 
 def emit_atan(builder: Builder, x: Value) -> Value:
-    """Write the arc tangent: `pi/2 - atan(1/|x|)` above 1."""
+    """Write the arc tangent: `pi/2 - atan(1/|x|)` above 1. Error: float32 1.37 ulp (eager 0.83)."""
     m = Arithmetic(builder, x.kind)
     magnitude = m.abs(x)
     is_large = m.less(1.0, magnitude)
@@ -89,7 +92,10 @@ def emit_atan(builder: Builder, x: Value) -> Value:
 
 
 def emit_atan2(builder: Builder, y: Value, x: Value) -> Value:
-    """Write the angle of (x, y): the arc of the smaller magnitude over the greater, turned to its octant."""
+    """Write the angle of (x, y): the arc of the smaller magnitude over the greater, turned to its octant.
+
+    Error: float32 1.44 ulp (eager 0.98), over 4 million random pairs and all pairs of special values.
+    """
     m = Arithmetic(builder, y.kind)
     rise, run = m.abs(y), m.abs(x)
     is_steep = m.less(run, rise)

