@@ -18,8 +18,8 @@ from graphwright.ir.symint import (
     Mod,
     Monomial,
     Power,
-    SymExpr,
     Symbol,
+    SymExpr,
 )
 
 

@@ -129,12 +129,47 @@ class Facts(msgspec.Struct, frozen=True):
     """Rough cost in multiplications, for the schedule's cost model."""
 
 
-_UNARY_CHEAP = ("neg", "abs", "floor", "ceil", "round", "trunc", "sign", "bitwise_not", "cast", "bitcast")
+_UNARY_CHEAP = (
+    "neg",
+    "abs",
+    "floor",
+    "ceil",
+    "round",
+    "trunc",
+    "sign",
+    "bitwise_not",
+    "cast",
+    "bitcast",
+)
 _UNARY_BOOL = ("signbit", "is_nan", "is_inf", "logical_not")
 _UNARY_DEAR = (
-    "reciprocal sqrt rsqrt exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh erf erfc sigmoid"
-).split()
-_COMMUTATIVE = ("add", "mul", "maximum", "minimum", "fmax", "fmin", "bitwise_and", "bitwise_or", "bitwise_xor")
+    *("reciprocal", "sqrt", "rsqrt", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p"),
+    *(
+        "sin",
+        "cos",
+        "tan",
+        "asin",
+        "acos",
+        "atan",
+        "sinh",
+        "cosh",
+        "tanh",
+        "erf",
+        "erfc",
+        "sigmoid",
+    ),
+)
+_COMMUTATIVE = (
+    "add",
+    "mul",
+    "maximum",
+    "minimum",
+    "fmax",
+    "fmin",
+    "bitwise_and",
+    "bitwise_or",
+    "bitwise_xor",
+)
 _COMPARE = ("eq", "ne", "lt", "le", "gt", "ge")
 _BINARY = ("sub", "copysign", "shift_left", "shift_right")
 _BINARY_DEAR = ("div", "floor_div", "trunc_div", "mod", "fmod", "atan2", "pow")
@@ -144,7 +179,10 @@ FACTS: Final[dict[ScalarOp, Facts]] = {
     **{ScalarOp(name): Facts(1, gives_bool=True) for name in _UNARY_BOOL},
     **{ScalarOp(name): Facts(1, cost=12) for name in _UNARY_DEAR},
     **{ScalarOp(name): Facts(2, is_commutative=True, is_associative=True) for name in _COMMUTATIVE},
-    **{ScalarOp(name): Facts(2, gives_bool=True, is_commutative=name in ("eq", "ne")) for name in _COMPARE},
+    **{
+        ScalarOp(name): Facts(2, gives_bool=True, is_commutative=name in ("eq", "ne"))
+        for name in _COMPARE
+    },
     **{ScalarOp(name): Facts(2) for name in _BINARY},
     **{ScalarOp(name): Facts(2, cost=12) for name in _BINARY_DEAR},
     ScalarOp.WHERE: Facts(3),

@@ -169,8 +169,10 @@ class InputOutput(msgspec.Struct, frozen=True, tag="input"):
 
 
 class ViewOfInput(msgspec.Struct, frozen=True, tag="view_of_input"):
-    """A view of graph input `index`: `as_strided` with `meta`'s shape, strides and offset (in elements from the storage's
-    start, relative to the input's own offset: `meta.offset` is added to it)."""
+    """A view of graph input `index`: `as_strided` with `meta`'s shape, strides and offset.
+
+    The offset is relative: `meta.offset` elements are added to the input's own storage offset.
+    """
 
     index: int
     meta: TensorMeta

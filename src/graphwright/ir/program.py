@@ -24,13 +24,11 @@ from graphwright.ir.aten import AtenGraph, TensorMeta
 from graphwright.ir.locations import Loc
 from graphwright.ir.symint import SymExpr
 
-# --- constants ---------------------------------------------------------------------------------------------------
-
 
 class PlainConst(msgspec.Struct, frozen=True, tag="plain"):
     """None, a bool, an int that fits 64 bits, or a str."""
 
-    value: None | bool | int | str
+    value: bool | int | str | None
 
 
 class BigIntConst(msgspec.Struct, frozen=True, tag="big_int"):
@@ -105,11 +103,11 @@ class TorchConst(msgspec.Struct, frozen=True, tag="torch"):
 
 
 class EllipsisConst(msgspec.Struct, frozen=True, tag="ellipsis"):
-    """`...`"""
+    """The constant `...`."""
 
 
 class NotImplementedConst(msgspec.Struct, frozen=True, tag="not_implemented"):
-    """`NotImplemented`."""
+    """The constant `NotImplemented`."""
 
 
 class EnumConst(msgspec.Struct, frozen=True, tag="enum"):
@@ -135,8 +133,6 @@ Constant = (
     | EnumConst
 )
 
-# --- pins --------------------------------------------------------------------------------------------------------
-
 
 class PinKind(enum.Enum):
     """What kind of object a pin stands for."""
@@ -160,9 +156,6 @@ class Pin(msgspec.Struct, frozen=True):
     """For `FUNCTION`: hash of the code object's content, nested code included. For `CLASS`: empty."""
     is_importable: bool = False
     """`module` and `qualname` lead to the very object; a new process finds it by import."""
-
-
-# --- sources -----------------------------------------------------------------------------------------------------
 
 
 class TargetSource(msgspec.Struct, frozen=True, tag="target"):
@@ -294,8 +287,6 @@ Source = (
     | DictValueSource
     | PinSource
 )
-
-# --- guards ------------------------------------------------------------------------------------------------------
 
 
 class TypeGuard(msgspec.Struct, frozen=True, tag="type"):
@@ -620,8 +611,6 @@ Recipe = (
     | BuildPartial
 )
 
-# --- effects -----------------------------------------------------------------------------------------------------
-
 
 class SetAttrEffect(msgspec.Struct, frozen=True, tag="set_attr"):
     """`object.__setattr__(target, name, value)` (for modules: into the dict that held it)."""
@@ -692,8 +681,6 @@ Effect = (
     | SetCellEffect
     | SetGlobalEffect
 )
-
-# --- the program -------------------------------------------------------------------------------------------------
 
 
 class CallPattern(msgspec.Struct, frozen=True):

@@ -33,7 +33,6 @@ from graphwright.pipeline.session import SESSION, make_observer
 from graphwright.pipeline.stages import Job, build_entry, prepare_runtime
 from graphwright.runtime import MISSING, Dispatcher, Entry
 
-
 _CALLER: Final = 4
 """Frames from where a notice is given to the line that made the call."""
 P = ParamSpec("P")

@@ -97,7 +97,9 @@ def test_compiled_module_shares_all_state_with_the_original():
 
     assert compiled._orig_mod is module
     assert list(compiled.state_dict()) == list(module.state_dict())
-    assert [p is q for p, q in zip(compiled.parameters(), module.parameters(), strict=True)] == [True] * 4
+    assert [p is q for p, q in zip(compiled.parameters(), module.parameters(), strict=True)] == [
+        True
+    ] * 4
     assert compiled[0] is module[0]
     compiled.train()
     assert module.training

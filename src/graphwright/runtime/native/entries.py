@@ -115,8 +115,7 @@ class NativeEntry:
             (DispatcherRecord.ON_MISS, id(_give_missing)),
         ):
             write_word(ctypes.addressof(record) + field, value)
-        function = make_builtin(self._addresses[name], record)
-        return function
+        return make_builtin(self._addresses[name], record)
 
     @property
     def last_failure(self) -> int:
