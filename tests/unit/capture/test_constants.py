@@ -56,7 +56,11 @@ def test_constant_is_one_and_becomes_hashable_data(value):
     assert hash(made) == hash(make_constant(value, lambda kind: 7))
 
 
-@pytest.mark.parametrize("value", [[], {}, object(), ([],), torch.ones(1), len], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [[], {}, object(), ([],), torch.ones(1), len],
+    ids=["list", "dict", "object", "tuple of a list", "tensor", "function"],
+)
 def test_object_of_identity_is_no_constant(value):
     assert not is_constant(value)
 
