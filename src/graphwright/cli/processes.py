@@ -48,6 +48,8 @@ def run_job(
         # A program that graphwright could not compile must not be measured as one that it did.
         "GRAPHWRIGHT_STRICT": "1",
     }
+    # Installed packages have their bytecode; the source tree that is measured gets its own by the first process.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     command = [sys.executable, "-m", module, msgspec.json.encode(job).decode()]
     try:
         done = subprocess.run(
