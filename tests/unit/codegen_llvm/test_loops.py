@@ -20,6 +20,15 @@ NARROW = {
     "sse": ("nehalem", "+sse4.2", 128),
 }
 
+DTYPES = {
+    "f32": torch.float32,
+    "f64": torch.float64,
+    "i8": torch.int8,
+    "bf16": torch.bfloat16,
+    "bool": torch.bool,
+    "i64": torch.int64,
+}
+
 
 @pytest.fixture(params=["host", *NARROW])
 def processor(request, monkeypatch):
@@ -104,17 +113,20 @@ kernel k(in0: f32 read, out0: f32 write, out1: f32 write):
     check(text, [torch.randn(stop), torch.zeros(stop), torch.zeros(1)])
 
 
-@pytest.mark.parametrize("stride", [-1, 2, 5])
-def test_strided_and_reversed_access(processor, stride):
-    first = 99 if stride < 0 else 0
+@pytest.mark.parametrize("dtype", ["f32", "f64", "i8", "bf16"])
+@pytest.mark.parametrize("stride", [-2, -1, 2, 3, 4, 5])
+def test_strided_and_reversed_access(processor, stride, dtype):
+    first = -99 * stride if stride < 0 else 0
     text = f"""\
-kernel k(in0: f32 read, out0: f32 write):
+kernel k(in0: {dtype} read, out0: {dtype} write):
   vector i in 0..100:
     v0 = load in0[i*{stride} + {first}]
     store out0[i*{stride} + {first}] = v0
 """
 
-    check(text, [torch.randn(500), torch.zeros(500)])
+    torch_dtype = DTYPES[dtype]
+    source = torch.randint(-100, 100, (99 * abs(stride) + 1,)).to(torch_dtype)
+    check(text, [source, torch.zeros_like(source)])
 
 
 def test_gather_and_scatter_through_values(processor):
@@ -316,8 +328,7 @@ kernel k(in0: bool read, out0: bool write, out1: bool write):
 @pytest.mark.parametrize("shape", [(16, 16), (64, 32), (8, 8), (40, 24), (5, 3), (1, 7), (20, 16)])
 def test_tile_is_transposed(processor, dtype, shape):
     rows, cols = shape
-    names = {"f32": "float32", "f64": "float64", "i8": "int8", "bf16": "bfloat16"}
-    torch_dtype = getattr(torch, {**names, "bool": "bool", "i64": "int64"}[dtype])
+    torch_dtype = DTYPES[dtype]
     text = f"""\
 kernel k<s>(in0: {dtype} read, out0: {dtype} write):
   transpose out0[2] by {cols + 3} = in0[1] by (s), {rows} x {cols}

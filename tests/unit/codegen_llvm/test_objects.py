@@ -105,3 +105,15 @@ def test_a_malformed_kernel_is_refused_where_asked():
 
     with pytest.raises(InternalError, match="v9 is not defined"):
         compile_kernels([broken], num_threads=2, verify=True)
+
+
+def test_too_much_scratch_is_refused():
+    text = TEXT.replace("  parallel", "  scratch big: f64[200000]\n  parallel")
+
+    with pytest.raises(InternalError, match="1600000 bytes of scratch"):
+        compile_kernels([parse_kernel(text)], num_threads=2)
+
+
+def test_an_element_type_without_machine_code_is_refused():
+    with pytest.raises(InternalError, match="in0 is of complex64"):
+        compile_kernels([parse_kernel("kernel k(in0: c64 read):\n")], num_threads=2)

@@ -20,6 +20,7 @@ from typing import Final
 
 import msgspec
 
+from graphwright.base.errors import InternalError
 from graphwright.codegen.llvm.builder import Builder, Declarations
 from graphwright.codegen.llvm.frame import Frame, Local, Memory
 from graphwright.codegen.llvm.hoist import hoist_invariants
@@ -31,6 +32,8 @@ from graphwright.codegen.llvm.target import Target
 from graphwright.codegen.llvm.types import MEMORY_KIND, Value
 from graphwright.ir.loops import Kernel, Loop, LoopKind, Scratch, Stmt
 
+MAX_SCRATCH_BYTES: Final = 1 << 20
+"""Scratch stands on the stack; threads of the OpenMP runtime have 2 MiB or more."""
 _ALIGN_BYTES: Final = 64
 _ELEMENTS_OF_A_SHARE: Final = 64
 """Shares of a parallel loop that is itself the vector loop are multiples of this, so that they begin at whole vectors."""
@@ -83,6 +86,7 @@ class KernelEmitter:
     def __init__(
         self, kernel: Kernel, target: Target, declarations: Declarations, num_threads: int
     ) -> None:
+        _check_supported(kernel)
         body = hoist_invariants(kernel.body, _aliases(kernel))
         self._kernel = msgspec.structs.replace(kernel, body=body)
         self._target = target
@@ -189,6 +193,20 @@ class KernelEmitter:
         types = ["ptr", "ptr", *["i64"] * len(numbers)]
         self._declarations.add(PARALLEL_FOR, "void", types)
         builder.lines.append(f"call void @{PARALLEL_FOR}({', '.join(operands)})")
+
+
+def _check_supported(kernel: Kernel) -> None:
+    """Refuse what this back end has no code for."""
+    dtypes = {param.name: param.dtype for param in kernel.params}
+    dtypes |= {item.name: item.dtype for item in kernel.scratch}
+    for name, dtype in dtypes.items():
+        if dtype not in MEMORY_KIND:
+            msg = f"{kernel.name}: {name} is of {dtype.value}, which has no machine code"
+            raise InternalError(msg)
+    size_bytes = sum(item.size * item.dtype.size_bytes for item in kernel.scratch)
+    if size_bytes > MAX_SCRATCH_BYTES:
+        msg = f"{kernel.name}: {size_bytes} bytes of scratch do not fit a thread's stack"
+        raise InternalError(msg)
 
 
 def _emit_element(builder: Builder, type_: str, base: str, number: int) -> str:

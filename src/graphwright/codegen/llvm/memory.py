@@ -10,11 +10,16 @@ Keeps: no byte is touched that the loop IR does not name: lanes outside the mask
 from __future__ import annotations
 
 import math
+from typing import Final
 
+from graphwright.base.errors import InternalError
 from graphwright.codegen.llvm.builder import Builder
 from graphwright.codegen.llvm.frame import Frame, Memory, Place
 from graphwright.codegen.llvm.types import MEMORY_KIND, Kind, Value, mangled, type_text
 from graphwright.ir.dtypes import DType
+
+MAX_SHUFFLED_STRIDE: Final = 4
+"""Elements up to this distance apart are loaded and stored as whole vectors with shuffles."""
 
 
 def emit_load(frame: Frame, memory: Memory, place: Place) -> Value:
@@ -26,6 +31,8 @@ def emit_load(frame: Frame, memory: Memory, place: Place) -> Value:
         loaded = _load_contiguous(frame, memory, place, kind)
     elif place.vector is None and place.stride == -1 and frame.mask is None:
         loaded = _load_reversed(frame, memory, place, kind)
+    elif _is_narrow_stride(frame, place):
+        loaded = _load_strided(frame, memory, place, kind)
     else:
         loaded = _gather(frame, memory, place, kind)
     if memory.dtype is DType.BOOL:
@@ -47,6 +54,8 @@ def emit_store(
     value = builder.splat(value, frame.lanes)
     if place.vector is None and place.stride == 1:
         _store_contiguous(frame, memory, place, value, is_streaming=is_streaming)
+    elif _is_narrow_stride(frame, place) and frame.target.has_masks:
+        _store_strided(frame, memory, place, value)
     else:
         _scatter(frame, memory, place, value)
 
@@ -93,6 +102,64 @@ def _load_reversed(frame: Frame, memory: Memory, place: Place, kind: Kind) -> Va
     pointer = element_pointer(builder, memory, lowest)
     text = f"load {type_text(kind, lanes)}, ptr {pointer}, align {memory.dtype.size_bytes}"
     return builder.shuffle(builder.emit(text, kind, lanes), None, list(reversed(range(lanes))))
+
+
+def _is_narrow_stride(frame: Frame, place: Place) -> bool:
+    """True if a few whole vectors hold all lanes' elements."""
+    is_affine = place.vector is None and frame.mask is None
+    return is_affine and 1 < place.stride <= MAX_SHUFFLED_STRIDE
+
+
+def _window_starts(lanes: int, stride: int) -> list[int]:
+    """Give where vectors begin that cover the elements 0, stride, … and nothing past the last of them."""
+    last = (lanes - 1) * stride
+    return [*range(0, last + 1 - lanes, lanes), last + 1 - lanes]
+
+
+def _load_strided(frame: Frame, memory: Memory, place: Place, kind: Kind) -> Value:
+    """Load whole vectors, and choose the lanes' elements: a few shuffles, where a gather takes its time for each lane."""
+    builder, lanes, stride = frame.builder, frame.lanes, place.stride
+    starts = _window_starts(lanes, stride)
+    chosen: Value | None = None
+    for number, start in enumerate(starts):
+        window = _load_contiguous(
+            frame, memory, Place(builder.index_add(place.base, start), 1), kind
+        )
+        own = [_window_of(lane * stride, starts, lanes) == number for lane in range(lanes)]
+        if chosen is None:
+            lanes_of_first = [min(lane * stride, lanes - 1) for lane in range(lanes)]
+            chosen = builder.shuffle(window, None, lanes_of_first)
+            continue
+        pick = [
+            lanes + lane * stride - start if is_own else lane for lane, is_own in enumerate(own)
+        ]
+        chosen = builder.shuffle(chosen, window, pick)
+    if chosen is None:
+        msg = "a strided load of no lanes"
+        raise InternalError(msg)
+    return chosen
+
+
+def _window_of(position: int, starts: list[int], lanes: int) -> int:
+    """Give the first window that holds an element."""
+    return next(number for number, start in enumerate(starts) if start <= position < start + lanes)
+
+
+def _store_strided(frame: Frame, memory: Memory, place: Place, value: Value) -> None:
+    """Spread the lanes over whole vectors, and store those under masks that leave out what lies between."""
+    builder, lanes, stride = frame.builder, frame.lanes, place.stride
+    starts = _window_starts(lanes, stride)
+    for number, start in enumerate(starts):
+        sources = [0] * lanes
+        is_set = [False] * lanes
+        for lane in range(lanes):
+            if _window_of(lane * stride, starts, lanes) == number:
+                sources[lane * stride - start], is_set[lane * stride - start] = lane, True
+        spread = builder.shuffle(value, None, sources)
+        flags = ", ".join(f"i1 {'true' if one else 'false'}" for one in is_set)
+        with frame.in_lanes(lanes, Value(f"<{flags}>", Kind.I1, lanes)):
+            target = Place(builder.index_add(place.base, start), 1)
+            _store_contiguous(frame, memory, target, spread, is_streaming=False)
 
 
 def _pointers(frame: Frame, memory: Memory, place: Place) -> str:

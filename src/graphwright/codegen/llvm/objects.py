@@ -12,7 +12,9 @@ import functools
 import glob
 import itertools
 import os
+import threading
 from collections.abc import Sequence
+from typing import Final
 
 import llvmlite.binding as llvm
 import msgspec
@@ -22,7 +24,12 @@ from graphwright.base.errors import InternalError
 from graphwright.codegen.llvm.builder import EXTERN_PREFIX
 from graphwright.codegen.llvm.math import EXTERN_NAMES, LLVM_NAMES
 from graphwright.codegen.llvm.module import emit_object, make_target_machine, render_module
-from graphwright.codegen.llvm.parallel import PARALLEL_FOR, PARALLEL_TEXT, RUNTIME_FUNCTIONS
+from graphwright.codegen.llvm.parallel import (
+    ALONE_TEXT,
+    PARALLEL_FOR,
+    PARALLEL_TEXT,
+    RUNTIME_FUNCTIONS,
+)
 from graphwright.codegen.llvm.target import Target, host_target, initialize_llvm
 from graphwright.ir.loops import Kernel
 from graphwright.ir.loops_hash import hash_kernel
@@ -89,10 +96,18 @@ def compile_kernels(
     return ObjectCode((code,), tuple(by_name), target)
 
 
+_LINKER_LOCK: Final = threading.Lock()
+
+
 @functools.cache
-def _linker() -> _Linker:
-    """Give the process's linker."""
+def _make_linker() -> _Linker:
     return _Linker()
+
+
+def _linker() -> _Linker:
+    """Give the process's linker: one, however many threads ask for it first."""
+    with _LINKER_LOCK:
+        return _make_linker()
 
 
 class _Linker:
@@ -102,13 +117,14 @@ class _Linker:
         initialize_llvm()
         self._engine = llvm.create_lljit_compiler()
         self._numbers = itertools.count()
-        openmp = _openmp_runtime()
-        self._externs = {
-            name: _address(openmp, function) for name, function in RUNTIME_FUNCTIONS.items()
-        }
-        machine = make_target_machine(host_target())
-        text = f'target triple = "{host_target().triple}"\n{PARALLEL_TEXT}'
-        self._parallel = self.link((emit_object(text, machine),), (PARALLEL_FOR,))
+        openmp = _find_openmp()
+        self._externs = openmp or {}
+        target = host_target()
+        text = PARALLEL_TEXT if openmp else ALONE_TEXT
+        code = emit_object(
+            f'target triple = "{target.triple}"\n{text}', make_target_machine(target)
+        )
+        self._parallel = self.link((code,), (PARALLEL_FOR,))
         self._externs = {PARALLEL_FOR: self._parallel[PARALLEL_FOR], **_c_functions()}
 
     def link(self, objects: tuple[bytes, ...], symbols: tuple[str, ...]) -> llvm.ResourceTracker:
@@ -128,16 +144,23 @@ def _c_functions() -> dict[str, int]:
 
     Under their own names stand those that LLVM itself calls where a processor lacks an instruction.
     """
-    libm = ctypes.CDLL("libm.so.6")
+    try:
+        libm = ctypes.CDLL("libm.so.6")
+    except OSError:
+        libm = ctypes.CDLL(None)
     named = {EXTERN_PREFIX + name: _address(libm, name) for name in EXTERN_NAMES}
     return named | {name: _address(libm, name) for name in LLVM_NAMES}
 
 
-def _openmp_runtime() -> ctypes.CDLL:
-    """Open the OpenMP runtime that torch itself uses, so that its threads are shared."""
+def _find_openmp() -> dict[str, int] | None:
+    """Find the functions of the OpenMP runtime that torch itself uses, so that its threads are shared; None if there is none."""
     folder = os.path.join(os.path.dirname(torch.__file__), "lib")
     found = sorted(glob.glob(os.path.join(folder, "libgomp*.so*")))
-    return ctypes.CDLL(found[0]) if found else ctypes.CDLL(None)
+    library = ctypes.CDLL(found[0]) if found else ctypes.CDLL(None)
+    try:
+        return {name: _address(library, function) for name, function in RUNTIME_FUNCTIONS.items()}
+    except AttributeError:
+        return None
 
 
 def _address(library: ctypes.CDLL, name: str) -> int:

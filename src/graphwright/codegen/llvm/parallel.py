@@ -9,6 +9,7 @@ grains of iterations, if one thread is all there is, or if the caller already ru
 each thread of the OpenMP runtime that torch uses, so that both share one pool (and `torch.set_num_threads` holds for both).
 Parts are whole numbers of steps, and of `unit` steps but for the last. The team has always the full number of threads, since
 libgomp ends the surplus threads of a smaller team, and makes new ones for the next: threads without a part do nothing.
+Where there is no such runtime, the whole loop runs on the calling thread.
 """
 
 from __future__ import annotations
@@ -126,3 +127,17 @@ done:
   ret void
 }
 """
+
+ALONE_TEXT: Final = """\
+define void @gw_parallel_for(ptr %body, ptr %ctx, i64 %start, i64 %stop, i64 %step, i64 %grain, i64 %unit) {
+entry:
+  %is_any = icmp slt i64 %start, %stop
+  br i1 %is_any, label %run, label %done
+run:
+  call void %body(ptr %ctx, i64 %start, i64 %stop)
+  br label %done
+done:
+  ret void
+}
+"""
+"""The same function where the process has no OpenMP runtime."""
