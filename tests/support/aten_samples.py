@@ -300,6 +300,34 @@ def _products():
         ).sum().backward()
 
 
+def _spectra():
+    x = torch.rand(2, 3, 4)
+    for layout in (x, x.permute(2, 0, 1), x.transpose(0, 1)):
+        for transform in (torch.fft.fft2, torch.fft.rfft2, torch.fft.fftn, torch.fft.rfftn):
+            transform(layout)
+        torch.fft.fft(layout, dim=0), torch.fft.rfft(layout, dim=1), torch.fft.ihfft(layout, dim=0)
+        (
+            torch.fft.irfft2(layout + 0j),
+            torch.fft.hfftn(layout + 0j),
+            torch.fft.irfft(layout + 0j, dim=0),
+        )
+        torch.fft.hfft2(layout + 0j, dim=(0, 1))
+
+
+def _factorisations():
+    for matrix in (torch.rand(2, 5, 3), torch.rand(3, 5), torch.rand(4, 4)):
+        (
+            torch.linalg.svd(matrix),
+            torch.linalg.svd(matrix, full_matrices=False),
+            torch.linalg.svdvals(matrix),
+        )
+        torch.geqrf(matrix)
+    torch.linalg.eig(torch.rand(2, 3, 3)), torch.linalg.eig(torch.rand(3, 3) + 1j)
+    torch.histogram(torch.rand(5), 4), torch.histogram(torch.rand(5), torch.tensor([0.0, 0.5, 1.0]))
+    pooled, indices = functional.max_pool2d(images()[1], 2, return_indices=True)
+    functional.max_unpool2d(pooled, indices, 2)
+
+
 def _recurrent():
     layer = torch.nn.LSTM(3, 4, 2, bidirectional=True)
     with torch.no_grad():
@@ -361,6 +389,8 @@ MANUAL = (
     _views,
     _indexing,
     _products,
+    _spectra,
+    _factorisations,
     _recurrent,
     _factories,
     _pointwise,

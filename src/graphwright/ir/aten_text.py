@@ -98,7 +98,7 @@ def render_node(node: AtenNode) -> str:
         *map(render_arg, node.args),
         *(f"{kw.name}={render_arg(kw.value)}" for kw in node.kwargs),
     ]
-    text = f"{results} = {node.op}({', '.join(args)})"
+    text = f"{results or '()'} = {node.op}({', '.join(args)})"
     return text if node.loc is None else f"{text}   # {node.loc.render()}"
 
 
@@ -377,6 +377,7 @@ def _parse_output(scanner: _Scanner) -> GraphOutput:
 def _parse_node(scanner: _Scanner) -> AtenNode:
     results: list[int] = []
     metas: list[TensorMeta | None] = []
+    scanner.accepts("()")
     while not scanner.accepts(" = "):
         if results:
             scanner.demand(", ")

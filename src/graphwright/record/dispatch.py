@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from torch._C import DispatchKey, _dispatch_has_kernel_for_dispatch_key
 
+from graphwright.base.errors import Unsupported
 from graphwright.record.abstract import data_access
 from graphwright.record.mutation import mutate
 from graphwright.record.op_recording import Handler, KnownOp, OpRecording
@@ -60,6 +61,8 @@ class Dispatcher:
             return self._specially(special)
         if facts.name in _DATA_DEPENDENT:
             return _refuse
+        if facts.name.partition("_.")[0] in _STORAGE_OPS:
+            return _refuse_storage
         is_known = find_rule(facts.name) is not None or facts.functional is not None
         if not is_known and _is_composite(facts.overload):
             return self._decompose
@@ -90,8 +93,19 @@ def _refuse(known: KnownOp, _args: Sequence[Any], _kwargs: Mapping[str, Any]) ->
     raise data_access(f"`{known.facts.name}`")
 
 
+def _refuse_storage(known: KnownOp, _args: Sequence[Any], _kwargs: Mapping[str, Any]) -> Any:
+    raise Unsupported(
+        f"`{known.facts.name}`",
+        why="it exchanges or resizes the memory of a tensor",
+        remedy="make a new tensor instead, or move the call out of the compiled function",
+    )
+
+
 def _is_composite(func: Any) -> bool:
     return bool(_dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"))
+
+
+_STORAGE_OPS: Final = frozenset(("aten.resize", "aten.resize_as", "aten.set", "aten.set_data"))
 
 
 _DATA_DEPENDENT: Final = frozenset(

@@ -15,7 +15,7 @@ from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from graphwright.record.abstract import AbstractTensor
+from graphwright.record.abstract import AbstractTensor, data_access
 from graphwright.record.substitutes import SUBSTITUTES
 
 
@@ -40,6 +40,10 @@ class ActiveRecorder(Protocol):
 
 _SETTLED: Final = frozenset((AbstractTensor, int, float, bool, str, type(None), torch.dtype))
 """Types of arguments that are taken as they are."""
+
+
+_READS_DATA: Final = "its data is not allocated yet"
+"""How torch's C++ puts it when it looks for a tensor's data and there is none."""
 
 
 class RecordDispatchMode(TorchDispatchMode):
@@ -92,7 +96,12 @@ class RecordFunctionMode(TorchFunctionMode):
                 break
         if kwargs:
             kwargs = {name: self._stand_in(value) for name, value in kwargs.items()}
-        result = SUBSTITUTES.get(func, func)(*args, **kwargs)
+        try:
+            result = SUBSTITUTES.get(func, func)(*args, **kwargs)
+        except RuntimeError as error:
+            if _READS_DATA in str(error):
+                raise data_access(f"`{getattr(func, '__name__', func)}`") from error
+            raise
         recorder.note_call(func, args, kwargs, result)
         return result
 

@@ -129,11 +129,12 @@ class _Node:
 class _IntNode(_Node):
     """The node of a `torch.SymInt`."""
 
-    __slots__ = ("_made_before", "extent")
+    __slots__ = ("_constant", "_made_before", "extent")
 
     def __init__(self, extent: Extent, table: SizeTable) -> None:
         super().__init__(table)
         self.extent = extent
+        self._constant = extent if isinstance(extent, int) else None
         self._made_before: dict[tuple[str, int], Any] = {}
         """Results by operation and the other node; nodes live as long as their table, so `id` names them."""
 
@@ -161,13 +162,8 @@ class _IntNode(_Node):
         return not isinstance(self.extent, int)
 
     def maybe_as_int(self) -> int | None:
-        extent = self.extent
-        if isinstance(extent, int):
-            return extent
-        if not self.table.known:
-            return None
-        known = self.table.simplify(extent.dim)
-        return known if isinstance(known, int) else None
+        # torch asks this about twenty times for each tensor it makes.
+        return self._constant
 
     def int_(self) -> int:
         return self.guard_int("", 0)

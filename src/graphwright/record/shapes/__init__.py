@@ -23,6 +23,7 @@ from graphwright.record.shapes import (
     random,
     recurrent,
     reduction,
+    spectral,
     view,
 )
 
@@ -51,6 +52,7 @@ RULES: Final = _join(
     random.RULES,
     recurrent.RULES,
     reduction.RULES,
+    spectral.RULES,
     view.RULES,
 )
 """By overload (`aten.add.Tensor`) or, for all overloads of an op, by packet (`aten.add`)."""

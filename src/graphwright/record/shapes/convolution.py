@@ -220,6 +220,10 @@ def _contiguous_like_input(
     return TensorSpec(self.shape, contiguous_strides(self.shape), self.dtype, self.device)
 
 
+def _unpool(self: TensorSpec, _indices: TensorSpec, output_size: Sequence[Extent]) -> TensorSpec:
+    return _suggested(self, (*self.shape[: self.ndim - 2], *output_size))
+
+
 def _upsample(self: TensorSpec, output_size: Sequence[Extent], *_rest: object) -> TensorSpec:
     return _suggested(self, (*self.shape[:2], *output_size))
 
@@ -304,6 +308,7 @@ RULES: Final[dict[str, Callable[..., Any]]] = {
     "aten.max_pool2d_with_indices": _max_pool(2),
     "aten.max_pool3d_with_indices": _max_pool(3),
     "aten.max_pool2d_with_indices_backward": _like_input,
+    "aten.max_unpool2d": _unpool,
     "aten.avg_pool2d": _avg_pool(2),
     "aten.avg_pool3d": _avg_pool(3),
     "aten.avg_pool2d_backward": _like_input,

@@ -168,6 +168,7 @@ RULES: Final[dict[str, Callable[..., Any]]] = {
     "aten.native_group_norm": _group_norm,
     "aten.native_group_norm_backward": _group_norm_backward,
     "aten.native_batch_norm": _batch_norm,
+    "aten._native_batch_norm_legit": _batch_norm,
     "aten._native_batch_norm_legit_functional": _batch_norm_functional,
     "aten._native_batch_norm_legit.no_stats": _batch_norm_no_stats,
     "aten.native_batch_norm_backward": _batch_norm_backward,
