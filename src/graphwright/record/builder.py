@@ -87,6 +87,10 @@ class GraphBuilder:
         self.constant_data.append(data)
         return value
 
+    def constant_bytes_of(self, value: int) -> bytes:
+        """Give the elements of a constant."""
+        return self.constant_data[self.constants.index(value)]
+
     def emit(self, op: str, args: Sequence[Arg], kwargs: Sequence[KwArg], spec: TensorSpec) -> int:
         """Add a node with one tensor result and give its value."""
         value = len(self.specs)

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+import torch
 from torch._C import _DisableTorchDispatch
 
 from graphwright.base.errors import Unsupported
 from graphwright.ir.overloads import find_overload
-from graphwright.record.abstract import Origin, TensorState, ViewStep
+from graphwright.record.abstract import Origin, TensorState, ViewStep, data_access
 from graphwright.record.arguments import to_arg
 from graphwright.record.attention import can_use_flash
 from graphwright.record.functional import read
@@ -41,6 +42,24 @@ def _lift_fresh(
 ) -> Any:
     """Take in a tensor that the program has just made from literal data."""
     return recording.abstract_of(args[0], is_fresh=True)
+
+
+def _read_scalar(
+    recording: OpRecording, learn: Learn, known: KnownOp, args: Args, _kwargs: Kwargs
+) -> Any:
+    """Give the element of a tensor that the program made from literal data and has not changed; others are not known.
+
+    Raises:
+        Unsupported: the element depends on the call.
+    """
+    state = recording.state_of(args[0])
+    storage = state.storage
+    is_literal = storage.origin is Origin.FRESH_CONSTANT and storage.version == 0
+    if not is_literal or state.recipe or state.spec.numel != 1:
+        raise data_access(f"`{known.facts.name}`")
+    data = recording.builder.constant_bytes_of(storage.value)
+    with recording.paused():
+        return torch.frombuffer(bytearray(data), dtype=state.spec.dtype)[0].item()
 
 
 def _copy_into(
@@ -155,6 +174,7 @@ SPECIAL: Final[dict[str, SpecialHandler]] = {
     "aten.detach.default": _detach,
     "aten.alias.default": _detach,
     "aten.lift_fresh.default": _lift_fresh,
+    "aten._local_scalar_dense.default": _read_scalar,
     "aten.copy_.default": _copy_into,
     "aten.as_strided.default": _as_strided,
     "aten.unsafe_split.Tensor": _unsafe_split,
