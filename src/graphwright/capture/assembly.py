@@ -34,7 +34,14 @@ from graphwright.capture.opcodes import (
     names,
     stack,
 )
-from graphwright.capture.rules import attention, collections, library, objects, torch_functions
+from graphwright.capture.rules import (
+    attention,
+    classes,
+    collections,
+    library,
+    objects,
+    torch_functions,
+)
 from graphwright.capture.world import World
 from graphwright.ir.program import Source
 
@@ -83,6 +90,7 @@ def make_rules() -> dict[int, tuple[Any, Rule]]:
     """Join the rules of all families, by the `id` of the function (which is kept alive beside its rule)."""
     families = (
         objects.RULES,
+        classes.RULES,
         collections.RULES,
         library.make_rules(),
         torch_functions.make_rules(),

@@ -238,6 +238,8 @@ def _bind_to_class(machine: Machine, raw: Any, holder: type, name: str) -> Any:
 
 def _load_module_attr(machine: Machine, holder: types.ModuleType, name: str) -> Any:
     table = holder.__dict__
+    if name == "__dict__":
+        return machine.world.read(holder, "__dict__", table, lambda: _module_dict(machine, holder))
     if name not in table:
         value = getattr(holder, name)
         if name not in table:

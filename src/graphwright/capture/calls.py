@@ -23,10 +23,15 @@ from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
 from graphwright.capture.natives import (
     call_native,
+    call_on_list,
+    is_opaque_constant,
     needs_interpretation,
     original_function,
 )
 from graphwright.capture.policy import is_native_function, is_torch_class
+
+_CHANGES_LISTS: Final = ("_heapq", "_bisect")
+"""C modules whose functions work on a list in place."""
 
 _OWN_INTERFACE: Final = "graphwright.api"
 """Where compiled functions and modules get their form."""
@@ -184,11 +189,11 @@ def _call_bound_builtin(
     machine: Machine, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> Any:
     holder = function.__self__
-    if (
-        holder is None
-        or isinstance(holder, types.ModuleType)
-        or type(holder) is machine.tensor_type
-    ):
+    if isinstance(holder, types.ModuleType):
+        is_in_place = holder.__name__ in _CHANGES_LISTS and args
+        way = call_on_list if is_in_place else call_native
+        return way(machine, function, args, kwargs)
+    if holder is None or type(holder) is machine.tensor_type:
         return call_native(machine, function, args, kwargs)
     name = function.__name__
     if type(function) is types.MethodWrapperType or isinstance(holder, type):
@@ -197,17 +202,10 @@ def _call_bound_builtin(
             return special
     if isinstance(holder, CONTAINERS):
         return _call_container_method(machine, function, name, holder, args, kwargs)
-    if isinstance(holder, tuple | str):
-        if name in _TAKES_ITERABLE:
-            args = [machine.native_iterable(value) for value in args]
-        elif isinstance(holder, str):
-            args = [machine.materialise(value) for value in args]
-            kwargs = {key: machine.materialise(value) for key, value in kwargs.items()}
-            return function(*args, **kwargs)
-        return function(*args, **kwargs)
-    if isinstance(holder, types.GeneratorType):
-        return function(*args, **kwargs)
-    if type(holder) not in machine.plain_types and machine.world.source_of(holder) is not None:
+    if isinstance(holder, tuple | str | types.GeneratorType):
+        return _call_value_method(machine, function, args, kwargs)
+    is_known = machine.world.source_of(holder) is None or is_opaque_constant(holder)
+    if not is_known and type(holder) not in machine.plain_types:
         msg = f"the method {name} of an object of type {type(holder).__qualname__}"
         raise machine.unsupported(
             msg,
@@ -215,6 +213,18 @@ def _call_bound_builtin(
             remedy="turn the object into tensors, numbers or builtin containers before the call",
         )
     return call_native(machine, function, args, kwargs)
+
+
+def _call_value_method(
+    machine: Machine, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Any:
+    """Call a method of a tuple, a string or a generator."""
+    if isinstance(function.__self__, str):
+        args = [machine.materialise(machine.native_iterable(value)) for value in args]
+        kwargs = {key: machine.materialise(value) for key, value in kwargs.items()}
+    elif function.__name__ in _TAKES_ITERABLE:
+        args = [machine.native_iterable(value) for value in args]
+    return function(*args, **kwargs)
 
 
 def _call_container_method(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import enum
 import functools
+import re
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -33,8 +34,6 @@ PURE_MODULES: Final = frozenset(
         "_functools",
         "_collections",
         "_struct",
-        "_bisect",
-        "_heapq",
         "_string",
         "_sre",
         "unicodedata",
@@ -235,6 +234,20 @@ def call_native(
     return result
 
 
+def call_on_list(
+    machine: Machine, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Any:
+    """Call a C function that orders a list in place (`heapq`, `bisect`), with the list that the program sees.
+
+    Raises:
+        Unsupported: it would compare objects by Python code.
+    """
+    own = machine.world.change(args[0])
+    for value in (*own, *args[1:]):
+        materialise(machine, value)
+    return function(own, *args[1:], **kwargs)
+
+
 def _unknown_function(machine: Machine, function: Any) -> Exception:
     name = getattr(function, "__qualname__", None) or repr(function)
     module = getattr(function, "__module__", None) or type(function).__module__
@@ -294,9 +307,11 @@ def materialise(machine: Machine, value: Any) -> Any:  # noqa: C901  (one arm a 
     if kind in machine.plain_types or isinstance(value, torch.Tensor):
         return value
     if kind is tuple:
-        return _all_plain(machine, value) or tuple(materialise(machine, item) for item in value)
+        is_plain = _all_plain(machine, value)
+        return value if is_plain else tuple(materialise(machine, item) for item in value)
     if kind is list and machine.world.source_of(value) is None:
-        return _all_plain(machine, value) or [materialise(machine, item) for item in value]
+        is_plain = _all_plain(machine, value)
+        return value if is_plain else [materialise(machine, item) for item in value]
     if kind is types.FunctionType or kind is types.MethodType:
         return value if is_native_callable(machine, value) else make_callback(machine, value)
     if isinstance(value, type | types.ModuleType | types.BuiltinFunctionType):
@@ -350,16 +365,14 @@ def _check_no_callbacks(machine: Machine, value: Any, kind: type) -> None:
 
 
 def is_opaque_constant(value: Any) -> bool:
-    """Tell whether an object is no more than its identity to native code (generators of random numbers are not)."""
-    return type(value) is object
+    """Tell whether an object that existed before is no more than what was guarded when it was entered."""
+    return type(value) in (object, re.Pattern)
 
 
-def _all_plain(machine: Machine, items: Any) -> Any:
-    """Give `items` themselves when native code may see all of them as they are and there are any, else None."""
+def _all_plain(machine: Machine, items: Any) -> bool:
+    """Tell whether native code may see all items as they are."""
     plain = machine.plain_types
-    if items and all(type(item) in plain for item in items):
-        return items
-    return None
+    return all(type(item) in plain for item in items)
 
 
 def _materialise_tuple(machine: Machine, value: Any) -> Any:

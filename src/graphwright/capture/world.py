@@ -16,6 +16,7 @@ from __future__ import annotations
 import collections
 import enum
 import functools
+import re
 import types
 from collections.abc import Callable
 from typing import Any, Final
@@ -161,6 +162,9 @@ class World:
             )
         if kind is functools.partial:
             return self._enter_partial(value, source)
+        if kind is re.Pattern:
+            self.enter(value.pattern, AttrSource(source, "pattern"))
+            self.enter(value.flags, AttrSource(source, "flags"))
         if kind is slice:
             parts = ("start", "stop", "step")
             return slice(*(self.enter(getattr(value, p), AttrSource(source, p)) for p in parts))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import logging
+import os
 import sys
 import types
 import warnings
@@ -175,6 +176,8 @@ def make_rules() -> dict[Any, Rule]:
         copy.deepcopy: deepcopy,
         functools.update_wrapper: wraps_update,
         weakref.ref: make_weak_reference,
+        os.fspath: lambda machine, args, kwargs: os.fspath(machine.materialise(args[0])),
+        sys.intern: lambda machine, args, kwargs: args[0],
         **{getattr(logging.Logger, name): _log_at(name, level) for name, level in _LEVELS.items()},
     }
     return rules

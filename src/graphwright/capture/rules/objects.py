@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import inspect
 import types
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from graphwright.capture.lookup import instance_dict, peek
 from graphwright.capture.machine import Machine, Rule
 from graphwright.capture.missing import ABSENT, DELETED
 from graphwright.capture.natives import IdentityNumber
+from graphwright.capture.rules.classes import make_class, most_derived
 from graphwright.ir.program import DictKeysGuard, InstanceDictSource
 
 Args = Sequence[Any]
@@ -32,9 +32,8 @@ def type_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """`type(x)`, or a class made by hand."""
     if len(args) == 1 and not kwargs:
         return _type_of(machine, args[0])
-    made = type(*args, **kwargs)
-    machine.own_classes.add(made)
-    return made
+    name, bases, space = args
+    return make_class(machine, most_derived(type, bases), name, bases, space, kwargs)
 
 
 def isinstance_(machine: Machine, args: Args, kwargs: Kwargs) -> bool:
@@ -232,22 +231,6 @@ def hash_(machine: Machine, args: Args, kwargs: Kwargs) -> int:
     return hash(_guarded_identity(machine, value))
 
 
-def build_class(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
-    """A class statement: its body is interpreted, and the class made by its metaclass."""
-    body, name, *bases = args
-    space: dict[str, Any] = {}
-    info = machine.codes.info(body.__code__)
-    frame = Frame(info, {}, body.__globals__, body)
-    frame.namespace = space
-    machine.run_frame(frame)
-    meta = type(bases[0]) if bases else type
-    meta = kwargs.get("metaclass", meta)
-    rest = {key: value for key, value in kwargs.items() if key != "metaclass"}
-    made = meta(name, tuple(bases), space, **rest)
-    machine.own_classes.add(made)
-    return made
-
-
 def signature(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """`inspect.signature(f)`: of code that is guarded where it is called."""
     value = args[0]
@@ -292,7 +275,6 @@ RULES: Final[dict[Any, Rule]] = {
     dir: dir_,
     super: super_,
     hash: hash_,
-    builtins.__build_class__: build_class,
     inspect.signature: signature,
     inspect.isclass: is_method_kind,
 }
