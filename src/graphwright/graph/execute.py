@@ -85,7 +85,8 @@ def _run_node(
     if schema_of(overload).is_mutable:
         returned = _run_on_copies(overload, args, kwargs)
     else:
-        returned = list(_iter_results(overload(*args, **kwargs)))
+        result = overload(*args, **kwargs)
+        returned = [] if result is None else list(_iter_results(result))
     return [
         result if isinstance(result, torch.Tensor) else None
         for result, value_id in zip(returned, node.results, strict=True)

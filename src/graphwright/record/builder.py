@@ -176,7 +176,7 @@ class GraphBuilder:
         )
         args = tuple([rewrite.arg(arg) for arg in node.args])
         if len(node.results) == 1 and node.specs[0] is not None:
-            results = (numbers[node.results[0]],)
+            results: tuple[int, ...] = (numbers[node.results[0]],)
             metas: tuple[TensorMeta | None, ...] = (rewrite.meta(node.specs[0]),)
         else:
             results = tuple([v if v == NO_VALUE else numbers[v] for v in node.results])

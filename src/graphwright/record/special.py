@@ -20,6 +20,7 @@ from graphwright.record.functional import read
 from graphwright.record.layout import same_extents
 from graphwright.record.mutation import mutate, store
 from graphwright.record.op_recording import KnownOp, OpRecording
+from graphwright.record.sizes import Extent
 
 Args = Sequence[Any]
 Kwargs = Mapping[str, Any]
@@ -128,6 +129,37 @@ def _unsafe_split(
     return [recording.fresh(spec, value) for spec, value in zip(specs, values, strict=True)]
 
 
+def _sizes(
+    recording: OpRecording, learn: Learn, _known: KnownOp, args: Args, _kwargs: Kwargs
+) -> list[int]:
+    """Answer C++ code that knows no symbolic sizes: they are specialised."""
+    return [_specialised(extent) for extent in recording.state_of(args[0]).spec.shape]
+
+
+def _strides(
+    recording: OpRecording, learn: Learn, _known: KnownOp, args: Args, _kwargs: Kwargs
+) -> list[int]:
+    return [_specialised(stride) for stride in recording.state_of(args[0]).spec.strides]
+
+
+def _specialised(extent: Extent) -> int:
+    return extent if isinstance(extent, int) else extent.specialise()
+
+
+def _is_same_size(
+    recording: OpRecording, learn: Learn, _known: KnownOp, args: Args, _kwargs: Kwargs
+) -> bool:
+    first, second = (recording.state_of(tensor).spec.shape for tensor in args)
+    return same_extents(first, second)
+
+
+def _has_same_storage_numel(
+    recording: OpRecording, learn: Learn, _known: KnownOp, args: Args, _kwargs: Kwargs
+) -> bool:
+    first, second = (recording.state_of(tensor).storage.root.numel for tensor in args)
+    return bool(first == second)
+
+
 def _fused_attention_choice(
     recording: OpRecording, learn: Learn, _known: KnownOp, args: Args, kwargs: Kwargs
 ) -> int:
@@ -175,6 +207,10 @@ SPECIAL: Final[dict[str, SpecialHandler]] = {
     "aten.alias.default": _detach,
     "aten.lift_fresh.default": _lift_fresh,
     "aten._local_scalar_dense.default": _read_scalar,
+    "aten.size.default": _sizes,
+    "aten.stride.default": _strides,
+    "aten.is_same_size.default": _is_same_size,
+    "aten._has_same_storage_numel.default": _has_same_storage_numel,
     "aten.copy_.default": _copy_into,
     "aten.as_strided.default": _as_strided,
     "aten.unsafe_split.Tensor": _unsafe_split,

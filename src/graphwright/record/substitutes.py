@@ -13,7 +13,8 @@ from typing import Any, Final
 import torch
 from torch._C._nn import linear, one_hot
 
-from graphwright.record.abstract import data_access
+from graphwright.base.errors import Unsupported
+from graphwright.record.abstract import AbstractTensor, Origin, TensorState, data_access
 
 Substitute = Callable[..., Any]
 
@@ -100,8 +101,29 @@ def _lstm_layer(
     return given, h, c
 
 
+_data_setter: Final = torch.Tensor.data.__set__  # type: ignore[attr-defined]  # a property in C
+
+
+def _set_data(tensor: torch.Tensor, value: torch.Tensor) -> None:
+    """Follow `tensor.data = value`: the tensor becomes another view of the value's memory."""
+    if not isinstance(tensor, AbstractTensor) or not isinstance(value, AbstractTensor):
+        _data_setter(tensor, value)
+        return
+    if tensor.state.storage.origin is Origin.INPUT:
+        raise Unsupported(
+            "an assignment to `.data` of a tensor that existed before the call",
+            why="the caller's tensor would have to be pointed at other memory",
+            remedy="use `tensor.copy_(value)` under torch.no_grad()",
+        )
+    _data_setter(tensor, value)
+    old = value.state
+    tensor.state = TensorState(old.spec, old.storage, old.recipe, old.value)
+    tensor.state.version = old.version
+
+
 SUBSTITUTES: Final[dict[Any, Substitute]] = {
     one_hot: _one_hot,
     torch.lstm: _lstm,
+    _data_setter: _set_data,
 }
 """By the function that torch hands to a function mode."""

@@ -298,7 +298,7 @@ def _mark(result: Any, ref: CallRef) -> None:
 
 def _changes_tensors(func: Any, kwargs: Mapping[str, Any]) -> bool:
     name = getattr(func, "__name__", "")
-    if name in ("__setitem__", "_set_grad_enabled", "backward"):
+    if name in ("__setitem__", "__set__", "_set_grad_enabled", "backward"):
         return True
     return kwargs.get("out") is not None or (name.endswith("_") and not name.endswith("__"))
 

@@ -226,9 +226,14 @@ def test_torch_works_as_before_once_a_recording_failed():
         pass
 
     real = torch.ones(3)
-    with pytest.raises(OwnError), Recorder() as recorder:
-        recorder.add_input(real) + 1
-        raise OwnError
+
+    def record_and_fail():
+        with Recorder() as recorder:
+            recorder.add_input(real) + 1
+            raise OwnError
+
+    with pytest.raises(OwnError):
+        record_and_fail()
 
     assert (torch.ones(3) + 1).tolist() == [2.0, 2.0, 2.0]
 
@@ -248,7 +253,7 @@ def test_wrong_arguments_raise_eagers_error():
     real = torch.randn(2, 3)
     with Recorder() as recorder:
         x = recorder.add_input(real)
-        with pytest.raises(RuntimeError, match="must match|broadcast"):
+        with pytest.raises(RuntimeError, match=r"must match|broadcast"):
             x + x[:, :2]
         with pytest.raises(IndexError, match="Dimension out of range"):
             x.sum(5)
@@ -263,6 +268,77 @@ def test_inference_mode_is_recorded():
     x, w = torch.randn(2, 3), torch.randn(4, 3)
 
     torch.testing.assert_close(execute(recorded.graph, [x, w])[0], (x * x) @ w.t())
+
+
+def test_assignment_to_data_points_at_the_other_memory():
+    def program(x):
+        y = torch.zeros(3)
+        y.data = x
+        y.mul_(2)
+        return y + 1
+
+    recorded = record_function(program, [torch.ones(3)])
+    x = torch.ones(3)
+
+    assert execute(recorded.graph, [x])[0].tolist() == [3.0, 3.0, 3.0]
+    assert x.tolist() == [2.0, 2.0, 2.0]
+
+
+def test_assignment_to_data_of_an_input_is_refused():
+    def program(x, y):
+        x.data = y
+        return x
+
+    with pytest.raises(Unsupported, match=r"\.data"):
+        record_function(program, [torch.ones(3), torch.ones(3)])
+
+
+@pytest.mark.parametrize("change", [lambda t: t.resize_(2, 2), lambda t: t.set_(t)])
+def test_exchange_of_memory_is_refused(change):
+    with pytest.raises(Unsupported, match=r"memory|resize"):
+        record_function(lambda x: change(x.clone()), [torch.ones(6)])
+
+
+def test_autocast_region_is_recorded():
+    weight = torch.randn(4, 4)
+
+    def program(x):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return x @ weight
+
+    recorded = record_function(program, [torch.randn(3, 4)])
+    x = torch.randn(3, 4)
+
+    assert torch.equal(execute(recorded.graph, [x, weight])[0], program(x))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+@pytest.mark.parametrize(
+    "transform",
+    [
+        lambda x: torch.vmap(lambda row: row.sin().sum())(x),
+        lambda x: torch.func.grad(lambda t: t.sin().sum())(x),
+        lambda x: torch.func.jvp(torch.sin, (x,), (torch.ones_like(x),))[1],
+        lambda x: torch.func.jacrev(torch.sin)(x[0]),
+    ],
+    ids=["vmap", "grad", "jvp", "jacrev"],
+)
+def test_functional_transform_is_recorded(transform):
+    recorded = record_function(transform, [torch.randn(3, 4)])
+    x = torch.randn(3, 4)
+
+    torch.testing.assert_close(execute(recorded.graph, [x])[0], transform(x))
+
+
+def test_composition_that_asks_for_plain_sizes_specialises_them():
+    def program(x):
+        return torch.nn.functional.interpolate(x, scale_factor=2.0)
+
+    recorded = record_function(program, [torch.randn(2, 3, 4, 4)], dynamic_dims={0: {2: "s0"}})
+    x = torch.randn(2, 3, 4, 4)
+
+    torch.testing.assert_close(execute(recorded.graph, [x])[0], program(x))
+    assert recorded.graph.symbols == ()
 
 
 def test_generator_argument_is_refused():
