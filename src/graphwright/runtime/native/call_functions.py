@@ -12,6 +12,7 @@ from graphwright.runtime.native.emitter import NULL, Function, Module, Value, i6
 from graphwright.runtime.native.layout import Layout
 from graphwright.runtime.native.records import (
     SERVED_BY_NONE,
+    STALE,
     STEP_BYTES,
     WORD,
     Context,
@@ -39,6 +40,9 @@ def write_call_functions(module: Module, layout: Layout) -> None:
     _write_run_by_python(module)
     _write_clean_up(module)
     _write_fits_pattern(module)
+    _write_drop_owned(module)
+    _write_learn(module)
+    _write_check_guards(module)
     _write_try_entry(module, layout)
     _write_asking(module)
     _write_dispatch(module, layout)
@@ -295,13 +299,12 @@ def _write_clean_up(module: Module) -> None:
                     fn.call("drop_owner", "void", place)
             fn.store(fn.load("ptr", entry, EntryRecord.FREE_CONTEXT), context, Context.NEXT)
             fn.store(context, entry, EntryRecord.FREE_CONTEXT)
-        for field, count in (
-            (Frame.OUTPUTS, fn.load("i64", entry, EntryRecord.NUM_OUTPUTS)),
-            (Frame.OWNED, fn.load("i64", frame, Frame.NUM_OWNED)),
-        ):
-            held = fn.load("ptr", frame, field)
-            with fn.loop(count) as index:
-                fn.call_external("Py_DecRef", "void", fn.load("ptr", held, fn.scaled(index)))
+        outputs = fn.load("ptr", frame, Frame.OUTPUTS)
+        with fn.loop(fn.load("i64", entry, EntryRecord.NUM_OUTPUTS)) as index:
+            fn.call_external("Py_DecRef", "void", fn.load("ptr", outputs, fn.scaled(index)))
+        fn.call("drop_owned", "void", frame)
+        active = fn.load("i64", entry, EntryRecord.ACTIVE)
+        fn.store(fn.add(active, -1), entry, EntryRecord.ACTIVE)
         fn.ret()
 
 
@@ -329,6 +332,104 @@ def _write_fits_pattern(module: Module) -> None:
         fn.ret(yes)
 
 
+def _write_drop_owned(module: Module) -> None:
+    """`drop_owned(frame)`: drop the references that the frame holds for its slots."""
+    with module.function("drop_owned", "void", ("ptr",)) as fn:
+        frame = fn.params[0]
+        held = fn.load("ptr", frame, Frame.OWNED)
+        with fn.loop(fn.load("i64", frame, Frame.NUM_OWNED)) as index:
+            fn.call_external("Py_DecRef", "void", fn.load("ptr", held, fn.scaled(index)))
+        fn.store(i64(0), frame, Frame.NUM_OWNED)
+        fn.ret()
+
+
+def _write_learn(module: Module) -> None:
+    """`learn(frame, entry)`: let Python make a shortcut from what the slots hold, when it is time to."""
+    with module.function("learn", "void", ("ptr", "ptr")) as fn:
+        frame, entry = fn.params
+        callable_ = fn.load("ptr", entry, EntryRecord.LEARN)
+        left = fn.add(fn.load("i64", entry, EntryRecord.UNTIL_LEARNING), -1)
+        fn.store(left, entry, EntryRecord.UNTIL_LEARNING)
+        has_time = fn.binary("or", fn.is_null(callable_), fn.compare("sgt", left, 0))
+        with fn.if_(has_time):
+            fn.ret()
+        slots = fn.load("ptr", frame, Frame.SLOTS)
+        count = fn.load("i64", entry, EntryRecord.NUM_SLOTS)
+        objects = fn.call("make_objects", "ptr", slots, NULL, count)
+        made = fn.variable(NULL)
+        with fn.if_not(fn.is_null(objects)):
+            # The frame holds the objects until the call ends: Python code may run here, and drop them elsewhere.
+            owned, number = (
+                fn.load("ptr", frame, Frame.OWNED),
+                fn.load("i64", frame, Frame.NUM_OWNED),
+            )
+            fn.store(objects, owned, fn.scaled(number))
+            fn.store(fn.add(number, 1), frame, Frame.NUM_OWNED)
+            array = fn.array(i64(WORD))
+            fn.store(objects, array)
+            result = fn.call_external("PyObject_Vectorcall", "ptr", callable_, array, i64(1), NULL)
+            fn.store(result, made)
+        with fn.if_(fn.is_null(fn.load("ptr", made))):
+            fn.call_external("PyErr_WriteUnraisable", "void", callable_)
+        fn.call_external("Py_DecRef", "void", fn.load("ptr", made))
+        fn.ret()
+
+
+def _write_check_guards(module: Module) -> None:
+    """`check_guards(frame, entry)`: the outcome of the guards, by a shortcut where there is one that holds.
+
+    A new shortcut is not trusted before all guards held between two runs of it: then they held for the very versions that it
+    looks for.
+    """
+    with module.function("check_guards", "i32", ("ptr", "ptr")) as fn:
+        frame, entry = fn.params
+        short = fn.variable(fn.load("i64", entry, EntryRecord.NUM_SHORT_STEPS))
+        with fn.if_(fn.compare("ne", fn.load("i64", short), 0)):
+            _write_run_shortcut(fn, frame, entry, short)
+        outcome = _run(fn, frame, entry, EntryRecord.GUARD_STEPS, EntryRecord.NUM_GUARD_STEPS)
+        with fn.if_(fn.compare("ne", outcome, Outcome.GO_ON)):
+            fn.ret(outcome)
+        with fn.if_(fn.compare("eq", fn.load("i64", short), 0)):
+            fn.call("learn", "void", frame, entry)
+            fn.ret(outcome)
+        again = _run(fn, frame, entry, EntryRecord.SHORT_STEPS, EntryRecord.NUM_SHORT_STEPS)
+        with fn.if_(fn.compare("eq", again, Outcome.GO_ON)):
+            fn.store(i64(1), entry, EntryRecord.IS_TRUSTED)
+            fn.ret(again)
+        _write_forget_shortcut(fn, entry)
+        fn.call_external("PyErr_Clear", "void")
+        fn.call("drop_owned", "void", frame)
+        fn.ret(_run(fn, frame, entry, EntryRecord.GUARD_STEPS, EntryRecord.NUM_GUARD_STEPS))
+
+
+def _write_run_shortcut(fn: Function, frame: Value, entry: Value, short: Value) -> None:
+    """Return the shortcut's outcome, if it may be trusted and does hold; else all guards are to be checked."""
+    outcome = _run(fn, frame, entry, EntryRecord.SHORT_STEPS, EntryRecord.NUM_SHORT_STEPS)
+    trusted = fn.compare("ne", fn.load("i64", entry, EntryRecord.IS_TRUSTED), 0)
+    holds = fn.compare("eq", outcome, Outcome.GO_ON)
+    with fn.if_(fn.binary("and", trusted, holds)):
+        calls = fn.load("i64", entry, EntryRecord.NUM_SHORT_CALLS)
+        fn.store(fn.add(calls, 1), entry, EntryRecord.NUM_SHORT_CALLS)
+        fn.ret(outcome)
+    with fn.if_(fn.compare("eq", outcome, Outcome.ERROR)):
+        fn.ret(outcome)
+    with fn.if_not(holds):
+        step = fn.load("ptr", frame, Frame.FAILED_STEP)
+        is_stale = fn.compare("eq", fn.load("i64", step, WORD), STALE)
+        decides = fn.binary("and", trusted, fn.binary("xor", is_stale, Value("i1", "true")))
+        with fn.if_(decides):
+            fn.ret(outcome)
+        _write_forget_shortcut(fn, entry)
+        fn.store(i64(0), short)
+    fn.call("drop_owned", "void", frame)
+
+
+def _write_forget_shortcut(fn: Function, entry: Value) -> None:
+    fn.store(i64(0), entry, EntryRecord.NUM_SHORT_STEPS)
+    fn.store(i64(0), entry, EntryRecord.IS_TRUSTED)
+    fn.store(i64(1), entry, EntryRecord.UNTIL_LEARNING)
+
+
 def _write_try_entry(module: Module, layout: Layout) -> None:
     """`try_entry(entry, args, nargs, names)`: the result, null with an exception, or 1 where the entry does not serve."""
     with module.function("try_entry", "ptr", ("ptr", "ptr", "i64", "ptr")) as fn:
@@ -340,7 +441,7 @@ def _write_try_entry(module: Module, layout: Layout) -> None:
         with fn.if_not(fn.is_null(by_python)):
             fn.ret(fn.call("serve_by_python", "ptr", by_python, args, nargs, names))
         frame = _make_frame(fn, entry, args)
-        outcome = _run(fn, frame, entry, EntryRecord.GUARD_STEPS, EntryRecord.NUM_GUARD_STEPS)
+        outcome = fn.call("check_guards", "i32", frame, entry)
         result = fn.variable(NULL)
         with fn.if_(fn.compare("eq", outcome, Outcome.GUARD_FAILED)):
             step = fn.load("ptr", frame, Frame.FAILED_STEP)
@@ -404,6 +505,8 @@ def _make_frame(fn: Function, entry: Value, args: Value) -> Value:
     }
     for field, value in fields.items():
         fn.store(value, frame, field)
+    active = fn.load("i64", entry, EntryRecord.ACTIVE)
+    fn.store(fn.add(active, 1), entry, EntryRecord.ACTIVE)
     with fn.loop(fn.load("i64", entry, EntryRecord.NUM_OUTPUTS)) as index:
         fn.store(NULL, outputs, fn.scaled(index))
     return frame
@@ -476,7 +579,7 @@ def _write_check_call(module: Module, layout: Layout) -> None:
         dispatcher = fn.load("ptr", receiver, layout.capsule)
         entry = fn.load("ptr", fn.load("ptr", dispatcher, DispatcherRecord.ENTRIES))
         frame = _make_frame(fn, entry, args)
-        outcome = _run(fn, frame, entry, EntryRecord.GUARD_STEPS, EntryRecord.NUM_GUARD_STEPS)
+        outcome = fn.call("check_guards", "i32", frame, entry)
         number = fn.variable(i64(-1))
         with fn.if_(fn.compare("eq", outcome, Outcome.GUARD_FAILED)):
             step = fn.load("ptr", frame, Frame.FAILED_STEP)

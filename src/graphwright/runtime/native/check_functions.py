@@ -29,6 +29,7 @@ def write_check_functions(module: Module, layout: Layout) -> None:
         _write_tensor_check,
         _write_container_checks,
         _write_absence_checks,
+        _write_words,
         _write_relations,
         _write_state_checks,
         _write_symbols,
@@ -252,6 +253,24 @@ def _write_absence_checks(module: Module, layout: Layout) -> None:
         w.fail_if(w.fn.compare("ne", found, NULL))
 
 
+def _write_words(module: Module, layout: Layout) -> None:
+    # the w3 words whose addresses and expected values are at w2; w4 is the number of the first
+    with step_function(module, layout, "check_words") as w, w.fn.loop(w.word(3)) as index:
+        described = w.fn.at(w.word(2, "ptr"), w.fn.binary("shl", index, 4))
+        found = w.fn.load("i64", w.fn.load("ptr", described))
+        with w.fn.if_(w.fn.compare("ne", found, w.fn.load("i64", described, WORD))):
+            entry = w.fn.load("ptr", w.frame, Frame.ENTRY)
+            w.fn.store(w.fn.add(index, w.word(4)), entry, EntryRecord.STALE_WORD)
+            w.fail()
+    # slot[w2 word 0] ← w2 word 1, and so on for w3 pairs
+    with step_function(module, layout, "read_objects") as w:
+        slots = w.fn.load("ptr", w.frame, Frame.SLOTS)
+        with w.fn.loop(w.word(3)) as index:
+            described = w.fn.at(w.word(2, "ptr"), w.fn.binary("shl", index, 4))
+            offset = w.fn.load("i64", described)
+            w.fn.store(w.fn.load("ptr", described, WORD), slots, offset)
+
+
 def _write_relations(module: Module, layout: Layout) -> None:
     # holds where slot[w2] is slot[w3]
     with step_function(module, layout, "check_same") as w:
@@ -315,6 +334,10 @@ def _write_state_checks(module: Module, layout: Layout) -> None:
         device = w.fn.convert("trunc", w.word(4), "i8")
         flag = w.fn.call_pointer(w.word(2, "ptr"), "i8", device)
         w.fail_if(w.fn.compare("ne", w.fn.convert("zext", flag, "i64"), w.word(3)))
+    # the int that method w2 of the object w4 gives is w3
+    with step_function(module, layout, "check_method") as w:
+        number = w.fn.call_pointer(w.word(2, "ptr"), "i32", w.word(4, "ptr"))
+        w.fail_if(w.fn.compare("ne", w.fn.convert("sext", number, "i64"), w.word(3)))
     # the number that function w2 gives is w3
     with step_function(module, layout, "check_count") as w:
         count = w.fn.call_pointer(w.word(2, "ptr"), "i64")

@@ -15,7 +15,8 @@ import torch
 from graphwright.runtime.entry import Entry
 from graphwright.runtime.native.builtins import Record, make_builtin
 from graphwright.runtime.native.contexts import CallContext
-from graphwright.runtime.native.guard_tables import GuardTables
+from graphwright.runtime.native.guard_tables import GuardTables, PinCells
+from graphwright.runtime.native.learning import Learner
 from graphwright.runtime.native.memory import Memory, StepTable, offset_of, write_word
 from graphwright.runtime.native.module import NativeModule, NativeRefusal
 from graphwright.runtime.native.plan_tables import PlanTables, result_words
@@ -88,7 +89,8 @@ class NativeEntry:
         except NativeRefusal as refusal:
             self.run_refusal = str(refusal)
             num_owned = self._write_run_by_python()
-        self._write_frame(guards + num_owned)
+        # The guards' objects twice, for a shortcut and all guards after it, and the tuple that a shortcut is made from.
+        self._write_frame(2 * guards + 1 + num_owned)
         self._try: Final = self._make_function("dispatch")
         self._check: Final = self._make_function("check_call")
 
@@ -123,6 +125,17 @@ class NativeEntry:
         return self._record[EntryRecord.LAST_FAILURE // WORD]
 
     @property
+    def num_shortcut_calls(self) -> int:
+        """Calls that the present shortcut served."""
+        return self._record[EntryRecord.NUM_SHORT_CALLS // WORD]
+
+    @property
+    def num_skipped_guards(self) -> int:
+        """Guards that the present shortcut leaves out; 0 when there is none."""
+        has_shortcut = self._record[EntryRecord.NUM_SHORT_STEPS // WORD] != 0
+        return self._learner.num_skipped if has_shortcut else 0
+
+    @property
     def num_contexts(self) -> int:
         """How many calls there were at the same time, at most."""
         return len(self._contexts)
@@ -140,17 +153,26 @@ class NativeEntry:
     def _write_guards(self) -> int:
         entry = self.entry
         table = StepTable(self._memory, self._addresses)
-        tables = GuardTables(
-            entry.program,
-            entry.steps,
-            entry.pins,
-            entry.target,
-            memory=self._memory,
-            table=table,
-            layout=self._module.layout,
-            positions=self._positions,
-        )
+        cells = PinCells(entry.pins)
+        self._memory.hold(cells)
+
+        def make_tables(memory: Memory, table: StepTable) -> GuardTables:
+            return GuardTables(
+                entry.program,
+                entry.steps,
+                entry.pins,
+                entry.target,
+                cells=cells,
+                memory=memory,
+                table=table,
+                layout=self._module.layout,
+                positions=self._positions,
+            )
+
+        tables = make_tables(self._memory, table)
         tables.add_all()
+        self._learner = Learner(entry, self._record, self._addresses, make_tables)
+        self._learner.start(len(table))
         self._set(EntryRecord.GUARD_STEPS, tables.finish(self))
         self._set(EntryRecord.NUM_GUARD_STEPS, len(table))
         self._set(EntryRecord.BIND, self._memory.hold(entry.pins.bind))
@@ -239,6 +261,7 @@ class NativeEntry:
         self._set(EntryRecord.OWNED_BYTES, sizes[2])
         self._set(EntryRecord.FRAME_BYTES, sum(sizes))
         self._set(EntryRecord.NUM_SYMBOLS, len(self._positions))
+        self._set(EntryRecord.NUM_SLOTS, steps.num_slots)
         inputs = [offset_of(slot) for slot in steps.input_slots]
         sources = [offset_of(slot) for slot in steps.recipe_slots]
         self._set(EntryRecord.INPUT_SLOTS, self._memory.words(inputs))

@@ -91,6 +91,29 @@ _SINGLETONS: Final = (TorchConstKind.DTYPE, TorchConstKind.LAYOUT, TorchConstKin
 
 
 @final
+class PinCells:
+    """The addresses of live pins, as words that native code reads; 0 for a pin that is not bound yet.
+
+    Args:
+        pins: the pins; they tell of each that is bound later.
+    """
+
+    def __init__(self, pins: PinTable) -> None:
+        self._words = (ctypes.c_int64 * max(len(pins.objects), 1))()
+        for number, pinned in enumerate(pins.objects):
+            if pinned is not UNBOUND:
+                self._set(number, pinned)
+        pins.on_bind = self._set
+
+    def _set(self, number: int, value: object) -> None:
+        self._words[number] = id(value)
+
+    def address(self, number: int) -> int:
+        """Give the address of a pin's word."""
+        return ctypes.addressof(self._words) + offset_of(number)
+
+
+@final
 class GuardTables:
     """Turns guards into native steps.
 
@@ -99,6 +122,7 @@ class GuardTables:
         steps: its guards, lowered.
         pins: its live pins.
         target: the compiled object.
+        cells: addresses of the live pins, shared by all tables of the entry.
         memory: what holds the objects and arrays.
         table: the steps.
         layout: where things are.
@@ -112,6 +136,7 @@ class GuardTables:
         pins: PinTable,
         target: object,
         *,
+        cells: PinCells,
         memory: Memory,
         table: StepTable,
         layout: Layout,
@@ -130,17 +155,12 @@ class GuardTables:
         self._known_steps: list[int] = []
         self.num_owned = 0
         """Objects that the frame may have to drop."""
-        self._cells: Final = memory.writable(len(pins.objects))
-        self._cells_address: Final = ctypes.addressof(self._cells)
-        for number, pinned in enumerate(pins.objects):
-            if pinned is not UNBOUND:
-                self._cells[number] = id(pinned)
-        pins.on_bind = functools.partial(_set_cell, self._cells)
+        self._cells = cells
 
     def add_all(self) -> None:
         """Append every step."""
         for step in self._steps.steps:
-            self._add_step(step)
+            self.add_step(step)
 
     def finish(self, owner: object) -> int:
         """Give the address of the table; what it comes to hold is dropped with `owner`."""
@@ -150,7 +170,8 @@ class GuardTables:
             weakref.finalize(owner, _drop_known, self._memory, places)
         return address
 
-    def _add_step(self, step: GuardStep) -> None:
+    def add_step(self, step: GuardStep) -> None:
+        """Append one step."""
         match step:
             case Evaluate():
                 self._add_source(step)
@@ -197,7 +218,7 @@ class GuardTables:
             case ModuleDictSource(module):
                 return "read_module_dict", (id(sys.modules), self._name(module))
             case PinSource(pin):
-                return "read_pin", (self._cell(pin),)
+                return "read_pin", (self._cells.address(pin),)
             case GlobalsSource():
                 return "read_globals", ()
             case ClosureSource(_, index):
@@ -251,11 +272,8 @@ class GuardTables:
         value = make_object(constant, self._pins.objects)
         return sys.intern(value) if type(value) is str else value
 
-    def _cell(self, pin: int) -> int:
-        return self._cells_address + offset_of(pin)
-
     def _pin(self, pin: int) -> tuple[int, int]:
-        return self._cell(pin), self._memory.hold(pin)
+        return self._cells.address(pin), self._memory.hold(pin)
 
     # Guards.
 
@@ -419,10 +437,6 @@ def _keys_on(device: torch.device) -> tuple[int, int]:
         inference = torch.empty(0, device=device)
     keys = [torch._C._dispatch_keys(tensor).raw_repr() for tensor in (plain, inference)]  # noqa: SLF001
     return keys[0], keys[1]
-
-
-def _set_cell(cells: ctypes.Array[ctypes.c_int64], number: int, value: object) -> None:
-    cells[number] = id(value)
 
 
 def _drop_known(memory: Memory, places: Sequence[int]) -> None:

@@ -20,6 +20,10 @@ SERVED_BY_NONE: Final = 1
 """The address that stands for "this entry does not serve the call"."""
 
 
+STALE: Final = -1
+"""Stands for the guard number in the steps that tell that a shortcut does not hold any more."""
+
+
 class Outcome(enum.IntEnum):
     """What a step gives."""
 
@@ -88,7 +92,24 @@ class EntryRecord(enum.IntEnum):
     """Number of the guard that the latest call failed, for tests."""
     SERVE_BY_PYTHON = 25 * WORD
     """A Python callable that serves the call or gives `MISSING`; null for an entry with native guards."""
-    SIZE = 26 * WORD
+    ACTIVE = 26 * WORD
+    """Number of calls that check this entry's guards, or run, now."""
+    SHORT_STEPS = 27 * WORD
+    """A shorter table of guard steps (see `shortcuts.py`)."""
+    NUM_SHORT_STEPS = 28 * WORD
+    """0: there is no shortcut."""
+    IS_TRUSTED = 29 * WORD
+    """1: all guards held between two runs of the shortcut, so that it may stand for them."""
+    NUM_SHORT_CALLS = 30 * WORD
+    """Calls that the shortcut served."""
+    STALE_WORD = 31 * WORD
+    """Number of the word that was not what it was."""
+    LEARN = 32 * WORD
+    """A Python callable that makes a shortcut from the objects in the slots; null: there will be none."""
+    UNTIL_LEARNING = 33 * WORD
+    """Calls that all guards serve before a shortcut is made."""
+    NUM_SLOTS = 34 * WORD
+    SIZE = 35 * WORD
 
 
 class Context(enum.IntEnum):

@@ -28,6 +28,8 @@ _FUNCTION_MODES: Final = "_ZN2at4impl22PythonTorchFunctionTLS9stack_lenEv"
 _AUTOCAST: Final = "_ZN2at8autocast19is_autocast_enabledEN3c1010DeviceTypeE"
 _AUTOCAST_CACHE: Final = "_ZN2at8autocast25is_autocast_cache_enabledEv"
 _SAVED_HOOKS: Final = "_ZN2at23SavedTensorDefaultHooks13get_tls_stateEv"
+_CONTEXT: Final = "_ZN2at13globalContextEv"
+_MATMUL_PRECISION: Final = "_ZNK2at7Context22float32MatmulPrecisionEv"
 _QUEUE_WORDS: Final = (2, 6)
 """Where a queue of the C++ library keeps the places of its first item and behind its last."""
 
@@ -81,9 +83,7 @@ class StateTables:
                     number, "_get_deterministic_algorithms", expected=False
                 )
             case GlobalStateKind.FLOAT32_MATMUL_PRECISION:
-                return self._add_builtin(
-                    number, "_get_float32_matmul_precision", expected=guard.text
-                )
+                return self._add_matmul_precision(number, guard)
             case GlobalStateKind.SAVED_TENSORS_HOOKS:
                 return guard.text == OFF and self._add_saved_hooks(number)
             case GlobalStateKind.GLOBAL_MODULE_HOOKS:
@@ -127,6 +127,16 @@ class StateTables:
             self._memory.hold(expected),
             int(isinstance(expected, str)),
         )
+        return True
+
+    def _add_matmul_precision(self, number: int, guard: GlobalStateGuard) -> bool:
+        if read_global_state(guard.kind) != guard.text:
+            return False  # which number stands for the text is not known
+        library = torch_library("torch_cpu")
+        locate = ctypes.CFUNCTYPE(ctypes.c_void_p)(address_in(library, _CONTEXT))
+        address, context = address_in(library, _MATMUL_PRECISION), locate()
+        expected = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(address)(context)
+        self._table.add("check_method", number, address, expected, context or 0)
         return True
 
     def _add_saved_hooks(self, number: int) -> bool:

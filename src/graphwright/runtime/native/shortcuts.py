@@ -1,0 +1,293 @@
+"""Guards that need not be checked again as long as nothing was changed.
+
+In: the guards of an entry and the objects that they found in a call that passed.   Out: a shorter table of steps: words in memory that
+must be what they were (versions of dictionaries and types, places of dictionaries, types of objects), and the guards that may fail
+without any of these changing (tensors, global state, lists, attributes that C code computes).
+Keeps: a word is read only where the objects it lies in are known to live: they are reached from the target, or from an object
+that was just found to be the same, through dictionaries, types and tuples whose words were checked before. When a word differs, all
+guards are checked; the shortcut decides nothing by itself.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import types
+from collections.abc import Sequence
+from typing import Any, Final, final
+
+from graphwright.ir.program import (
+    AttrAbsentGuard,
+    ClosureSource,
+    CodeGuard,
+    ConstantGuard,
+    DefaultSource,
+    DictContainsGuard,
+    DictKeysGuard,
+    DictKeySource,
+    DictValueSource,
+    DistinctTensorsGuard,
+    GlobalsSource,
+    IdentityGuard,
+    ImportSource,
+    InstanceDictSource,
+    ItemSource,
+    KwDefaultSource,
+    LengthGuard,
+    ModuleDictSource,
+    PinSource,
+    Program,
+    SameObjectGuard,
+    Source,
+    TargetSource,
+    TypeAttrAbsentGuard,
+    TypeAttrSource,
+    TypeGuard,
+    TypeSource,
+)
+from graphwright.runtime.guard_steps import Check, Evaluate, GuardStep, GuardSteps
+from graphwright.runtime.native.guard_tables import GuardTables
+from graphwright.runtime.native.memory import Memory, StepTable, offset_of
+from graphwright.runtime.native.records import STALE
+from graphwright.runtime.native.versions import NONE, Versions, read_word
+from graphwright.runtime.reading import MISSING, read_instance_dict
+
+_TYPE_OFFSET: Final = 8
+_WORD: Final = 8
+_FROZEN: Final = (tuple, str, bytes, frozenset, range)
+
+
+@final
+class Shortcut:
+    """A shorter table of guard steps.
+
+    Args:
+        program: the program.
+        steps: its guards, lowered.
+        objects: what each slot held in a call that passed.
+        versions: where versions are kept.
+        excluded: addresses of words that change from call to call.
+
+    Attributes:
+        addresses: of the words, by number.
+        anchors: objects that must live as long as the shortcut is used.
+        num_skipped: guards that the shortcut leaves out.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        steps: GuardSteps,
+        objects: Sequence[Any],
+        versions: Versions,
+        excluded: frozenset[int],
+    ) -> None:
+        self._program = program
+        self._steps = steps
+        self._objects = objects
+        self._versions = versions
+        self._excluded = excluded
+        self._known: set[int] = set()
+        self._in_frame: set[int] = set()
+        self._expected: dict[int, int] = {}
+        self._words: list[int] = []
+        self._reads: list[int] = []
+        self._pending: list[GuardStep] = []
+        self.addresses: list[int] = []
+        self.anchors: list[object] = []
+        self.num_skipped = 0
+        self._may_anchor: Final = {
+            step.base
+            for step in steps.steps
+            if isinstance(step, Evaluate) and isinstance(step.source, InstanceDictSource)
+        }
+
+    def write(self, memory: Memory, table: StepTable, tables: GuardTables) -> None:
+        """Append the steps to `table`, to which `tables` writes the guards that are left."""
+        for step in self._steps.steps:
+            match step:
+                case Evaluate():
+                    self._add_source(step, memory, table, tables)
+                case Check():
+                    self._add_check(step)
+                case _:
+                    self._add_left(step, ())
+        for slot in (*self._steps.input_slots, *self._steps.recipe_slots):
+            self._need(slot)
+        self._flush(memory, table, tables)
+
+    # What is known.
+
+    def _add_source(
+        self, step: Evaluate, memory: Memory, table: StepTable, tables: GuardTables
+    ) -> None:
+        if self._try_know(step):
+            self._known.add(step.slot)
+            return
+        self._add_left(step, () if step.base < 0 else (step.base,))
+        self._in_frame.add(step.slot)
+        found = self._objects[step.slot]
+        if step.slot in self._may_anchor and hasattr(type(found), "__weakref__"):
+            # From here on the object is known; what follows must not be read before this was checked.
+            self._flush(memory, table, tables)
+            table.add("check_object", STALE, offset_of(step.slot), id(found))
+            self.anchors.append(found)
+            self._known.add(step.slot)
+
+    def _try_know(self, step: Evaluate) -> bool:  # noqa: C901  (one arm for each kind of source)
+        if step.base < 0:
+            return self._try_know_root(step.source, step.slot)
+        if step.base not in self._known:
+            return False
+        base, found = self._objects[step.base], self._objects[step.slot]
+        match step.source:
+            case InstanceDictSource():
+                return self._add_place_of_dict(base, found)
+            case ItemSource() | DictKeySource() | DictValueSource():
+                is_frozen = isinstance(base, tuple) and isinstance(step.source, ItemSource)
+                return is_frozen or self._add_dict(base)
+            case TypeSource():
+                return self._add_type(base)
+            case TypeAttrSource():
+                return self._add_type_version(base)
+            case GlobalsSource():
+                return isinstance(base, types.FunctionType)
+            case ClosureSource(_, index):
+                return self._add_cell(base, index, found)
+            case DefaultSource():
+                return self._add_part(base, getattr(base, "__defaults__", None))
+            case KwDefaultSource():
+                defaults = getattr(base, "__kwdefaults__", None)
+                return self._add_part(base, defaults) and self._add_dict(defaults)
+            case _:
+                return False
+
+    def _try_know_root(self, source: Source, slot: int) -> bool:
+        match source:
+            case TargetSource() | PinSource():
+                return True
+            case ImportSource() | ModuleDictSource():
+                return False  # one look-up; the table of modules changes with every import
+            case _:
+                return slot in self._known
+
+    def _add_word(self, address: int, expected: int) -> bool:
+        """Let the word at an address be checked; False when it changes, or is not what is expected even now."""
+        known = self._expected.get(address)
+        if known is not None:
+            return known == expected
+        if address in self._excluded or read_word(address) != expected:
+            return False
+        self._expected[address] = expected
+        self._words += (address, expected)
+        self.addresses.append(address)
+        return True
+
+    def _add_dict(self, table: object) -> bool:
+        if not isinstance(table, dict):
+            return False
+        address = id(table) + self._versions.of_dict
+        return self._add_word(address, self._expected.get(address, read_word(address)))
+
+    def _add_place_of_dict(self, holder: object, found: object) -> bool:
+        place = _dict_place(holder)
+        return place is not None and self._add_word(place, id(found))
+
+    def _add_type(self, value: object) -> bool:
+        return self._add_word(id(value) + _TYPE_OFFSET, id(type(value)))
+
+    def _add_type_version(self, kind: object) -> bool:
+        if not isinstance(kind, type) or self._versions.of_type == NONE:
+            return False
+        address = id(kind) + self._versions.of_type
+        version = read_word(address)
+        return version != 0 and self._add_word(address, version)
+
+    def _add_part(self, holder: object, part: object) -> bool:
+        """Let the word of a function that points to one of its parts be checked."""
+        if not isinstance(holder, types.FunctionType) or part is None:
+            return False
+        count = types.FunctionType.__basicsize__ // _WORD
+        places = [id(holder) + n * _WORD for n in range(2, count)]
+        matching = [place for place in places if read_word(place) == id(part)]
+        return len(matching) == 1 and self._add_word(matching[0], id(part))
+
+    def _add_cell(self, function: object, index: int, found: object) -> bool:
+        if not isinstance(function, types.FunctionType) or not function.__closure__:
+            return False
+        cell = function.__closure__[index]
+        return self._add_word(id(cell) + 2 * _WORD, id(found))
+
+    # Checks.
+
+    def _add_check(self, step: Check) -> None:
+        if all(slot in self._known for slot in step.slots) and self._holds_by_words(step):
+            self.num_skipped += 1
+            return
+        self._add_left(step, step.slots)
+
+    def _holds_by_words(self, step: Check) -> bool:
+        guard = self._program.guards[step.guard]
+        if not step.slots:
+            return False
+        found = self._objects[step.slots[0]]
+        match guard:
+            case ConstantGuard() | IdentityGuard() | SameObjectGuard() | DistinctTensorsGuard():
+                return True
+            case TypeGuard():
+                return self._add_type(found)
+            case CodeGuard():
+                return self._add_part(found, getattr(found, "__code__", None))
+            case LengthGuard():
+                return type(found) in _FROZEN or self._add_dict(found)
+            case DictKeysGuard() | DictContainsGuard():
+                return self._add_dict(found)
+            case AttrAbsentGuard():
+                return self._add_absent_attr(found)
+            case TypeAttrAbsentGuard():
+                return self._add_type_version(found)
+            case _:
+                return False
+
+    def _add_absent_attr(self, holder: object) -> bool:
+        attributes = read_instance_dict(holder)
+        if attributes is MISSING:
+            return self._add_type(holder)
+        return self._add_place_of_dict(holder, attributes) and self._add_dict(attributes)
+
+    # What is left.
+
+    def _need(self, slot: int) -> None:
+        """Put a known object where the frame keeps it."""
+        if slot in self._known and slot not in self._in_frame:
+            self._in_frame.add(slot)
+            self._reads += (offset_of(slot), id(self._objects[slot]))
+
+    def _add_left(self, step: GuardStep, slots: Sequence[int]) -> None:
+        for slot in (*slots, *_slots_of(step)):
+            self._need(slot)
+        self._pending.append(step)
+
+    def _flush(self, memory: Memory, table: StepTable, tables: GuardTables) -> None:
+        if self._words:
+            count = len(self._words) // 2
+            first = len(self.addresses) - count
+            table.add("check_words", STALE, memory.words(self._words), count, first)
+        if self._reads:
+            table.add("read_objects", STALE, memory.words(self._reads), len(self._reads) // 2)
+        for step in self._pending:
+            tables.add_step(step)
+        self._words, self._reads, self._pending = [], [], []
+
+
+def _slots_of(step: GuardStep) -> tuple[int, ...]:
+    slot = getattr(step, "slot", None)
+    return () if slot is None or isinstance(step, Evaluate) else (slot,)
+
+
+def _dict_place(holder: object) -> int | None:
+    """Give the address of the word that points to the dictionary of an object's attributes."""
+    locate = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object)(
+        ("_PyObject_GetDictPtr", ctypes.pythonapi)
+    )
+    place: int | None = locate(holder)
+    return place
