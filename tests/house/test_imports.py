@@ -15,7 +15,7 @@ block = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.GELU(), torch.nn.La
 x = torch.randn(4, 8)
 with torch.no_grad():
     compiled = gw.compile(block, fullgraph=True)
-    torch.testing.assert_close(compiled(x), block(x))
+    assert torch.allclose(compiled(x), block(x), atol=1e-6)  # torch.testing imports the compile stack itself
 assert gw.counters["capture"]["graphs"] == 1, gw.counters.snapshot()
 """
 
