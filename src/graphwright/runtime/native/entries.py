@@ -124,6 +124,11 @@ class NativeEntry:
         """Number of the guard that the latest call failed."""
         return self._record[EntryRecord.LAST_FAILURE // WORD]
 
+    def stop_learning(self) -> None:
+        """From now on check all guards at every call."""
+        for field in (EntryRecord.LEARN, EntryRecord.NUM_SHORT_STEPS, EntryRecord.IS_TRUSTED):
+            self._set(field, 0)
+
     @property
     def num_shortcut_calls(self) -> int:
         """Calls that the present shortcut served."""
