@@ -33,10 +33,12 @@ from graphwright.codegen.llvm import (
 from graphwright.graph import execute, partition, simplify
 from graphwright.ir.aten import AtenGraph
 from graphwright.ir.aten_text import render_graph
+from graphwright.ir.aten_verify import verify_graph
 from graphwright.ir.loops import Kernel
 from graphwright.ir.loops_text import render_kernel
 from graphwright.ir.plan import CallExtern, Plan
-from graphwright.ir.plan_text import render_plan
+from graphwright.ir.plan_text import render_plan, verify_plan
+from graphwright.ir.program_text import verify_program
 from graphwright.lower import lower_graph
 from graphwright.observe import Observer
 from graphwright.pipeline.options import BackendFunction, BackendKind, CompileOptions
@@ -93,6 +95,8 @@ def build_entry(job: Job) -> Entry:
         captured = capture_call(job.target, job.args, job.kwargs, options=how)
     counters.add("capture", "frames")
     counters.add("capture", "graphs")
+    if job.settings.verify:
+        verify_program(captured.program)
     job.observer.artifact("graph", lambda: _render_torch_graph(captured))
     entry = _entry_of(job, captured)
     job.observer.artifact("output_code", lambda: entry.source)
@@ -145,9 +149,14 @@ def lower_program(
     observer.artifact("aten", lambda: render_graph(graph))
     with observer.span("simplify"):
         simple = simplify(graph)
+    if settings.verify:
+        verify_graph(graph)
+        verify_graph(simple)
     observer.artifact("aten_simplified", lambda: render_graph(simple))
     with observer.span("lower"):
         lowered = lower_graph(simple, num_threads=num_threads_of(settings))
+    if settings.verify:
+        verify_plan(lowered.plan)
     observer.artifact("schedule", lambda: "\n\n".join(map(render_kernel, lowered.kernels)))
     observer.artifact("plan", lambda: render_plan(lowered.plan))
     _count(lowered.plan, lowered.kernels)
@@ -180,7 +189,7 @@ def load_kernels(
                 missing.append((ref.key, kernel))
     with observer.span("codegen"):
         if missing:
-            _compile_missing(missing, num_threads, caches)
+            _compile_missing(missing, num_threads, caches, verify=settings.verify)
     return plan_code(plan)
 
 
@@ -231,10 +240,14 @@ def _kernel_key(key: str, num_threads: int, caches: Caches) -> Key:
 
 
 def _compile_missing(
-    missing: Sequence[tuple[str, Kernel]], num_threads: int, caches: Caches | None
+    missing: Sequence[tuple[str, Kernel]],
+    num_threads: int,
+    caches: Caches | None,
+    *,
+    verify: bool,
 ) -> None:
     def compile_one(item: tuple[str, Kernel]) -> ObjectCode:
-        return compile_kernels([item[1]], num_threads=num_threads)
+        return compile_kernels([item[1]], num_threads=num_threads, verify=verify)
 
     with ThreadPoolExecutor(max_workers=min(len(missing), _COMPILE_THREADS)) as pool:
         for (key, _), made in zip(missing, pool.map(compile_one, missing), strict=True):
