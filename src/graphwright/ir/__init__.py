@@ -4,3 +4,5 @@ In: nothing; every type is built by the room that gives it.   Out: `program`, `a
 `symint`, the op facts of `ops`; each with its text form, its verifier and its hash in the modules named after it.
 Imported by module (`from graphwright.ir.aten import AtenGraph`). Read first: `aten.py`, `loops.py`.
 """
+
+__all__: list[str] = []
