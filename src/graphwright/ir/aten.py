@@ -8,6 +8,7 @@ Keeps:
   listed in `mutations`. An op that has no such twin (a user's op that writes to its arguments; a random fill of a tensor that
   is not contiguous) stays as it is, but works on copies of the arguments that its schema says it writes to, strides kept: its
   results are the tensors that it gives anew, then the new values of those arguments, in the schema's order.
+- a node's metas are what ATen gives for its op on operands that have the metas listed for them, strides included.
 - values are numbered densely: the graph's inputs first, then its constants, then each node's results in order; a node reads only smaller
   numbers (topological order).
 - nodes whose op draws random numbers or is otherwise effectful keep the program's order among themselves.

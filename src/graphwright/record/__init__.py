@@ -30,6 +30,7 @@ from graphwright.record.joint import (
 )
 from graphwright.record.recorder import Recorder
 from graphwright.record.specs import TensorSpec
+from graphwright.record.symbol_names import size_symbol
 from graphwright.record.torch_level import CallRef, TorchCall, TorchTrace
 
 __all__ = [
@@ -44,5 +45,6 @@ __all__ = [
     "record_backward",
     "record_function",
     "record_joint",
+    "size_symbol",
     "try_finish_joint",
 ]

@@ -21,7 +21,8 @@ from graphwright.ir.aten import Arg, DTypeArg, KwArg, ListArg, LiteralArg, Memor
 from graphwright.ir.dtypes import FROM_TORCH
 from graphwright.record.abstract import Origin, TensorState, ViewStep
 from graphwright.record.arguments import to_arg
-from graphwright.record.layout import Shape, contiguous_strides, is_dense
+from graphwright.record.layout import Shape, contiguous_strides, is_dense, same_extents
+from graphwright.record.shapes import find_rule
 from graphwright.record.shapes.view import view_strides
 from graphwright.record.sizes import Extent
 from graphwright.record.specs import TensorSpec
@@ -49,7 +50,7 @@ def read(builder: GraphBuilder, state: TensorState) -> int:
 def apply_step(builder: GraphBuilder, step: ViewStep, value: int) -> int:
     """Take one view of a value."""
     own = builder.specs[value]
-    if own.strides != step.source.strides:
+    if not same_extents(own.strides, step.source.strides):
         if (
             step.op in _RESHAPING
             and view_strides(own.shape, own.strides, step.target.shape) is None
@@ -58,9 +59,20 @@ def apply_step(builder: GraphBuilder, step: ViewStep, value: int) -> int:
             return _view(builder, value, step.target.shape)
         if step.op == "aten.as_strided.default":
             value = _with_strides(builder, value, step.source)
+    target = _target_on(step, builder.specs[value])
     if step.result_index is None:
-        return builder.emit(step.op, (Ref(value), *step.args), step.kwargs, step.target)
-    return _one_of_many(builder, step, value)
+        return builder.emit(step.op, (Ref(value), *step.args), step.kwargs, target)
+    return _one_of_many(builder, step, value, target)
+
+
+def _target_on(step: ViewStep, own: TensorSpec) -> TensorSpec:
+    """Give the spec of a view of a value whose strides may differ from those of the tensor it stands for."""
+    if same_extents(own.strides, step.source.strides):
+        return step.target
+    rule = find_rule(step.op)
+    assert rule is not None, f"{step.op} was recorded by a rule"
+    made: TensorSpec | tuple[TensorSpec, ...] = rule(own, *step.inverse_args)
+    return made if isinstance(made, TensorSpec) else made[step.result_index or 0]
 
 
 def write(builder: GraphBuilder, state: TensorState, value: int) -> None:
@@ -131,13 +143,10 @@ def _view(builder: GraphBuilder, value: int, shape: Shape) -> int:
     return builder.emit("aten.view.default", (Ref(value), _extents_arg(shape)), (), spec)
 
 
-def _one_of_many(builder: GraphBuilder, step: ViewStep, value: int) -> int:
+def _one_of_many(builder: GraphBuilder, step: ViewStep, value: int, target: TensorSpec) -> int:
     """Make one of the results of an op that gives several views, as a select or slice."""
-    index = step.result_index
-    assert index is not None, "a step with one result has no index"
-    if step.op == "aten.unbind.int":
-        return builder.emit("aten.select.int", (Ref(value), *_split_place(step)), (), step.target)
-    return builder.emit("aten.slice.Tensor", (Ref(value), *_split_place(step)), (), step.target)
+    op = "aten.select.int" if step.op == "aten.unbind.int" else "aten.slice.Tensor"
+    return builder.emit(op, (Ref(value), *_split_place(step)), (), target)
 
 
 def _split_place(step: ViewStep) -> tuple[Arg, ...]:

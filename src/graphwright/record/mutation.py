@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import msgspec
 import torch
 
 from graphwright.ir.aten import DTypeArg, KwArg, Ref
 from graphwright.ir.dtypes import FROM_TORCH
 from graphwright.record.abstract import TensorState
 from graphwright.record.functional import write
-from graphwright.record.layout import same_extents
+from graphwright.record.layout import same_extents, strides_like
 from graphwright.record.op_recording import KnownOp, OpRecording
 from graphwright.record.operators import Mutated, OpFacts
 from graphwright.record.specs import TensorSpec
@@ -75,7 +74,8 @@ def store_result(recording: OpRecording, target: TensorState, value: int) -> Non
 
 
 def _converted(recording: OpRecording, value: int, dtype: torch.dtype) -> int:
-    spec = msgspec.structs.replace(recording.builder.specs[value], dtype=dtype)
+    own = recording.builder.specs[value]
+    spec = TensorSpec(own.shape, strides_like(own.shape, own.strides), dtype, own.device)
     kwargs = (KwArg("dtype", DTypeArg(FROM_TORCH[dtype])),)
     return recording.builder.emit("aten._to_copy.default", (Ref(value),), kwargs, spec)
 

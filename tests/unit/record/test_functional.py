@@ -1,5 +1,7 @@
 """In-place programs become functional graphs that give eager's values, strides, aliases and mutations."""
 
+import importlib
+
 import inplace_programs
 import pytest
 import torch
@@ -8,6 +10,10 @@ from graphwright.base.errors import Unsupported
 from graphwright.graph import execute
 from graphwright.ir.aten_verify import verify_graph
 from graphwright.record import record_function
+
+execution = importlib.import_module(
+    "graphwright.graph.execute"
+)  # the room exports a function of that name
 
 LAYOUTS = {
     "contiguous": lambda base: base.clone(),
@@ -104,3 +110,24 @@ def test_mutation_undone_by_value_needs_no_write():
         return y + 1
 
     assert record_function(program, [torch.randn(3)]).graph.mutations == ()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("program", inplace_programs.PROGRAMS, ids=lambda program: program.__name__)
+def test_metadata_of_every_value_is_what_aten_gives(program, layout):
+    try:
+        recorded = record_function(program, [LAYOUTS[layout](torch.randn(3, 4))])
+    except (RuntimeError, ValueError):
+        pytest.skip("eager refuses this layout too")
+    graph = recorded.graph
+    values = [LAYOUTS[layout](torch.randn(3, 4)), *recorded.extra_inputs]
+    values += [execution.make_constant(constant) for constant in graph.constants]
+
+    with torch.no_grad():
+        for node in graph.nodes:
+            results = execution._run_node(node, values, {})
+            values += results
+
+            for result, meta in zip(results, filter(None, node.metas), strict=True):
+                found = (tuple(result.shape), result.stride(), result.dtype)
+                assert found == (meta.shape, meta.strides, meta.dtype.torch_dtype), node.op
