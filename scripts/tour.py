@@ -1,7 +1,8 @@
 """The tour: one function of four lines, followed through every room, with what each room really made of it.
 
-In: `tour_template.md`, and the rooms themselves, called one after the other.   Out: the text of `docs/tour.md`.
-Keeps: the page is the same on every machine with the interpreter version `PYTHON` and the pinned packages: the kernels are made
+In: `tour_template.md`, and the rooms themselves, called one after the other.   Out: the text of `docs/tour.md`, on the terminal
+when run as a script: ids and caches of a process that has compiled before would show.
+Keeps: the page is the same on every machine with Python 3.11 and the pinned packages: the kernels are made
 for a processor that is written down here, and nothing is timed.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import linecache
 import re
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -35,9 +37,6 @@ from graphwright.lower import lower_graph
 from graphwright.observe import Observer
 from graphwright.pipeline import collect_observers
 from graphwright.runtime import make_entry
-
-PYTHON: Final = (3, 11)
-"""The interpreter whose bytecode the page shows."""
 
 _TEMPLATE: Final = Path(__file__).with_name("tour_template.md")
 _NUM_THREADS: Final = 2
@@ -161,3 +160,7 @@ def _head(text: str, num_lines: int) -> str:
     lines = text.splitlines()
     rest = len(lines) - num_lines
     return "\n".join(lines[:num_lines] + ([f"; … and {rest} lines more"] if rest > 0 else []))
+
+
+if __name__ == "__main__":
+    sys.stdout.write(render_tour())

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import argparse
 import ast
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from graphwright.base.config import Config
-from tour import PYTHON, render_tour
 
 ROOT: Final = Path(__file__).resolve().parents[1]
+TOUR_PYTHON: Final = (3, 11)
+"""The interpreter whose bytecode the tour shows."""
 _PACKAGE: Final = ROOT / "src" / "graphwright"
 
 
@@ -65,10 +67,16 @@ def render_config() -> str:
     return "\n".join(lines) + "\n"
 
 
+def render_tour() -> str:
+    """Render the tour, in a process of its own."""
+    command = [sys.executable, str(ROOT / "scripts" / "tour.py")]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "docs/config.md": render_config,
     "docs/map.md": render_map,
-    **({"docs/tour.md": render_tour} if sys.version_info[:2] == PYTHON else {}),
+    **({"docs/tour.md": render_tour} if sys.version_info[:2] == TOUR_PYTHON else {}),
 }
 """What is written where; the tour shows one interpreter's bytecode, and only that interpreter writes it."""
 
