@@ -472,5 +472,7 @@ class World:
 
 def _is_singleton_method(function: types.BuiltinFunctionType) -> bool:
     """Tell whether a bound builtin is found by import (`torch.add`, `math.sin`, `random.random`)."""
+    if isinstance(function.__self__, torch.Tensor):
+        return False
     module = getattr(function, "__module__", None)
     return isinstance(module, str) or type(function.__self__).__module__.startswith("torch")
