@@ -35,6 +35,7 @@ from graphwright.capture.opcodes import (
     stack,
 )
 from graphwright.capture.rules import (
+    arithmetic,
     attention,
     classes,
     collections,
@@ -92,6 +93,7 @@ def make_rules() -> dict[int, tuple[Any, Rule]]:
         objects.RULES,
         classes.RULES,
         collections.RULES,
+        arithmetic.RULES,
         library.make_rules(),
         torch_functions.make_rules(),
         attention.make_rules(),

@@ -9,6 +9,7 @@ import collections
 import enum
 import functools
 import types
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ import torch
 
 from graphwright.capture.binding import bind
 from graphwright.capture.constants import is_constant
+from graphwright.capture.formatting import format_template
 from graphwright.capture.frames import Frame
 from graphwright.capture.items import CONTAINERS, check_key, is_read_container
 from graphwright.capture.lookup import find, is_fixed_class, peek
@@ -220,11 +222,17 @@ def _call_value_method(
 ) -> Any:
     """Call a method of a tuple, a string or a generator."""
     if isinstance(function.__self__, str):
+        if function.__name__ == "format" and not _are_plain(machine, (*args, *kwargs.values())):
+            return format_template(machine, function.__self__, args, kwargs)
         args = [machine.materialise(machine.native_iterable(value)) for value in args]
         kwargs = {key: machine.materialise(value) for key, value in kwargs.items()}
     elif function.__name__ in _TAKES_ITERABLE:
         args = [machine.native_iterable(value) for value in args]
     return function(*args, **kwargs)
+
+
+def _are_plain(machine: Machine, values: Sequence[Any]) -> bool:
+    return all(type(value) in machine.plain_types for value in values)
 
 
 def _call_container_method(
@@ -345,6 +353,8 @@ def _call_object(
             raw = find(machine, kind, "__call__")
             if type(raw) is types.FunctionType:
                 return call(machine, raw, [function, *args], kwargs)
+    if kind is weakref.ReferenceType and machine.world.source_of(function) is None:
+        return function(*args, **kwargs)
     wrapped = getattr(function, "__wrapped__", None)
     if wrapped is not None and hasattr(function, "cache_info"):
         return call(machine, wrapped, args, kwargs)
