@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from graphwright.base.errors import Unsupported
 from graphwright.ir.aten import Arg, FloatArg, KwArg, ListArg, LiteralArg, Ref
 from graphwright.record.abstract import (
     AbstractTensor,
+    OpHandler,
     Origin,
     Storage,
     TensorState,
@@ -50,6 +52,7 @@ class OpRecording:
     """Records ATen ops that write to nothing, and has the pieces for those that do.
 
     Args:
+        owner: the recorder that made the tensors it works on.
         builder: the graph that grows.
         wrap: makes the tensor for a state.
         abstract_of: gives a real tensor's stand-in.
@@ -59,12 +62,14 @@ class OpRecording:
 
     def __init__(
         self,
+        owner: OpHandler,
         builder: GraphBuilder,
         wrap: Callable[[TensorState], AbstractTensor],
         abstract_of: Callable[..., AbstractTensor],
         on_fallback: Callable[[str], None],
         paused: Callable[[], AbstractContextManager[None]],
     ) -> None:
+        self._owner = owner
         self.builder = builder
         self.wrap = wrap
         self.abstract_of = abstract_of
@@ -167,6 +172,8 @@ class OpRecording:
             kind = type(value)
             if kind is AbstractTensor:
                 state = value.state
+                if value.handler is not self._owner:
+                    raise _foreign(value)
                 rule_args.append(state.spec)
                 ir_args.append(Ref(read(self.builder, state)))
             elif kind in PLAIN:
@@ -208,3 +215,11 @@ class OpRecording:
             [KwArg(name, value) for name, value in zip(kwargs, ir_values, strict=True)]
         )
         return dict(zip(kwargs, rule_values, strict=True)), ir_kwargs
+
+
+def _foreign(tensor: AbstractTensor) -> Unsupported:
+    return Unsupported(
+        f"a tensor of another recording, of shape {list(tensor.state.spec.shape)}",
+        why="it has no value in this graph: it outlived the recording that made it",
+        remedy="keep tensors made inside a compiled function out of globals and attributes that other functions read",
+    )

@@ -79,7 +79,7 @@ class Recorder:
         self._builder = GraphBuilder(self._table, self._current_location)
         self._trace = TorchTrace() if has_torch_graph else None
         recording = OpRecording(
-            self._builder, self._wrap, self.abstract_of, on_fallback, self.paused
+            self, self._builder, self._wrap, self.abstract_of, on_fallback, self.paused
         )
         self._inputs: list[AbstractTensor] = []
         self._stand_ins: dict[int, tuple[torch.Tensor, AbstractTensor]] = {}

@@ -341,6 +341,16 @@ def test_composition_that_asks_for_plain_sizes_specialises_them():
     assert recorded.graph.symbols == ()
 
 
+def test_tensor_of_another_recording_is_refused():
+    real = torch.ones(3)
+    with Recorder() as first:
+        kept = first.add_input(real) + 1
+    with Recorder() as second:
+        x = second.add_input(real)
+        with pytest.raises(Unsupported, match="another recording"):
+            x * kept
+
+
 def test_generator_argument_is_refused():
     with Recorder() as recorder:
         recorder.add_input(torch.randn(3))
