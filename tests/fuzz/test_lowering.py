@@ -7,7 +7,7 @@ from eager_graphs import graph_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plan_interpreter import run_lowered
-from random_programs import RandomProgram
+from random_tensor_programs import RandomProgram
 
 from graphwright.graph import simplify
 from graphwright.lower import (
@@ -25,9 +25,9 @@ from graphwright.lower import (
 SMALL = {
     loops: {"PARALLEL_COST": 1},
     pointwise_nest: {"PARALLEL_COST": 1, "SMALLEST_BLOCK": 64, "LARGEST_BLOCK": 64},
-    kernels: {"PARALLEL_COST": 1, "SUM_BLOCK": 16, "LONG_SUM": 3, "LANES_BLOCK": 4},
+    kernels: {"PARALLEL_COST": 1, "SUM_BLOCK": 16, "SHORTEST_CUT": 4},
     rows_nest: {"LONG_ROW": 20, "SUM_BLOCK": 16},
-    lanes_nest: {"SMALLEST_TILE": 2, "LARGEST_TILE": 4},
+    lanes_nest: {"SMALLEST_TILE": 2, "LARGEST_TILE": 4, "SUM_ROWS": 4},
     clusters: {"PARALLEL_NUMEL": 1},
     transposed_nest: {"SMALLEST_EXTENT": 4, "TILE": 4},
 }

@@ -40,6 +40,8 @@ from graphwright.lower.writer import KernelWriter, NestWriter, Slot
 
 SMALLEST_TILE: Final = 16
 LARGEST_TILE: Final = 1024
+SUM_ROWS: Final = 256
+"""Sums of more rows are taken in blocks, which are added in float64, so that the error does not grow with the rows."""
 UNROLL: Final = 4
 """Rows that are combined before they meet the accumulator."""
 MOST_UNROLLED_COST: Final = 64
@@ -58,6 +60,16 @@ class _Accumulator(msgspec.Struct, frozen=True):
 
     name: str
     value_name: str = ""
+    total_name: str = ""
+    """For a long float32 sum: where the sums of blocks are added, in float64."""
+
+
+class _Body(msgspec.Struct, frozen=True):
+    """What is done for each row in a pass."""
+
+    one: Pass
+    kept: list[tuple[Scalar, Slot]]
+    loop: LoopSpec
 
 
 class LanesNest:
@@ -183,11 +195,21 @@ class LanesNest:
                 text = identity_of(value_op, dtype)
                 self._store_constant(value_name, lane, text, dtype)
                 self._store_constant(accumulator.name, lane, "0", DType.INT64)
+            elif self._is_long_sum(scalar):
+                total = self._kernel.add_scratch(DType.FLOAT64, self._tile)
+                accumulator = _Accumulator(accumulator.name, total_name=total)
+                text = identity_of(ReduceOp.SUM, DType.FLOAT64)
+                self._store_constant(total, lane, text, DType.FLOAT64)
             else:
                 text = identity_of(scalar.reduce_op, dtype)
                 self._store_constant(accumulator.name, lane, text, dtype)
             self._accumulators[scalar.number] = accumulator
         self._close_lanes()
+
+    def _is_long_sum(self, scalar: Scalar) -> bool:
+        rows, _ = self._row_index()
+        is_narrow_sum = scalar.reduce_op is ReduceOp.SUM and scalar.dtype is DType.FLOAT32
+        return is_narrow_sum and rows > SUM_ROWS
 
     def _store_constant(self, buffer: str, lane: Index, text: str, dtype: DType) -> None:
         name = self._writer.emit_constant(text, dtype)
@@ -202,29 +224,89 @@ class LanesNest:
     ) -> None:
         writer = self._writer
         outer, inner = self._loops.reduced[:-1], self._loops.reduced[-1]
+        body = _Body(one, [(spill.scalar, slots[spill.scalar.number]) for spill in spills], inner)
         for loop in outer:
             writer.open_loop(loop.atom)
         inside = bounds[inner.atom]
         unroll = self._choose_unroll(one, inner, inside)
         whole = inner.extent // unroll * unroll
-        if unroll > 1:
-            self._write_rows(one, spills, slots, inner, unroll)
-            stops = inside.stops if whole == inner.extent else (constant(whole),)
-            writer.close_loop(LoopKind.SERIAL, inside.start, stops, step=unroll)
-            inside = Blocks(constant(whole), inside.stops)
-        if unroll == 1 or whole < inner.extent:
-            self._write_rows(one, spills, slots, inner, 1)
-            writer.close_loop(LoopKind.SERIAL, inside.start, inside.stops)
+        stops = inside.stops if whole == inner.extent else (constant(whole),)
+        self._write_blocks(body, Blocks(inside.start, stops), unroll)
+        if whole < inner.extent:
+            self._write_blocks(body, Blocks(constant(whole), inside.stops), 1)
         for loop in reversed(outer):
             ends = bounds[loop.atom]
             writer.close_loop(LoopKind.SERIAL, ends.start, ends.stops)
+        self._write_totals(one)
+        lane = Affine(((LANE_ATOM, 1),))
         for scalar in one.reductions:
             accumulator = self._accumulators[scalar.number]
-            lane = Affine(((LANE_ATOM, 1),))
             writer.slots[scalar.number] = Slot(accumulator.name, lane)
             if self._split is not None and accumulator.value_name:
                 value = self._split.value_of(scalar)
                 writer.slots[value.number] = Slot(accumulator.value_name, lane)
+
+    def _write_blocks(self, body: _Body, rows: Blocks, unroll: int) -> None:
+        """Write the loop over `rows`; in blocks whose sums are added to totals, where there are many."""
+        writer = self._writer
+        has_totals = any(self._total_of(scalar) for scalar in body.one.reductions)
+        is_cut = has_totals and body.loop.extent > SUM_ROWS
+        inside = rows
+        if is_cut:
+            name = writer.open_loop(None)
+            inside = Blocks(variable(name), (variable(name, SUM_ROWS), *rows.stops))
+        if has_totals:
+            self._write_zeros(body.one)
+        self._write_rows(body, unroll)
+        writer.close_loop(LoopKind.SERIAL, inside.start, inside.stops, step=unroll)
+        if has_totals:
+            self._add_to_totals(body.one)
+        if is_cut:
+            writer.close_loop(LoopKind.SERIAL, rows.start, rows.stops, step=SUM_ROWS)
+
+    def _total_of(self, scalar: Scalar) -> str:
+        """Give the scratch in which block sums of a long float32 sum are added in float64; empty for others."""
+        return self._accumulators[scalar.number].total_name
+
+    def _write_zeros(self, one: Pass) -> None:
+        self._open_lanes()
+        lane = self._writer.index(Affine(((LANE_ATOM, 1),)))
+        for scalar in one.reductions:
+            if self._total_of(scalar):
+                name = self._accumulators[scalar.number].name
+                self._store_constant(
+                    name, lane, identity_of(ReduceOp.SUM, scalar.dtype), scalar.dtype
+                )
+        self._close_lanes()
+
+    def _add_to_totals(self, one: Pass) -> None:
+        writer = self._writer
+        self._open_lanes()
+        lane = writer.index(Affine(((LANE_ATOM, 1),)))
+        for scalar in one.reductions:
+            total_name = self._total_of(scalar)
+            if total_name:
+                part = writer.emit_load(self._accumulators[scalar.number].name, lane)
+                wide = writer.emit_compute(ScalarOp.CAST, (part,), DType.FLOAT64)
+                total = writer.emit_load(total_name, lane)
+                total = writer.emit_compute(ScalarOp.ADD, (total, wide), DType.FLOAT64)
+                writer.append(Store(total_name, lane, total))
+        self._close_lanes()
+
+    def _write_totals(self, one: Pass) -> None:
+        """Round the totals to the accumulators' dtype."""
+        if not any(self._total_of(scalar) for scalar in one.reductions):
+            return
+        writer = self._writer
+        self._open_lanes()
+        lane = writer.index(Affine(((LANE_ATOM, 1),)))
+        for scalar in one.reductions:
+            total_name = self._total_of(scalar)
+            if total_name:
+                total = writer.emit_load(total_name, lane)
+                rounded = writer.emit_compute(ScalarOp.CAST, (total,), scalar.dtype)
+                writer.append(Store(self._accumulators[scalar.number].name, lane, rounded))
+        self._close_lanes()
 
     def _choose_unroll(self, one: Pass, inner: LoopSpec, inside: Blocks) -> int:
         """Rows are combined first where that is cheap; blocks of a split loop are multiples of `UNROLL`."""
@@ -237,28 +319,20 @@ class LanesNest:
             return UNROLL if is_even else 1
         return UNROLL
 
-    def _write_rows(
-        self,
-        one: Pass,
-        spills: Sequence[Spill],
-        slots: dict[int, Slot],
-        inner: LoopSpec,
-        unroll: int,
-    ) -> None:
+    def _write_rows(self, body: _Body, unroll: int) -> None:
         """Write the body of the loop over rows: a vector loop that takes `unroll` rows at once. Leaves the loop open."""
         writer = self._writer
         row = writer.open_loop(None)
         self._open_lanes()
-        updates: list[list[list[str]]] = [[] for _ in one.reductions]
+        updates: list[list[list[str]]] = [[] for _ in body.one.reductions]
         for step in range(unroll):
             writer.open_variant()
-            writer.bind_atom(inner.atom, variable(row, step))
-            for number, scalar in enumerate(one.reductions):
+            writer.bind_atom(body.loop.atom, variable(row, step))
+            for number, scalar in enumerate(body.one.reductions):
                 updates[number].append([writer.emit(arg) for arg in scalar.args])
-            kept = [(spill.scalar, slots[spill.scalar.number]) for spill in spills]
-            writer.emit_stores(one.stores, kept)
+            writer.emit_stores(body.one.stores, body.kept)
             writer.close_variant()
-        for scalar, names in zip(one.reductions, updates, strict=True):
+        for scalar, names in zip(body.one.reductions, updates, strict=True):
             self._accumulate(scalar, names)
         self._close_lanes()
 

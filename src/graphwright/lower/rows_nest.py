@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from graphwright.ir.dtypes import DType
 from graphwright.ir.loops import Carry, LoopKind
-from graphwright.ir.ops import ReduceOp
+from graphwright.ir.ops import ReduceOp, ScalarOp
 from graphwright.lower.affine import Affine
 from graphwright.lower.loops import (
     Blocks,
@@ -29,9 +30,9 @@ from graphwright.lower.slots import Slots
 from graphwright.lower.splits import ARG_VALUES, Split
 from graphwright.lower.writer import KernelWriter, NestWriter, Slot
 
-LONG_ROW: Final = 8192
-"""Sums over longer rows are taken in blocks, so that the error grows with the number of blocks, not of elements."""
-SUM_BLOCK: Final = 4096
+LONG_ROW: Final = 4096
+"""Sums over longer rows are taken in blocks, which are added in float64, so that the error does not grow with the row."""
+SUM_BLOCK: Final = 2048
 
 
 class RowsNest:
@@ -113,6 +114,10 @@ class RowsNest:
             whole = bounds[loop.atom]
             carries = self._outer_carries(carries)
             writer.close_loop(LoopKind.SERIAL, whole.start, whole.stops, carries=carries)
+        for scalar, carry in carries:
+            if scalar is not None and carry.dtype is not scalar.dtype and carry.index is None:
+                name = writer.emit_compute(ScalarOp.CAST, (carry.name,), scalar.dtype)
+                writer.know(scalar, name)
 
     def _has_outer_loop(self) -> bool:
         return len(self._loops.reduced) > 1 or self._loops.reduced[-1].extent > LONG_ROW
@@ -136,15 +141,19 @@ class RowsNest:
     def _outer_carries(
         self, inner: Sequence[tuple[Scalar | None, Carry]]
     ) -> list[tuple[Scalar | None, Carry]]:
-        """Give the carries of the loop around: each combines what the inner loop gave."""
+        """Give the carries of the loop around: each combines what the inner loop gave, sums in float64."""
         carries: list[tuple[Scalar | None, Carry]] = []
         for number, (scalar, carry) in enumerate(inner):
-            name = self._kernel.new_value()
-            if carry.index is None:
-                carries.append((scalar, Carry(name, carry.op, carry.name, carry.dtype)))
-            else:
+            if carry.index is not None:
                 value = inner[number + 1][1].name
+                name = self._kernel.new_value()
                 carries.append((scalar, Carry(name, carry.op, value, carry.dtype, carry.name)))
+                continue
+            update, dtype = carry.name, carry.dtype
+            if carry.op is ReduceOp.SUM and dtype is DType.FLOAT32:
+                dtype = DType.FLOAT64
+                update = self._writer.emit_compute(ScalarOp.CAST, (update,), dtype)
+            carries.append((scalar, Carry(self._kernel.new_value(), carry.op, update, dtype)))
         return carries
 
 

@@ -62,6 +62,7 @@ class Slots:
         store = self._find_output(dtype, group[-1].last, used)
         if store is not None:
             used.add(store.target)
+            self._kernel.will_read(store.target)
             return Slot(store.target, store.offset)
         numel = 1
         for atom in self._program.atoms:

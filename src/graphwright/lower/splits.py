@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from graphwright.ir.dtypes import DType
 from graphwright.ir.ops import ReduceOp
 from graphwright.lower.affine import Affine
 from graphwright.lower.loops import BLOCK_ATOM, Loops, LoopSpec
@@ -204,7 +205,11 @@ class _Rebuild:
         value = self._partials.values.get(scalar.number)
         own = self._load(scalar)
         if value is None:
-            return self._builder.reduce(scalar.reduce_op, own, None, 1)
+            # Partial sums are added in float64: then the error does not grow with their number.
+            wide = scalar.reduce_op is ReduceOp.SUM and own.dtype is DType.FLOAT32
+            own = self._builder.cast(own, DType.FLOAT64) if wide else own
+            total = self._builder.reduce(scalar.reduce_op, own, None, 1)
+            return self._builder.cast(total, scalar.dtype)
         return self._builder.reduce(scalar.reduce_op, self._load(value), own, 1)
 
     def _load(self, scalar: Scalar) -> Scalar:

@@ -48,13 +48,16 @@ class KernelWriter:
 
     Args:
         inputs: values whose memory the kernel reads from outside.
+        is_large: whether it moves more than the caches hold, so that what it writes will not be found there.
     """
 
-    def __init__(self, inputs: Iterable[int] = ()) -> None:
+    def __init__(self, inputs: Iterable[int] = (), *, is_large: bool = False) -> None:
         self.targets: list[Target] = []
         self.temporaries: list[tuple[Target, int]] = []
         """Buffers that only this kernel uses, and their numbers of elements."""
         self._inputs = frozenset(inputs)
+        self._is_large = is_large
+        self._reread: set[Target] = set()
         self.scratch: list[Scratch] = []
         self.body: list[Stmt] = []
         self._reads: set[Target] = set()
@@ -86,6 +89,15 @@ class KernelWriter:
         target = Target(-1 - len(self.temporaries), dtype)
         self.temporaries.append((target, numel))
         return target
+
+    def will_read(self, target: Target) -> None:
+        """Note that the kernel reads again what it writes to a buffer."""
+        self._reread.add(target)
+
+    def is_streamed(self, target: Target) -> bool:
+        """Tell whether what is stored there is better written past the caches."""
+        is_read = target in self._reread or target.value in self._inputs or target.value < 0
+        return self._is_large and not is_read
 
     def is_input(self, target: Target) -> bool:
         """Tell whether the kernel reads the buffer from outside."""
@@ -243,7 +255,8 @@ class NestWriter:
         kept_names = [self.emit(scalar) for scalar, _ in kept]
         for store, name in zip(stores, names, strict=True):
             buffer = self.kernel.param(store.target, Access.WRITE)
-            self.append(Store(buffer, self.index(store.offset), name))
+            is_streamed = self.kernel.is_streamed(store.target)
+            self.append(Store(buffer, self.index(store.offset), name, is_streaming=is_streamed))
         for (_, slot), name in zip(kept, kept_names, strict=True):
             place = slot.buffer
             if isinstance(place, Target):
