@@ -82,9 +82,9 @@ def render_atom(atom: Atom) -> str:
         case Mod(value, modulus):
             return f"({_render_operand(value)} % {_render_operand(modulus)})"
         case Min(operands):
-            return f"min({', '.join(map(render_dim, operands))})"
+            return _render_call("min", operands)
         case Max(operands):
-            return f"max({', '.join(map(render_dim, operands))})"
+            return _render_call("max", operands)
         case _:
             assert_never(atom)
 
@@ -112,6 +112,11 @@ def _is_one_factor(expr: SymExpr) -> bool:
             return True
         case _:
             return False
+
+
+def _render_call(name: str, operands: tuple[SymExpr, ...]) -> str:
+    texts = [render_dim(operand) for operand in operands]
+    return f"{name}({', '.join(texts)})" if len(texts) > 1 else f"({texts[0]})"
 
 
 def symbols_of(dim: Dim) -> frozenset[str]:
