@@ -9,7 +9,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt
 JOBS ?= 2
 # Two test processes and their kernels' threads share the cores: waiting threads must sleep, not spin.
 TEST_ENV = OMP_WAIT_POLICY=passive HF_HUB_OFFLINE=1
