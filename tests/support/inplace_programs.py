@@ -376,7 +376,16 @@ def draw_random_numbers(x):
     coins = torch.bernoulli(torch.full((4,), 0.5))
     waits = torch.empty(3).exponential_()
     digits = torch.empty(4).random_(0, 10)
-    return dropped, uniform, normal, coins, torch.randperm(5), torch.randint(0, 9, (3,)), waits, digits
+    return (
+        dropped,
+        uniform,
+        normal,
+        coins,
+        torch.randperm(5),
+        torch.randint(0, 9, (3,)),
+        waits,
+        digits,
+    )
 
 
 PROGRAMS = tuple(

@@ -124,7 +124,7 @@ nodes = st.lists(
 number_or_none = st.none() | st.integers(0, 5)
 outputs = st.builds(
     GraphOutput, st.integers(0, 99), metas, number_or_none, st.just(False), number_or_none
-)  # noqa: FBT003
+)
 graphs = st.builds(
     AtenGraph,
     st.lists(metas, max_size=3).map(tuple),
