@@ -144,7 +144,7 @@ class World:
             return ABSENT
         if kind is types.FunctionType:
             return self._enter_function(value, source)
-        if isinstance(value, IDENTITY_TYPES):
+        if isinstance(value, IDENTITY_TYPES) or _is_set_of_classes(value):
             self.guards.identity(value, source)
             return ABSENT
         if kind is types.BuiltinFunctionType:
@@ -476,3 +476,8 @@ def _is_singleton_method(function: types.BuiltinFunctionType) -> bool:
         return False
     module = getattr(function, "__module__", None)
     return isinstance(module, str) or type(function.__self__).__module__.startswith("torch")
+
+
+def _is_set_of_classes(value: object) -> bool:
+    """Tell whether a frozenset holds classes alone: it never changes, and has no contents that are constants."""
+    return type(value) is frozenset and bool(value) and all(isinstance(x, type) for x in value)

@@ -303,3 +303,11 @@ def dict_views(x):
 def chain_map(x):
     chained = collections.ChainMap({"a": 1}, {"a": 2, "b": x})
     return chained["a"] * chained["b"], len(chained)
+
+
+NUMBERS = frozenset((int, float, bool))
+
+
+@TOPIC.program(call(t(2), 3), call(t(2), "s"))
+def set_of_classes(x, v):
+    return x, type(v) in NUMBERS, list in NUMBERS, len(NUMBERS)
