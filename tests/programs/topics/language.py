@@ -21,7 +21,7 @@ import typing
 import weakref
 
 import torch
-from program_cases import Fresh, Topic, after, again, call, fresh_call, t
+from program_cases import Fresh, Topic, call, t
 
 TOPIC = Topic("language")
 
@@ -172,6 +172,7 @@ def generator_delegates_and_returns(x):
 def lazily_evaluated_defaults_and_closures_in_loops(x):
     fs = []
     for i in range(3):
+
         def f(v, i=i):
             return v * i + len(fs)
 
@@ -250,7 +251,18 @@ class Matrix:
 def many_special_methods(x):
     m = Matrix([[x, 1], [2, x * 2]])
     m[0, 1] = x + 5
-    out = [m[0, 1], m[1, 0], m[:1][0], [1, 2][m], float(m), int(m), f"{m:>3}", str(m), round(m, 2), divmod(m, 4)[1]]
+    out = [
+        m[0, 1],
+        m[1, 0],
+        m[:1][0],
+        [1, 2][m],
+        float(m),
+        int(m),
+        f"{m:>3}",
+        str(m),
+        round(m, 2),
+        divmod(m, 4)[1],
+    ]
     out += [m**3, 5 - m, ~m, abs(m), m <= 3, [r[0] for r in reversed(m)][0], "%s" % m, 10 >= m]
     del m[0]
     with m as inner:
@@ -356,7 +368,14 @@ class Named(str, enum.Enum):
 
 @TOPIC.program(call(t(3), Named.TWO), call(t(3), Named.ONE))
 def enums_with_behaviour(x, kind):
-    return x * kind.length, kind == "two", kind in (Named.ONE,), Named.default(), [k.name for k in Named], kind.upper()
+    return (
+        x * kind.length,
+        kind == "two",
+        kind in (Named.ONE,),
+        Named.default(),
+        [k.name for k in Named],
+        kind.upper(),
+    )
 
 
 @TOPIC.program(call(t(3), Flag.A), call(t(3), Flag.C))
@@ -404,7 +423,13 @@ def sorting_with_keys_and_objects(x):
     ordered = sorted(items)
     by_key = sorted(items, key=lambda item: -item.rank)
     items.sort(key=operator.attrgetter("rank"), reverse=True)
-    return [i.rank for i in ordered], by_key[0].value, items[-1].rank, min(items).rank, max(items, key=lambda i: i.rank).rank
+    return (
+        [i.rank for i in ordered],
+        by_key[0].value,
+        items[-1].rank,
+        min(items).rank,
+        max(items, key=lambda i: i.rank).rank,
+    )
 
 
 @TOPIC.program(call(t(3)))
@@ -636,7 +661,13 @@ def assertion_with_tensors_in_the_message(x):
     assert x.shape[0] == 2, f"shape {tuple(x.shape)}"
 
 
-@TOPIC.program(call(t(3), 2), call(t(3), 5), call(t(3), "s"), call(t(3), [1, 2, 3]), call(t(3), {"x": 1, "y": 2}))
+@TOPIC.program(
+    call(t(3), 2),
+    call(t(3), 5),
+    call(t(3), "s"),
+    call(t(3), [1, 2, 3]),
+    call(t(3), {"x": 1, "y": 2}),
+)
 def match_everything(x, v):
     match v:
         case 2 | 3:
@@ -654,7 +685,11 @@ def match_everything(x, v):
 
 @TOPIC.program(call(t(3)))
 def lambda_corners(x):
-    return (lambda *a, k=2, **kw: (a, k, kw))(1, x, z=3), (lambda: (yield))().__class__.__name__, (lambda v: lambda w: v + w)(x)(1)
+    return (
+        (lambda *a, k=2, **kw: (a, k, kw))(1, x, z=3),
+        (lambda: (yield))().__class__.__name__,
+        (lambda v: lambda w: v + w)(x)(1),
+    )
 
 
 @TOPIC.program(call(t(3)))
@@ -675,7 +710,8 @@ def iterators_protocol(x):
             return i * 10
 
     a, b, *c = Twice([1, x])
-    return list(Old()), 20 in Old(), a, b, len(c), dict(zip("ab", Twice([5]))), sum(Old()), [*map(str, Old())], iter(int, 0).__class__.__name__
+    rest = sum(Old()), [*map(str, Old())], iter(int, 0).__class__.__name__
+    return list(Old()), 20 in Old(), a, b, len(c), dict(zip("ab", Twice([5]))), rest
 
 
 @TOPIC.program(call(t(3)))
