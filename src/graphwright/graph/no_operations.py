@@ -64,10 +64,12 @@ def _identity_source(node: AtenNode, metas: list[TensorMeta | None]) -> int | No
     result = node.metas[0]
     if source is None or result is None:
         return None
-    is_same = (source.dtype, source.device, source.shape, source.strides) == (
+    # The offset counts too: views of the result give theirs from the start of its memory.
+    is_same = (source.dtype, source.device, source.shape, source.strides, source.offset) == (
         result.dtype,
         result.device,
         result.shape,
         result.strides,
+        result.offset,
     )
     return node.args[0].id if is_same else None

@@ -249,7 +249,8 @@ class Partition:
             return False
         if space.has_reduction and (one.is_sectioned or two.is_sectioned):
             return False
-        if one.is_sectioned != two.is_sectioned and not self._is_related(one, two):
+        is_same = one.space == two.space and one.is_sectioned == two.is_sectioned
+        if not is_same and not self._is_related(one, two):
             return False
         if not (self._reads_in_place(one, two, space) and self._reads_in_place(two, one, space)):
             return False

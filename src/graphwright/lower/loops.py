@@ -73,6 +73,8 @@ def reachable(program: Program) -> list[Scalar]:
 
     for store in program.stores:
         visit(store.scalar)
+        for part in program.builder.dynamic_parts(store.offset):
+            visit(part)
     return ordered
 
 

@@ -52,8 +52,9 @@ def plan_passes(program: Program, scalars: Iterable[Scalar]) -> PassPlan:
     """Give the passes of `program`, whose reachable scalars are `scalars`."""
     mask = program.reduced_mask
     reductions = [scalar for scalar in scalars if is_reduce(scalar)]
-    full = [store for store in program.stores if store.offset.mask & mask]
-    row = [store for store in program.stores if not store.offset.mask & mask]
+    mask_of = program.builder.mask_of
+    full = [store for store in program.stores if mask_of(store.offset) & mask]
+    row = [store for store in program.stores if not mask_of(store.offset) & mask]
     count = max(
         [scalar.level for scalar in reductions] + [store.scalar.level + 1 for store in full]
     )

@@ -178,10 +178,21 @@ class ScalarBuilder:
 
     def dependencies(self, scalar: Scalar) -> list[Scalar]:
         """Give the scalars that must be known to compute this one."""
-        found = list(scalar.args)
-        if scalar.affine is not None:
-            found += [self.dynamic[atom] for atom, _ in scalar.affine.terms if atom in self.dynamic]
-        return found
+        if scalar.affine is None:
+            return list(scalar.args)
+        return [*scalar.args, *self.dynamic_parts(scalar.affine)]
+
+    def dynamic_parts(self, affine: Affine) -> list[Scalar]:
+        """Give the computed integers that occur in an index."""
+        return [self.dynamic[atom] for atom, _ in affine.terms if atom in self.dynamic]
+
+    def mask_of(self, affine: Affine) -> int:
+        """Give the atoms that an index depends on, by way of computed integers too."""
+        mask = 0
+        for atom, _ in affine.terms:
+            dynamic = self.dynamic.get(atom)
+            mask |= 1 << atom if dynamic is None else dynamic.mask
+        return mask
 
     def _add(self, key: tuple[object, ...], kind: ScalarKind, dtype: DType) -> Scalar:
         scalar = Scalar(len(self.scalars), kind, dtype)

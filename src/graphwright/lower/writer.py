@@ -244,8 +244,8 @@ class NestWriter:
         return name, depth
 
     def _depth_of_dynamic(self, affine: Affine) -> int:
-        dynamic = [self._builder.dynamic.get(atom) for atom, _ in affine.terms]
-        return max([self._emit(scalar)[1] for scalar in dynamic if scalar is not None], default=0)
+        parts = self._builder.dynamic_parts(affine)
+        return max([self._emit(scalar)[1] for scalar in parts], default=0)
 
     def emit_stores(
         self, stores: Sequence[StoreTo], kept: Sequence[tuple[Scalar, Slot]] = ()

@@ -137,3 +137,15 @@ def test_simplify_gives_eager_values_for_a_transformer_layer():
     (result,) = execute(simplify(recorded.graph), [x, *recorded.extra_inputs])
 
     torch.testing.assert_close(result, layer(x).detach())
+
+
+def test_no_operations_keeps_a_copy_of_what_lies_elsewhere():
+    """A view of the copy counts its offset from the copy's own start."""
+
+    def work(x):
+        return x[1:].clone()[:, :1] + 1
+
+    x = torch.arange(12.0).view(3, 4)
+    graph = no_operations(record(work, x))
+
+    assert "clone" in ops(graph)
