@@ -161,6 +161,7 @@ class _Lowering:
     def __init__(self, program: Program) -> None:
         self.steps: list[GuardStep] = []
         self.slots: dict[Source, int] = {}
+        self._slot_by_id: dict[int, tuple[int, Source]] = {}
         self._pending: list[tuple[frozenset[str], GuardStep]] = []
         self._numbers: Final[Mapping[str, int]] = {
             binding.symbol: number for number, binding in enumerate(program.symbols)
@@ -173,12 +174,18 @@ class _Lowering:
 
     def slot_of(self, source: Source, guard: int) -> int:
         """Give the slot of `source`, evaluating it when that was not done yet."""
+        # Sources are trees whose hash takes a walk; most come more than once as one object.
+        known = self._slot_by_id.get(id(source))
+        if known is not None:
+            return known[0]
         slot = self.slots.get(source)
         if slot is not None:
+            self._slot_by_id[id(source)] = (slot, source)
             return slot
         base = base_of(source)
         base_slot = -1 if base is None else self.slot_of(base, guard)
         slot = self.slots[source] = len(self.slots)
+        self._slot_by_id[id(source)] = (slot, source)
         self.steps.append(Evaluate(guard, slot, base_slot, source))
         return slot
 

@@ -36,7 +36,11 @@ class Memory:
 
     def words(self, numbers: Iterable[int]) -> int:
         """Give the address of an array of words."""
-        held = array.array("q", [word(number) for number in numbers] or [0])
+        listed = list(numbers) or [0]
+        try:
+            held = array.array("q", listed)
+        except OverflowError:  # an address in the upper half
+            held = array.array("q", map(word, listed))
         self._held.append(held)
         address, _ = held.buffer_info()
         return address

@@ -176,12 +176,13 @@ class PlanTables:
         kernel = 0
         is_released = False
         steps = self._plan.steps
+        starts_long = self._long_stretches()
         for position, step in enumerate(steps):
             is_native = self._is_native(step)
             if is_released and not is_native:
                 self._table.add("take_lock_step", 0)
                 is_released = False
-            if not is_released and is_native and self._starts_long_stretch(position):
+            if not is_released and is_native and starts_long[position]:
                 self._table.add("release_lock", 0)
                 is_released = True
             match step:
@@ -197,13 +198,14 @@ class PlanTables:
         if is_released:
             self._table.add("take_lock_step", 0)
 
-    def _starts_long_stretch(self, position: int) -> bool:
-        for step in self._plan.steps[position:]:
-            if not self._is_native(step):
-                return False
-            if self._is_long(step):
-                return True
-        return False
+    def _long_stretches(self) -> list[bool]:
+        """For each step: whether a long one comes with it or after it, before the next that needs the lock."""
+        found: list[bool] = []
+        is_long = False
+        for step in reversed(self._plan.steps):
+            is_long = self._is_native(step) and (is_long or self._is_long(step))
+            found.append(is_long)
+        return found[::-1]
 
     def _add_kernel(self, step: RunKernel, number: int) -> None:
         address = self._code.address(self._plan.kernels[step.kernel].symbol)

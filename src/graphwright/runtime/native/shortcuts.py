@@ -11,8 +11,9 @@ guards are checked; the shortcut decides nothing by itself.
 from __future__ import annotations
 
 import ctypes
+import functools
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, final
 
 from graphwright.ir.program import (
@@ -286,8 +287,12 @@ def _slots_of(step: GuardStep) -> tuple[int, ...]:
 
 def _dict_place(holder: object) -> int | None:
     """Give the address of the word that points to the dictionary of an object's attributes."""
-    locate = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object)(
+    place: int | None = _dict_locator()(holder)
+    return place
+
+
+@functools.cache
+def _dict_locator() -> Callable[[object], int | None]:
+    return ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object)(
         ("_PyObject_GetDictPtr", ctypes.pythonapi)
     )
-    place: int | None = locate(holder)
-    return place
