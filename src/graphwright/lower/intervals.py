@@ -83,15 +83,19 @@ def _node_interval(values: Values, node: AtenNode, value: int, depth: int) -> In
         case "clamp":
             return _clamp_interval(node, first)
         case "remainder":
-            divisor = node.args[1]
-            if is_number(divisor) and int(number_of(divisor)) > 0:
-                return Interval(0, int(number_of(divisor)) - 1)
-            return None
+            return _remainder_interval(node)
         case "where":
             second, third = (_argument_interval(values, node, place, depth) for place in (1, 2))
             return None if second is None or third is None else _union(second, third)
         case _:
             return _arithmetic(values, node, name, first, depth)
+
+
+def _remainder_interval(node: AtenNode) -> Interval | None:
+    divisor = node.args[1]
+    if is_number(divisor) and int(number_of(divisor)) > 0:
+        return Interval(0, int(number_of(divisor)) - 1)
+    return None
 
 
 def _arithmetic(
