@@ -8,6 +8,7 @@ import pytest
 
 import write_docs
 from graphwright.base.config import Config
+from graphwright.base.logging import LogName
 
 PACKAGE = write_docs.ROOT / "src" / "graphwright"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -110,3 +111,16 @@ def test_no_unfinished_marks_are_left():
     ]
 
     assert found == []
+
+
+@pytest.mark.parametrize("name", list(LogName))
+def test_log_is_written_by_something(name):
+    marks = (f"LogName.{name.name}", f'artifact("{name}"')
+
+    writers = [
+        path
+        for path in MODULES
+        if path.parent.name != "base" and any(mark in path.read_text("utf-8") for mark in marks)
+    ]
+
+    assert writers

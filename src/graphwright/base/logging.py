@@ -24,7 +24,7 @@ class LogName(enum.StrEnum):
     """The logs there are."""
 
     GRAPH_BREAKS = "graph_breaks"
-    """Where a program could not be captured, and why."""
+    """What could not be captured, where, and why."""
     RECOMPILES = "recompiles"
     """Which guard made a function be compiled again."""
     GUARDS = "guards"
@@ -37,10 +37,6 @@ class LogName(enum.StrEnum):
     """The loop nests and how they were fused."""
     OUTPUT_CODE = "output_code"
     """The readable source of what runs."""
-    CACHE = "cache"
-    """What was found in the caches, and what was not."""
-    REPLAY = "replay"
-    """Recordings of graph trees, and their replays."""
 
 
 def log(name: LogName) -> logging.Logger:

@@ -38,7 +38,7 @@ from graphwright.ir.loops import Kernel
 from graphwright.ir.loops_text import render_kernel
 from graphwright.ir.plan import CallExtern, Plan
 from graphwright.ir.plan_text import render_plan, verify_plan
-from graphwright.ir.program_text import verify_program
+from graphwright.ir.program_text import render_guard, verify_program
 from graphwright.lower import lower_graph
 from graphwright.observe import Observer
 from graphwright.pipeline.options import BackendFunction, BackendKind, CompileOptions
@@ -98,9 +98,15 @@ def build_entry(job: Job) -> Entry:
     if job.settings.verify:
         verify_program(captured.program)
     job.observer.artifact("graph", lambda: _render_torch_graph(captured))
+    job.observer.artifact("guards", lambda: _render_guards(captured))
     entry = _entry_of(job, captured)
     job.observer.artifact("output_code", lambda: entry.source)
     return entry
+
+
+def _render_guards(captured: Captured) -> str:
+    program = captured.program
+    return "\n".join(render_guard(guard, program.pins) for guard in program.guards)
 
 
 def _render_torch_graph(captured: Captured) -> str:

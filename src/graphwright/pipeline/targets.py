@@ -129,6 +129,7 @@ class CompiledTarget:
                     raise
                 self._gave_up = True
                 self._notice("unsupported", f"it runs eagerly: {error}")
+                log(LogName.GRAPH_BREAKS).info("%s runs eagerly: %s", self._name, error)
                 return None, None
             except (InternalError, ProgramRaised) as error:
                 return None, error

@@ -33,9 +33,9 @@ def test_a_second_choice_replaces_the_first():
 
 
 def test_names_from_a_text_may_have_spaces_and_gaps():
-    apply_logs(" guards, ,cache")
+    apply_logs(" guards, ,schedule")
 
-    assert log(LogName.CACHE).isEnabledFor(logging.INFO)
+    assert log(LogName.SCHEDULE).isEnabledFor(logging.INFO)
 
 
 def test_unknown_log_is_an_error_that_names_the_nearest():
@@ -65,7 +65,7 @@ def test_log_is_left_to_the_program_when_it_has_logging(caplog, capsys):
 
 
 def test_level_that_the_program_set_is_left_alone():
-    logger = log(LogName.CACHE)
+    logger = log(LogName.SCHEDULE)
     logger.setLevel(logging.INFO)
     try:
         set_logs(guards=True)
