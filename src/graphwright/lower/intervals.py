@@ -71,10 +71,8 @@ def _node_interval(values: Values, node: AtenNode, value: int, depth: int) -> In
         case "full" | "full_like":
             filled = node.args[1]
             return _point(int(number_of(filled))) if is_number(filled) else None
-        case "zeros" | "zeros_like":
-            return _point(0)
-        case "ones" | "ones_like":
-            return _point(1)
+        case "zeros" | "zeros_like" | "ones" | "ones_like":
+            return _point(int(name.startswith("ones")))
         case "_to_copy" | "clone" | "repeat" | "flip":
             return first
         case "argmax" | "argmin":

@@ -125,9 +125,9 @@ def _elu_backward(node: AtenNode) -> Expression | None:
     alpha, scale = Parameter(1, "alpha"), Parameter(2, "scale")
     input_scale, value = Parameter(3, "input_scale"), Operand(5, "self_or_result")
     if argument(node, 4, "is_result") == LiteralArg(value=True):
-        return where(value <= 0, x * input_scale * (value + alpha * scale), x * scale)
+        return where(value > 0, x * scale, x * input_scale * (value + alpha * scale))
     negative = x * input_scale * (alpha * scale) * exp(value * input_scale)
-    return where(value <= 0, negative, x * scale)
+    return where(value > 0, x * scale, negative)
 
 
 def _nan_to_num(node: AtenNode) -> Expression | None:

@@ -141,7 +141,6 @@ POINTWISE: Final[Mapping[str, PointwiseRow]] = rows(
         "aten.lerp.Tensor", where(absolute(z) < 0.5, x + z * (y - x), y - (y - x) * (1 - z))
     ),
     PointwiseRow("aten.square.default", x * x),
-    PointwiseRow("aten.positive.default", x),
     PointwiseRow("aten.frac.default", x - function(ScalarOp.TRUNC)(x)),
     PointwiseRow("aten.sgn.default", function(ScalarOp.SIGN)(x)),
     PointwiseRow(
@@ -243,7 +242,7 @@ POINTWISE: Final[Mapping[str, PointwiseRow]] = rows(
     ),
     PointwiseRow(
         "aten.hardswish_backward.default",
-        where(y <= -3, 0, where(y < 3, x * (y / 3 + 0.5), x)),
+        where(y <= -3, 0, where(y >= 3, x, x * (y / 3 + 0.5))),
     ),
     PointwiseRow(
         "aten.hardsigmoid_backward.default",
@@ -255,11 +254,7 @@ POINTWISE: Final[Mapping[str, PointwiseRow]] = rows(
     ),
     PointwiseRow(
         "aten.hardtanh_backward.default",
-        where(
-            _either(y <= Parameter(2, "min_val"), y >= Parameter(3, "max_val")),
-            0,
-            x,
-        ),
+        where(_both(y > Parameter(2, "min_val"), y < Parameter(3, "max_val")), x, 0),
     ),
     PointwiseRow(
         "aten.softplus_backward.default",
