@@ -14,6 +14,7 @@ from graphwright.base.config import Wrapper, config
 from graphwright.base.errors import Unsupported
 from graphwright.capture import ProgramRaised
 from graphwright.ir.encoding import decode_plan, decode_program, encode_plan, encode_program
+from graphwright.ir.program import PinKind
 from graphwright.observe import Observer
 from graphwright.pipeline import CompileOptions, Job, build_entry
 from graphwright.runtime import MISSING, make_backend_entry, make_entry
@@ -37,6 +38,11 @@ def failure_of(entry, args, kwargs):
     )
 
 
+def is_bound_to_process(program):
+    """Tell whether the program knows an object by its identity alone, which no other process can find."""
+    return any(pin.kind is PinKind.OBJECT and not pin.is_importable for pin in program.pins)
+
+
 class DecodedPrograms:
     """Serves every call from decoded programs."""
 
@@ -45,17 +51,24 @@ class DecodedPrograms:
         self.wrapper = wrapper
         self.pairs = []
 
+    def try_build(self, args, kwargs):
+        options = CompileOptions(fullgraph=True)
+        try:
+            return build_entry(Job(self.target, args, kwargs, options, SETTINGS, Observer()))
+        except (Unsupported, ProgramRaised):
+            return None
+
     def __call__(self, *args, **kwargs):
         for entry, twin in self.pairs:
             assert failure_of(twin, args, kwargs) == failure_of(entry, args, kwargs)
             result = twin.try_call(args, kwargs)
             if result is not MISSING:
                 return result
-        options = CompileOptions(fullgraph=True)
-        try:
-            entry = build_entry(Job(self.target, args, kwargs, options, SETTINGS, Observer()))
-        except (Unsupported, ProgramRaised):
+        entry = self.try_build(args, kwargs)
+        if entry is None:
             return self.target(*args, **kwargs)
+        if is_bound_to_process(entry.program):
+            return entry.try_call(args, kwargs)
         twin = twin_of(entry, self.target, self.wrapper)
         self.pairs.append((entry, twin))
         result = twin.try_call(args, kwargs)
