@@ -96,7 +96,11 @@ def iter_chunks(stride: int) -> Iterator[torch.Tensor]:
     """Give float32 values: every `stride`-th bit pattern."""
     for first in range(0, 1 << 32, stride * CHUNK):
         patterns = torch.arange(first, min(1 << 32, first + stride * CHUNK), stride)
-        yield torch.where(patterns >= 1 << 31, patterns - (1 << 32), patterns).int().view(torch.float32)
+        yield (
+            torch.where(patterns >= 1 << 31, patterns - (1 << 32), patterns)
+            .int()
+            .view(torch.float32)
+        )
 
 
 def make_kernel(op: ScalarOp) -> Kernel:
