@@ -13,7 +13,6 @@ from graphwright.runtime.native.layout import Layout
 from graphwright.runtime.native.records import (
     SERVED_BY_NONE,
     STALE,
-    STEP_BYTES,
     WORD,
     Context,
     DispatcherRecord,
@@ -30,7 +29,7 @@ _NONE = Value("ptr", f"inttoptr (i64 {SERVED_BY_NONE} to ptr)")
 
 def write_call_functions(module: Module, layout: Layout) -> None:
     """Write the functions that tie the steps together."""
-    _write_run_steps(module)
+    module.declare("run_steps", "i32", ("ptr", "ptr", "i64"))
     _write_make_symbols(module)
     _write_make_objects(module)
     _write_make_output(module, layout)
@@ -48,24 +47,6 @@ def write_call_functions(module: Module, layout: Layout) -> None:
     _write_dispatch(module, layout)
     _write_check_call(module, layout)
     _write_probe(module, layout)
-
-
-def _write_run_steps(module: Module) -> None:
-    """`run_steps(frame, steps, count)`: the outcome of the first step that does not go on, or of the last."""
-    with module.function("run_steps", "i32", ("ptr", "ptr", "i64")) as fn:
-        frame, steps, count = fn.params
-        stop = fn.at(steps, fn.mul(count, STEP_BYTES))
-        place = fn.variable(steps)
-        with fn.while_() as loop:
-            step = fn.load("ptr", place)
-            with fn.if_(fn.compare("uge", step, stop)):
-                loop.leave()
-            outcome = fn.call_pointer(fn.load("ptr", step), "i32", frame, step)
-            with fn.if_(fn.compare("ne", outcome, 0)):
-                fn.store(step, frame, Frame.FAILED_STEP)
-                fn.ret(outcome)
-            fn.store(fn.at(step, STEP_BYTES), place)
-        fn.ret(Value("i32", str(int(Outcome.GO_ON))))
 
 
 def _write_make_symbols(module: Module) -> None:

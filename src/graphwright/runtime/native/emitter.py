@@ -11,9 +11,6 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple, final
 
-TABLE_NAME: Final = "gw_table"
-"""The global that holds the addresses of the process's functions."""
-
 
 class Value(NamedTuple):
     """An IR value."""
@@ -37,9 +34,17 @@ NULL: Final = Value("ptr", "null")
 
 @final
 class Module:
-    """Functions and the table of external addresses that they use."""
+    """Functions and the table of external addresses that they use.
 
-    def __init__(self) -> None:
+    Args:
+        name: tells modules that are linked together apart.
+
+    Attributes:
+        table: the name of the global that holds the addresses.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.table: Final = f"gw_table_{name}"
         self._functions: list[str] = []
         self.externals: list[str] = []
         """Names of the process's functions, in the order of the table."""
@@ -51,6 +56,10 @@ class Module:
         if name not in self.externals:
             self.externals.append(name)
         return self.externals.index(name)
+
+    def declare(self, name: str, result: str, params: Sequence[str]) -> None:
+        """Let a function of another module be called."""
+        self._functions.append(f"declare {result} @{name}({', '.join(params)})")
 
     @contextlib.contextmanager
     def function(
@@ -66,7 +75,7 @@ class Module:
     def render(self) -> str:
         """Give the module's text."""
         size = max(len(self.externals), 1)
-        table = f"@{TABLE_NAME} = global [{size} x ptr] zeroinitializer, align 8"
+        table = f"@{self.table} = global [{size} x ptr] zeroinitializer, align 8"
         return "\n\n".join([table, *self._functions]) + "\n"
 
 
@@ -196,7 +205,7 @@ class Function:
     def call_external(self, name: str, result: str, *args: Value) -> Value:
         """Call a function of the process."""
         index = self.module.external(name)
-        table = Value("ptr", f"@{TABLE_NAME}")
+        table = Value("ptr", f"@{self.module.table}")
         return self._call(self.load("ptr", table, index * 8).text, result, args)
 
     def call_pointer(self, function: Value, result: str, *args: Value) -> Value:
@@ -213,7 +222,7 @@ class Function:
     def address_of_external(self, name: str) -> Value:
         """Give what the table holds for a name: a function's or an object's address."""
         index = self.module.external(name)
-        return self.load("ptr", Value("ptr", f"@{TABLE_NAME}"), index * 8)
+        return self.load("ptr", Value("ptr", f"@{self.module.table}"), index * 8)
 
     # Control.
 

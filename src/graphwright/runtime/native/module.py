@@ -13,6 +13,7 @@ import hashlib
 import threading
 import types
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, final
 
 import llvmlite
@@ -20,8 +21,9 @@ import llvmlite.binding as llvm
 import torch
 
 from graphwright.runtime.native.call_functions import write_call_functions
-from graphwright.runtime.native.check_functions import write_check_functions, write_needs_grad
-from graphwright.runtime.native.emitter import TABLE_NAME, Module
+from graphwright.runtime.native.check_functions import write_check_functions
+from graphwright.runtime.native.emitter import Module
+from graphwright.runtime.native.hot_functions import write_hot_functions, write_needs_grad
 from graphwright.runtime.native.layout import (
     Layout,
     LayoutError,
@@ -49,6 +51,8 @@ _OBJECTS: Final[dict[str, object]] = {
     "MISSING": MISSING,
 }
 """What the table holds besides functions: objects that live as long as the process."""
+_OPTIMISATION: Final = (2, 0)
+"""LLVM's level for the code of each module. What a first call waits for is mostly this; the hot functions are few."""
 _LIBC: Final = ("memset", "memcmp")
 _WRAPPERS: Final = (
     "_Z16THPVariable_WrapRKN2at10TensorBaseE",
@@ -61,15 +65,16 @@ class NativeRefusal(Exception):  # noqa: N818  (it is an answer: use the Python 
     """Why this process has no native form."""
 
 
-def render_native_module(layout: Layout) -> Module:
-    """Write the module for a layout."""
-    module = Module()
-    write_needs_grad(module, layout)
-    write_source_functions(module, layout)
-    write_check_functions(module, layout)
-    write_call_functions(module, layout)
-    write_run_functions(module, layout)
-    return module
+def render_native_modules(layout: Layout) -> tuple[Module, Module]:
+    """Write the modules for a layout: what is worth optimising, and the rest."""
+    hot, rest = Module("hot"), Module("rest")
+    write_hot_functions(hot, layout)
+    write_needs_grad(rest, layout)
+    write_source_functions(rest, layout)
+    write_check_functions(rest, layout)
+    write_call_functions(rest, layout)
+    write_run_functions(rest, layout)
+    return hot, rest
 
 
 @final
@@ -81,8 +86,7 @@ class NativeModule:
         keep: stores object code that was made.
 
     Attributes:
-        key: the identity of the object code.
-        was_found: the object code came from `find`.
+        num_found: objects that came from `find`.
         layout: where CPython and PyTorch keep things.
         addresses: of the functions, by name.
 
@@ -93,24 +97,26 @@ class NativeModule:
     def __init__(self, find: Find, keep: Keep) -> None:
         try:
             self.layout: Final = find_layout()
-            module = render_native_module(self.layout)
-            addresses = [external_address(name) for name in module.externals]
+            modules = render_native_modules(self.layout)
+            tables = {module.table: _addresses_of(module) for module in modules}
         except (LayoutError, AttributeError, OSError) as error:
             raise NativeRefusal(str(error)) from error
-        text = module.render()
-        machine = make_machine()
-        self.key: Final = _key_of(text)
-        data = find(self.key)
-        self.was_found: Final = data is not None
-        if data is None:
-            data = compile_text(text, machine)
-            keep(self.key, data)
+        texts = [module.render() for module in modules]
+        keys = [_key_of(text, opt) for text, opt in zip(texts, _OPTIMISATION, strict=True)]
+        found = [find(key) for key in keys]
+        self.num_found: Final = sum(data is not None for data in found)
+        objects = _complete(texts, found)
+        for key, data, known in zip(keys, objects, found, strict=True):
+            if known is None:
+                keep(key, data)
+        names = [name for module in modules for name in (module.table, *module.exports)]
         self._engine: Final = llvm.create_lljit_compiler()
-        self._tracker: Final = _load(data, module.exports, self._engine)
-        self.addresses: Final = {name: self.address(name) for name in module.exports}
-        table = (ctypes.c_uint64 * len(addresses)).from_address(self.address(TABLE_NAME))
-        for number, address in enumerate(addresses):
-            table[number] = address
+        self._tracker: Final = _load(objects, names, self._engine)
+        self.addresses: Final = {name: self.address(name) for name in names}
+        for table, addresses in tables.items():
+            words = (ctypes.c_uint64 * len(addresses)).from_address(self.addresses[table])
+            for number, address in enumerate(addresses):
+                words[number] = address
         self._confirm()
 
     def address(self, name: str) -> int:
@@ -178,9 +184,14 @@ def _features() -> str:
     return features
 
 
-def _key_of(text: str) -> str:
+def _addresses_of(module: Module) -> list[int]:
+    return [external_address(name) for name in module.externals]
+
+
+def _key_of(text: str, opt: int) -> str:
     parts = (
         text,
+        str(opt),
         llvm.get_process_triple(),
         llvm.get_host_cpu_name(),
         _features(),
@@ -190,18 +201,30 @@ def _key_of(text: str) -> str:
 
 
 @functools.cache
-def make_machine() -> llvm.TargetMachine:
-    """Make LLVM's code generator for this processor: quick to compile, since a first call waits for it."""
+def make_machine(opt: int = 0) -> llvm.TargetMachine:
+    """Make LLVM's code generator for this processor; without optimisation it is ten times as quick."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     return llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
         cpu=llvm.get_host_cpu_name(),
         features=_features(),
-        opt=0,
+        opt=opt,
         reloc="pic",
         codemodel="default",
         jit=True,
     )
+
+
+def _complete(texts: list[str], found: list[bytes | None]) -> list[bytes]:
+    """Compile the texts for which nothing was found; LLVM works on several at once."""
+
+    def complete(text: str, data: bytes | None, opt: int) -> bytes:
+        return compile_text(text, make_machine(opt)) if data is None else data
+
+    if None not in found:
+        return [data for data in found if data is not None]
+    with ThreadPoolExecutor(max_workers=len(texts)) as pool:
+        return list(pool.map(complete, texts, found, _OPTIMISATION))
 
 
 def compile_text(text: str, machine: llvm.TargetMachine) -> bytes:
@@ -219,10 +242,11 @@ def compile_text(text: str, machine: llvm.TargetMachine) -> bytes:
     return data
 
 
-def _load(data: bytes, exports: list[str], engine: llvm.LLJIT) -> llvm.ResourceTracker:
+def _load(objects: list[bytes], names: list[str], engine: llvm.LLJIT) -> llvm.ResourceTracker:
     builder = llvm.JITLibraryBuilder()
-    builder.add_object_img(data)
-    for name in (TABLE_NAME, *exports):
+    for data in objects:
+        builder.add_object_img(data)
+    for name in names:
         builder.export_symbol(name)
     return builder.link(engine, "graphwright_runtime")
 
