@@ -22,6 +22,7 @@ from graphwright.ir.program import (
     AttrSource,
     BuildTuple,
     ConstantGuard,
+    DictContainsGuard,
     FloatConst,
     FromConstant,
     FromOutput,
@@ -29,6 +30,7 @@ from graphwright.ir.program import (
     InstanceDictSource,
     ItemSource,
     KwargSource,
+    LengthGuard,
     PlainConst,
     TensorGuard,
     TupleConst,
@@ -442,3 +444,51 @@ def test_guard_of_an_unknown_dtype_asks_python():
 
     assert entry.try_call((x,), {}) == "served"
     assert entry.try_call((x.float(),), {}) is MISSING
+
+
+def test_program_of_many_slots_is_served():
+    count = 3000
+    table = {f"key{number}": number for number in range(count)}
+    source = ArgSource(0, "table")
+    maker = ProgramMaker()
+    maker.guards += [
+        ConstantGuard(ItemSource(source, PlainConst(key)), PlainConst(value))
+        for key, value in table.items()
+    ]
+    last = ItemSource(source, PlainConst(f"key{count - 1}"))
+    program = maker.program(1, (), (), result=FromSource(last))
+    entry = make_backend_entry(program, lambda *_: (), target=None, live_pins=())
+
+    for _ in range(20):
+        assert entry.try_call((table,), {}) == count - 1
+        assert entry.try_call(({**table, "key7": 8},), {}) is MISSING
+
+
+def test_objects_that_go_while_a_predicate_runs_are_still_there():
+    holder = {"value": ["kept", torch.zeros(2)]}
+    source = ArgSource(0, "holder")
+    value = ItemSource(source, PlainConst("value"))
+    maker = ProgramMaker()
+    maker.guards += [
+        ConstantGuard(ItemSource(value, PlainConst(0)), PlainConst("kept")),
+        DictContainsGuard(ArgSource(1, "items"), PlainConst(5), is_present=False),
+        LengthGuard(value, 2),
+    ]
+    program = maker.program(2, (), (), result=FromSource(ItemSource(value, PlainConst(1))))
+    entry = make_backend_entry(program, lambda *_: (), target=None, live_pins=())
+
+    class Key:
+        """Hashes like the key that is looked for, and compares by emptying the holder."""
+
+        def __hash__(self):
+            return hash(5)
+
+        def __eq__(self, other):
+            holder.clear()
+            gc.collect()
+            return False
+
+    result = entry.try_call((holder, {Key(): 1}), {})
+
+    assert torch.equal(result, torch.zeros(2))
+    assert not holder

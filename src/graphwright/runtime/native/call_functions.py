@@ -11,6 +11,7 @@ from collections.abc import Callable
 from graphwright.runtime.native.emitter import NULL, Function, Module, Value, i64
 from graphwright.runtime.native.layout import Layout
 from graphwright.runtime.native.records import (
+    LARGEST_ON_STACK,
     SERVED_BY_NONE,
     STALE,
     WORD,
@@ -286,6 +287,7 @@ def _write_clean_up(module: Module) -> None:
         fn.call("drop_owned", "void", frame)
         active = fn.load("i64", entry, EntryRecord.ACTIVE)
         fn.store(fn.add(active, -1), entry, EntryRecord.ACTIVE)
+        fn.call_external("PyMem_RawFree", "void", fn.load("ptr", frame, Frame.HEAP))
         fn.ret()
 
 
@@ -468,7 +470,15 @@ def _write_serve(module: Module, layout: Layout) -> None:
 
 def _make_frame(fn: Function, entry: Value, args: Value) -> Value:
     frame = fn.array(i64(Frame.SIZE))
-    memory = fn.array(fn.load("i64", entry, EntryRecord.FRAME_BYTES))
+    size = fn.load("i64", entry, EntryRecord.FRAME_BYTES)
+    is_large = fn.compare("sgt", size, LARGEST_ON_STACK)
+    heap = fn.variable(NULL)
+    with fn.if_(is_large):
+        fn.store(fn.call_external("PyMem_RawMalloc", "ptr", size), heap)
+        with fn.if_(fn.is_null(fn.load("ptr", heap))):
+            fn.ret(fn.call_external("PyErr_NoMemory", "ptr"))
+    on_stack = fn.array(fn.select(is_large, i64(0), size))
+    memory = fn.select(is_large, fn.load("ptr", heap), on_stack)
     symbols = fn.at(memory, fn.load("i64", entry, EntryRecord.SLOTS_BYTES))
     owned = fn.at(symbols, fn.load("i64", entry, EntryRecord.SYMBOLS_BYTES))
     outputs = fn.at(owned, fn.load("i64", entry, EntryRecord.OWNED_BYTES))
@@ -483,6 +493,7 @@ def _make_frame(fn: Function, entry: Value, args: Value) -> Value:
         Frame.NUM_OWNED: i64(0),
         Frame.THREAD: NULL,
         Frame.OUTPUTS: outputs,
+        Frame.HEAP: fn.load("ptr", heap),
     }
     for field, value in fields.items():
         fn.store(value, frame, field)

@@ -89,8 +89,8 @@ class NativeEntry:
         except NativeRefusal as refusal:
             self.run_refusal = str(refusal)
             num_owned = self._write_run_by_python()
-        # The guards' objects twice, for a shortcut and all guards after it, and the tuple that a shortcut is made from.
-        self._write_frame(2 * guards + 1 + num_owned)
+        # Besides what all guards own: a shortcut's objects, each at most twice, and the tuple that a shortcut is made from.
+        self._write_frame(guards + 2 * entry.steps.num_slots + 1 + num_owned)
         self._try: Final = self._make_function("dispatch")
         self._check: Final = self._make_function("check_call")
 

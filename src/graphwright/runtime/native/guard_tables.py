@@ -35,7 +35,6 @@ from graphwright.ir.program import (
     DictValueSource,
     DistinctTensorsGuard,
     EllipsisConst,
-    EnumConst,
     FloatConst,
     GlobalsSource,
     GlobalStateGuard,
@@ -200,6 +199,9 @@ class GuardTables:
         function, operands = self._source_operands(step.source)
         base = () if step.base < 0 else (offset_of(step.base),)
         self._table.add(function, step.guard, offset_of(step.slot), *base, *operands)
+        if not isinstance(step.source, _HELD_ELSEWHERE) and function not in _OWNING:
+            self.num_owned += 1
+            self._table.add("own_slot", step.guard, offset_of(step.slot))
 
     def _source_operands(  # noqa: C901  (one arm for each case of a closed union)
         self, source: Source
@@ -375,9 +377,6 @@ class GuardTables:
             case FloatConst(text) if not math.isnan(float.fromhex(text)):
                 (bits,) = struct.unpack("=q", struct.pack("=d", float.fromhex(text)))
                 self._table.add("check_float", number, slot, bits)
-            case EnumConst():
-                predicate = functools.partial(_is_constant, constant, self._pins)
-                self._table.add("check_predicate", number, slot, self._memory.hold(predicate))
             case _:
                 self._add_known(number, constant, slot)
 
@@ -427,6 +426,12 @@ class GuardTables:
             message = f"native guards know no tensors on {name}"
             raise LayoutError(message)
         return _keys_on(device), int(index)
+
+
+_HELD_ELSEWHERE: Final = (TargetSource, ArgSource, KwargSource, PinSource, TypeSource)
+"""Sources of objects that live as long as the call: its arguments, what the entry holds, the types of such objects."""
+_OWNING: Final = frozenset({"read_attr", "read_closure"})
+"""Steps whose result the frame holds anyway."""
 
 
 @functools.cache

@@ -17,6 +17,21 @@ _UNSIGNED: Final = 1 << 64
 _SIGNED: Final = 1 << 63
 
 
+_CALLING_PYTHON: Final = frozenset(
+    {
+        "check_condition",
+        "check_contains",
+        "check_keys",
+        "check_known",
+        "check_length",
+        "check_predicate",
+        "read_attr",
+        "read_item",
+    }
+)
+"""Steps that may run Python code, in which other threads may run too."""
+
+
 def word(number: int) -> int:
     """Give a 64-bit number as its signed form."""
     return number - _UNSIGNED if number >= _SIGNED else number
@@ -65,6 +80,8 @@ class StepTable:
         self._memory = memory
         self._addresses = addresses
         self._words: list[int] = []
+        self.num_python_steps = 0
+        """Steps so far that may run Python code."""
 
     def __len__(self) -> int:
         return len(self._words) // STEP_WORDS
@@ -73,8 +90,13 @@ class StepTable:
         """Append a step; gives its number."""
         number = len(self)
         padding = (0,) * (STEP_WORDS - 2 - len(operands))
+        self.num_python_steps += function in _CALLING_PYTHON
         self._words += (self._addresses[function], guard, *operands, *padding)
         return number
+
+    def set_operand(self, step: int, number: int, value: int) -> None:
+        """Change an operand of a step that was added (2 is the first)."""
+        self._words[step * STEP_WORDS + number] = value
 
     def finish(self) -> int:
         """Give the address of the table."""

@@ -139,8 +139,10 @@ class PlanTables:
             self._table.add("take_symbols", 0, len(plan.symbols))
         self._table.add("take_inputs", 0, self._described_inputs, num_inputs)
         if self._may_switch_threads():
-            self.num_owned += num_inputs
-            self._table.add("hold_inputs", 0, self._described_inputs, num_inputs)
+            held = (*self._steps.input_slots, *self._steps.recipe_slots)
+            words = self._memory.words(word for slot in held for word in (offset_of(slot), 0))
+            self.num_owned += len(held)
+            self._table.add("hold_objects", 0, words, len(held))
         for number, buffer in enumerate(plan.buffers):
             if isinstance(buffer.place, OutputPlace):
                 self._add_allocation(number, buffer)

@@ -20,6 +20,8 @@ SERVED_BY_NONE: Final = 1
 """The address that stands for "this entry does not serve the call"."""
 
 
+LARGEST_ON_STACK: Final = 16 << 10
+"""Bytes of slots and the like that a frame keeps on the stack; more are allocated."""
 STALE: Final = -1
 """Stands for the guard number in the steps that tell that a shortcut does not hold any more."""
 
@@ -51,7 +53,9 @@ class Frame(enum.IntEnum):
     """The saved thread state while the interpreter lock is released, else null."""
     OUTPUTS = 9 * WORD
     """Objects of the graph's outputs; the frame holds their references."""
-    SIZE = 10 * WORD
+    HEAP = 10 * WORD
+    """Memory of a frame that is too large for the stack, or null."""
+    SIZE = 11 * WORD
 
 
 class EntryRecord(enum.IntEnum):

@@ -112,8 +112,8 @@ def _write_inputs(module: Module, layout: Layout) -> None:
             value = w.fn.load("ptr", slots, w.fn.load("i64", described))
             base = w.data(w.impl(value), w.fn.load("i64", described, WORD))
             w.fn.call("set_buffer", "void", context, w.fn.scaled(index), base)
-    # hold references to the same objects until the call ends
-    with step_function(module, layout, "hold_inputs") as w:
+    # hold references to the w3 objects in the slots whose offsets are at w2 (every second word) until the call ends
+    with step_function(module, layout, "hold_objects") as w:
         slots = w.fn.load("ptr", w.frame, Frame.SLOTS)
         with w.fn.loop(w.word(3)) as index:
             described = w.fn.at(w.word(2, "ptr"), w.fn.binary("shl", index, 4))

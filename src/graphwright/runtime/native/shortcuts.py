@@ -93,6 +93,7 @@ class Shortcut:
         self._words: list[int] = []
         self._reads: list[int] = []
         self._pending: list[GuardStep] = []
+        self._unheld: list[int] = []
         self.addresses: list[int] = []
         self.anchors: list[object] = []
         self.num_skipped = 0
@@ -274,9 +275,17 @@ class Shortcut:
             first = len(self.addresses) - count
             table.add("check_words", STALE, memory.words(self._words), count, first)
         if self._reads:
-            table.add("read_objects", STALE, memory.words(self._reads), len(self._reads) // 2)
+            words = memory.words(self._reads)
+            table.add("read_objects", STALE, words, len(self._reads) // 2)
+            self._unheld += self._reads
+        before = table.num_python_steps
+        hold = table.add("hold_objects", STALE, memory.words(self._unheld), len(self._unheld) // 2)
         for step in self._pending:
             tables.add_step(step)
+        if table.num_python_steps == before:
+            table.set_operand(hold, 3, 0)  # nothing can go while only native code runs
+        else:
+            self._unheld = []
         self._words, self._reads, self._pending = [], [], []
 
 

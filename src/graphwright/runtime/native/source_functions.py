@@ -44,6 +44,11 @@ def _write_roots(module: Module, layout: Layout) -> None:
     # slot[w2] ← w3
     with step_function(module, layout, "read_object") as w:
         w.set_slot(2, w.word(3, "ptr"))
+    # the frame holds slot[w2] until the call ends: what it was read from may change while Python code runs
+    with step_function(module, layout, "own_slot") as w:
+        value = w.slot(2)
+        w.hold(value)
+        w.own(value)
     # slot[w2] ← *w3, an object of the table of pins
     with step_function(module, layout, "read_pin") as w:
         found = w.fn.load("ptr", w.word(3, "ptr"))
