@@ -2,6 +2,8 @@
 
 import ctypes
 import gc
+import os
+import subprocess
 import sys
 import threading
 import time
@@ -383,6 +385,29 @@ def test_object_code_is_kept_and_found():
     assert made.num_found == 0
     assert found.num_found == len(stored) == 2
     assert all(isinstance(data, bytes) for data in stored.values())
+
+
+def test_stored_object_code_serves_a_fresh_process(tmp_path):
+    stored = {}
+    NativeModule(stored.get, stored.__setitem__)
+    for key, data in stored.items():
+        (tmp_path / key).write_bytes(data)
+    program = (
+        "import pathlib; from graphwright.runtime.native import NativeModule;"
+        f"folder = pathlib.Path({str(tmp_path)!r});"
+        "module = NativeModule(lambda key: (folder / key).read_bytes(), None);"
+        "print(module.num_found)"
+    )
+
+    found = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert found.stdout.strip() == "2"
 
 
 def test_process_has_one_native_module():

@@ -101,6 +101,7 @@ class NativeModule:
             tables = {module.table: _addresses_of(module) for module in modules}
         except (LayoutError, AttributeError, OSError) as error:
             raise NativeRefusal(str(error)) from error
+        _initialize_llvm()
         texts = [module.render() for module in modules]
         keys = [_key_of(text, opt) for text, opt in zip(texts, _OPTIMISATION, strict=True)]
         found = [find(key) for key in keys]
@@ -110,8 +111,11 @@ class NativeModule:
             if known is None:
                 keep(key, data)
         names = [name for module in modules for name in (module.table, *module.exports)]
-        self._engine: Final = llvm.create_lljit_compiler()
-        self._tracker: Final = _load(objects, names, self._engine)
+        try:
+            self._engine: Final = llvm.create_lljit_compiler()
+            self._tracker: Final = _load(objects, names, self._engine)
+        except RuntimeError as error:  # LLVM cannot load code here
+            raise NativeRefusal(str(error)) from error
         self.addresses: Final = {name: self.address(name) for name in names}
         for table, addresses in tables.items():
             words = (ctypes.c_uint64 * len(addresses)).from_address(self.addresses[table])
@@ -201,10 +205,14 @@ def _key_of(text: str, opt: int) -> str:
 
 
 @functools.cache
-def make_machine(opt: int = 0) -> llvm.TargetMachine:
-    """Make LLVM's code generator for this processor; without optimisation it is ten times as quick."""
+def _initialize_llvm() -> None:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
+
+
+@functools.cache
+def make_machine(opt: int = 0) -> llvm.TargetMachine:
+    """Make LLVM's code generator for this processor; without optimisation it is ten times as quick."""
     return llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
         cpu=llvm.get_host_cpu_name(),
         features=_features(),
