@@ -108,21 +108,8 @@ def demand_changes_are_seen(
             change.undo()
 
 
-UNSEEN = {
-    "language-enums_with_behaviour": "the private attribute behind an enum member's value is not guarded",
-    "models_in_small-optimiser_step": "extra defaults, where the call passes what they would stand for, are not guarded",
-    "nn_modules-lstm_and_gru": "the weak references that a recurrent module keeps of its weights are not guarded",
-}
-"""Programs of which one change is known to go unseen, and what that is."""
-
-
-def as_parameter(name: str, case: Case) -> object:
-    marks = [pytest.mark.xfail(reason=UNSEEN[name])] if name in UNSEEN else []
-    return pytest.param(case, id=name, marks=marks)
-
-
 @pytest.mark.parametrize("wrapper", list(Wrapper), ids=lambda wrapper: wrapper.value)
-@pytest.mark.parametrize("case", [as_parameter(name, case) for name, case in CASES])
+@pytest.mark.parametrize("case", [case for _, case in CASES], ids=[name for name, _ in CASES])
 def test_no_change_of_state_goes_unseen(case: Case, wrapper: Wrapper) -> None:
     function, _ = case.make()
     step = case.calls[0]

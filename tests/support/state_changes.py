@@ -23,6 +23,9 @@ from program_cases import Fresh, TensorSpec
 ABSENT: Final = object()
 MAX_DEPTH: Final = 6
 
+KEPT_IN_STEP: Final = frozenset({"_flat_weight_refs"})
+"""Attributes that PyTorch's own code keeps in step with others, which are walked: changed alone, they make no sense."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Change:
@@ -104,6 +107,7 @@ def _variants(value: Any) -> Iterator[tuple[str, Any]]:
             yield "a tuple", tuple(value)
         case tuple() if type(value) is tuple:
             yield "longer", (*value, *(value[-1:] or (1.5,)))
+            yield "longer by another item", (*value, 7)
             yield "a list", list(value)
         case dict() if type(value) is dict:
             yield "an equal copy", dict(value)
@@ -165,7 +169,10 @@ def _places_of_dict(name: str, value: Any) -> Iterator[Place]:
     table = getattr(value, "__dict__", None)
     if isinstance(table, dict):
         for key in list(table):
-            yield Place(f"{name}.{key}", functools.partial(table.get, key), _dict_put(table, key))
+            if key not in KEPT_IN_STEP:
+                yield Place(
+                    f"{name}.{key}", functools.partial(table.get, key), _dict_put(table, key)
+                )
 
 
 def _places_of_function(name: str, function: types.FunctionType) -> Iterator[Place]:
@@ -302,7 +309,11 @@ def _descriptors(name: str, value: Any) -> Iterator[Change]:
     """
     kind = type(value)
     table = getattr(value, "__dict__", None)
-    if not isinstance(table, dict) or isinstance(value, type) or _is_foreign(kind.__module__):
+    if (
+        not isinstance(table, dict)
+        or isinstance(value, type | enum.Enum)
+        or _is_foreign(kind.__module__)
+    ):
         return
     for key in list(table):
         is_internal = isinstance(value, torch.nn.Module) and key.startswith("_")

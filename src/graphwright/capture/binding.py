@@ -13,7 +13,7 @@ from typing import Any
 from graphwright.capture.frames import CodeInfo
 from graphwright.capture.missing import ABSENT
 from graphwright.capture.world import World
-from graphwright.ir.program import DefaultSource, KwDefaultSource
+from graphwright.ir.program import AttrSource, DefaultSource, KwDefaultSource, LengthGuard
 
 
 def _default(world: World, function: types.FunctionType, index: int) -> Any:
@@ -21,6 +21,11 @@ def _default(world: World, function: types.FunctionType, index: int) -> Any:
     source = world.source_of(function)
     if source is None:
         return value
+    if world.guards.once(("defaults", id(function))):
+        # defaults belong to the last parameters: with another number of them each would mean another one
+        count = len(function.__defaults__ or ())
+        place = AttrSource(source, "__defaults__")
+        world.guards.add(LengthGuard(place, count, world.guards.locate()))
     return world.read(function, ("default", index), value, lambda: DefaultSource(source, index))
 
 
