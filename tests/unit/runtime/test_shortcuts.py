@@ -1,6 +1,8 @@
 """A shortcut stands for the guards it leaves out only while they hold."""
 
 import gc
+import sys
+import types
 import weakref
 
 import pytest
@@ -18,10 +20,12 @@ from graphwright.ir.program import (
     FromConstant,
     GlobalsSource,
     IdentityGuard,
+    ImportSource,
     InstanceDictSource,
     ItemSource,
     KwDefaultSource,
     LengthGuard,
+    ModuleDictSource,
     PlainConst,
     TargetSource,
     TypeAttrAbsentGuard,
@@ -312,3 +316,43 @@ def test_small_programs_take_no_shortcut():
         entry.try_call((x,), {})
 
     assert entry.native.num_skipped_guards == 0
+
+
+@pytest.mark.usefixtures("restored")
+def test_module_dictionary_is_followed_through_imports():
+    name = "gw_shortcut_module"
+    module = sys.modules[name] = types.ModuleType(name)
+    module.value = 5
+    model = Model()
+    maker = ProgramMaker()
+    guard_module(
+        maker, item(item(InstanceDictSource(TargetSource()), "_modules"), "layers"), model.layers
+    )
+    value = item(ModuleDictSource(name), "value")
+    maker.guards += [
+        ConstantGuard(value, PlainConst(5)),
+        IdentityGuard(ImportSource(name), maker.pin(module)),
+    ]
+    program = maker.program(0, (), (), result=FromConstant(PlainConst("ok")))
+    entry = make_backend_entry(program, lambda *_: (), target=model, live_pins=maker.live)
+    last = len(program.guards) - 1
+    try:
+        warm_up(entry, ())
+        for number in range(4):
+            sys.modules[f"{name}{number}"] = module
+            for _ in range(3):
+                assert entry.try_call((), {}) == "ok"
+        module.value = 6
+        assert entry.failed_guard((), {}) == last - 1
+        module.value = 5
+        warm_up(entry, ())
+        sys.modules[name] = types.ModuleType(name)
+        sys.modules[name].value = 5
+        assert entry.failed_guard((), {}) == last
+        sys.modules[name].value = 6
+        assert entry.failed_guard((), {}) == last - 1
+        del sys.modules[name]
+        assert entry.failed_guard((), {}) == last - 1
+    finally:
+        for key in [key for key in sys.modules if key.startswith(name)]:
+            del sys.modules[key]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import sys
 import types
 from collections.abc import Callable, Sequence
 from typing import Any, Final, final
@@ -128,16 +129,23 @@ class Shortcut:
         self._add_left(step, () if step.base < 0 else (step.base,))
         self._in_frame.add(step.slot)
         found = self._objects[step.slot]
-        if step.slot in self._may_anchor and hasattr(type(found), "__weakref__"):
-            # From here on the object is known; what follows must not be read before this was checked.
-            self._flush(memory, table, tables)
-            table.add("check_object", STALE, offset_of(step.slot), id(found))
+        is_module = isinstance(step.source, ImportSource | ModuleDictSource)
+        if not is_module and step.slot not in self._may_anchor:
+            return
+        if hasattr(type(found), "__weakref__"):
             self.anchors.append(found)
-            self._known.add(step.slot)
+        elif not isinstance(
+            found, dict
+        ):  # another dictionary in its place would have another version
+            return
+        # From here on the object is known; what follows must not be read before this was checked.
+        self._flush(memory, table, tables)
+        table.add("check_object", STALE, offset_of(step.slot), id(found))
+        self._known.add(step.slot)
 
     def _try_know(self, step: Evaluate) -> bool:  # noqa: C901  (one arm for each kind of source)
         if step.base < 0:
-            return self._try_know_root(step.source, step.slot)
+            return self._try_know_root(step.source)
         if step.base not in self._known:
             return False
         base, found = self._objects[step.base], self._objects[step.slot]
@@ -163,14 +171,14 @@ class Shortcut:
             case _:
                 return False
 
-    def _try_know_root(self, source: Source, slot: int) -> bool:
+    def _try_know_root(self, source: Source) -> bool:
         match source:
             case TargetSource() | PinSource():
                 return True
             case ImportSource() | ModuleDictSource():
-                return False  # one look-up; the table of modules changes with every import
+                return self._add_dict(sys.modules)
             case _:
-                return slot in self._known
+                return False
 
     def _add_word(self, address: int, expected: int) -> bool:
         """Let the word at an address be checked; False when it changes, or is not what is expected even now."""
@@ -279,12 +287,15 @@ class Shortcut:
             table.add("read_objects", STALE, words, len(self._reads) // 2)
             self._unheld += self._reads
         before = table.num_python_steps
-        hold = table.add("hold_objects", STALE, memory.words(self._unheld), len(self._unheld) // 2)
+        count = len(self._unheld) // 2
+        hold = -1
+        if count:
+            hold = table.add("hold_objects", STALE, memory.words(self._unheld), count)
         for step in self._pending:
             tables.add_step(step)
-        if table.num_python_steps == before:
+        if hold >= 0 and table.num_python_steps == before:
             table.set_operand(hold, 3, 0)  # nothing can go while only native code runs
-        else:
+        elif hold >= 0:
             self._unheld = []
         self._words, self._reads, self._pending = [], [], []
 
