@@ -33,6 +33,7 @@ from graphwright.ir.loops import (
     Store,
     TransposeTile,
 )
+from graphwright.ir.loops_verify import verify_kernel
 from graphwright.ir.ops import ReduceOp, ScalarOp
 from graphwright.ir.overloads import find_overload
 from graphwright.ir.plan import (
@@ -52,6 +53,7 @@ from graphwright.ir.plan import (
     ViewOfInput,
     ViewOfOutput,
 )
+from graphwright.ir.plan_text import verify_plan
 
 NUMPY = {
     DType.FLOAT64: np.float64,
@@ -326,6 +328,9 @@ class PlanRun:
     def __init__(self, lowered, inputs, run_kernel=None):
         self.plan = lowered.plan
         self.kernels = lowered.kernels
+        verify_plan(lowered.plan)
+        for kernel in lowered.kernels:
+            verify_kernel(kernel)
         self.inputs = inputs
         self.run_kernel = run_kernel or self.interpret
         arena = max(self.plan.arena_bytes, 1)

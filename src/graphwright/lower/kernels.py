@@ -20,6 +20,7 @@ from graphwright.lower.loops import PARALLEL_COST, SHARES, Loops, is_reduce, mer
 from graphwright.lower.passes import PassPlan, plan_passes
 from graphwright.lower.pointwise_nest import write_pointwise
 from graphwright.lower.programs import Program, StoreTo, Target, build_programs
+from graphwright.lower.reuse import Reuse, find_reuses
 from graphwright.lower.roots import Roots
 from graphwright.lower.rows_nest import SUM_BLOCK, RowsNest
 from graphwright.lower.scalars import ScalarKind
@@ -46,6 +47,17 @@ class BuiltKernel(msgspec.Struct, frozen=True):
     """Buffers that only this kernel uses, and their numbers of elements."""
     cost: int
     """Rough cost of one run, in multiplications."""
+    reuses: tuple[Reuse, ...] = ()
+    """Where it could write into what it reads."""
+
+    def sharing(self, pairs: Sequence[tuple[int, int]]) -> BuiltKernel:
+        """Give the kernel whose params share memory in these pairs (stored, loaded)."""
+        params = list(self.kernel.params)
+        for stored, loaded in pairs:
+            alias = params[loaded].name
+            params[stored] = msgspec.structs.replace(params[stored], aliases=alias)
+        kernel, key = _named(msgspec.structs.replace(self.kernel, params=tuple(params)))
+        return msgspec.structs.replace(self, kernel=kernel, key=key)
 
 
 def build_kernel(
@@ -73,9 +85,14 @@ def build_kernel(
     work = [_work_of(program) for program in programs]
     is_large = sum(one.bytes_moved for one in work) >= STREAMED_BYTES
     writer = KernelWriter(inputs, is_large=is_large)
+    reuses: list[Reuse] = []
     for program in programs:
-        _write_program(writer, program, num_threads)
-    return _finish(roots, cluster, writer, work)
+        reuses = _write_program(writer, program, num_threads)
+    if len(programs) > 1:
+        reuses = []
+    built = _finish(roots, cluster, writer, work)
+    once = [reuse for reuse in reuses if not writer.is_reread(reuse.stored)]
+    return msgspec.structs.replace(built, reuses=tuple(once))
 
 
 def _does_anything(program: Program) -> bool:
@@ -116,20 +133,22 @@ def _work_of(program: Program) -> _Work:
     return _Work(cost, bytes_moved)
 
 
-def _write_program(writer: KernelWriter, program: Program, num_threads: int) -> None:
+def _write_program(writer: KernelWriter, program: Program, num_threads: int) -> list[Reuse]:
+    """Write the nests of a program; give the reuses of memory that they allow."""
     scalars = reachable(program)
     if not any(is_reduce(scalar) for scalar in scalars):
         write_pointwise(writer, program, num_threads)
-        return
+        return find_reuses(program, None)
     loops = merge_loops(program, scalars)
     plan = plan_passes(program, scalars)
     split = _try_split(writer, program, loops, plan, num_threads)
     if split is None:
         _write_nest(writer, program, num_threads)
-    else:
-        nest = LanesNest if has_lanes(program) else RowsNest
-        nest(writer, program, num_threads, split.split).write()
-        _write_nest(writer, split.combine, num_threads)
+        return find_reuses(program, plan)
+    nest = LanesNest if has_lanes(program) else RowsNest
+    nest(writer, program, num_threads, split.split).write()
+    _write_nest(writer, split.combine, num_threads)
+    return []
 
 
 def _write_nest(writer: KernelWriter, program: Program, num_threads: int) -> None:
@@ -177,24 +196,27 @@ def _finish(
 ) -> BuiltKernel:
     cost = sum(one.cost for one in work)
     kept = sum(numel * target.dtype.size_bytes for target, numel in writer.temporaries)
-    bare = Kernel(
-        name="",
-        params=writer.params(),
-        scratch=tuple(writer.scratch),
-        symbols=(),
-        body=tuple(writer.body),
-    )
-    key = structural_hash(bare)
-    nodes = [root.node for root in cluster.roots]
-    kernel = msgspec.structs.replace(
-        bare,
-        name=f"kernel_{key[:16]}",
-        origins=tuple(dict.fromkeys(_iter_origins(roots, cluster))),
-        loc=nodes[-1].loc,
-        bytes_moved=kept + sum(one.bytes_moved for one in work),
-        flops=cost,
+    kernel, key = _named(
+        Kernel(
+            name="",
+            params=writer.params(),
+            scratch=tuple(writer.scratch),
+            symbols=(),
+            body=tuple(writer.body),
+            origins=tuple(dict.fromkeys(_iter_origins(roots, cluster))),
+            loc=cluster.roots[-1].node.loc,
+            bytes_moved=kept + sum(one.bytes_moved for one in work),
+            flops=cost,
+        )
     )
     return BuiltKernel(kernel, key, tuple(writer.targets), tuple(writer.temporaries), cost)
+
+
+def _named(kernel: Kernel) -> tuple[Kernel, str]:
+    """Give the kernel, named by what it does, and the hash of that."""
+    bare = msgspec.structs.replace(kernel, name="", origins=(), loc=None, bytes_moved=0, flops=0)
+    key = structural_hash(bare)
+    return msgspec.structs.replace(kernel, name=f"kernel_{key[:16]}"), key
 
 
 def _iter_origins(roots: Roots, cluster: Cluster) -> list[str]:

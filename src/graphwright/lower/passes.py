@@ -9,7 +9,7 @@ is cheap, and kept in a slot where it is not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -46,6 +46,8 @@ class PassPlan(msgspec.Struct, frozen=True):
     row_stores: tuple[StoreTo, ...]
     """Stores of what the reductions give, after the passes."""
     spills: tuple[Spill, ...]
+    last_computed: Mapping[int, int]
+    """For each scalar (by number) that depends on reduced atoms, the last pass that computes it."""
 
 
 def plan_passes(program: Program, scalars: Iterable[Scalar]) -> PassPlan:
@@ -71,14 +73,10 @@ def plan_passes(program: Program, scalars: Iterable[Scalar]) -> PassPlan:
         )
         for number in range(count)
     )
-    return PassPlan(passes, tuple(row), _find_spills(program, passes))
-
-
-def _find_spills(program: Program, passes: Iterable[Pass]) -> tuple[Spill, ...]:
     search = _SpillSearch(program)
     for number, one in enumerate(passes):
         search.visit_pass(number, one)
-    return tuple(search.spills())
+    return PassPlan(passes, tuple(row), tuple(search.spills()), search.last_computed)
 
 
 class _SpillSearch:
@@ -89,6 +87,7 @@ class _SpillSearch:
         self._last: dict[int, int] = {}
         self._spilled: dict[int, Scalar] = {}
         self._costs: dict[int, int] = {}
+        self.last_computed: dict[int, int] = {}
 
     def visit_pass(self, number: int, one: Pass) -> None:
         """Walk from what the pass gives to what it must compute."""
@@ -115,6 +114,7 @@ class _SpillSearch:
             self._spilled[scalar.number] = scalar
             self._last[scalar.number] = number
             return
+        self.last_computed[scalar.number] = number
         if first is None:
             self._first[scalar.number] = number
         for other in self._builder.dependencies(scalar):

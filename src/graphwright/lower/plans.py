@@ -33,6 +33,7 @@ from graphwright.lower.externs import ExternMaker, is_written_copy, uses_planned
 from graphwright.lower.kernels import BuiltKernel, build_kernel
 from graphwright.lower.memory import Lifetime, lay_out
 from graphwright.lower.outputs import NewTensor, Targets, plan_output
+from graphwright.lower.reuse import choose_reuses
 from graphwright.lower.roots import Roots
 from graphwright.lower.values import Layout, ValueKind, Values
 
@@ -85,7 +86,7 @@ class Planner:
                 self._add_kernel(unit, needed)
         outputs = tuple(plan_output(out, self._output_buffers()) for out in self._targets.outputs)
         steps = self._with_releases()
-        arena_bytes = self._place_in_arena(steps)
+        arena_bytes = self._place_in_arena(steps, self._share_buffers(steps))
         plan = Plan(
             inputs=graph.inputs,
             symbols=(),
@@ -201,26 +202,75 @@ class Planner:
             steps += [Release(number) for number in ending.get(place, ())]
         return steps
 
-    def _place_in_arena(self, steps: list[Step]) -> int:
-        first: dict[int, int] = {}
+    def _share_buffers(self, steps: list[Step]) -> dict[int, int]:
+        """Let kernels write into what they read for the last time; give the buffer that each such buffer takes over."""
+        first, last = self._first_uses(steps), self._last_uses(steps)
+        runs: dict[int, list[tuple[int, RunKernel]]] = {}
         for place, step in enumerate(steps):
-            for number in buffers_of(step):
-                first.setdefault(number, place)
-        last = self._last_uses(steps)
+            if isinstance(step, RunKernel):
+                runs.setdefault(step.kernel, []).append((place, step))
+        taken_over: dict[int, int] = {}
+        for kernel, found in runs.items():
+            built = self._built[kernel]
+            if not built.reuses:
+                continue
+            can_share = [self._sharable(step, place, first, last) for place, step in found]
+            pairs = choose_reuses(built.reuses, built.targets, can_share)
+            if pairs:
+                self._built[kernel] = built.sharing(pairs)
+            for _, step in found:
+                for stored, loaded in pairs:
+                    taken_over[step.buffers[stored]] = step.buffers[loaded]
+        return taken_over
+
+    def _sharable(
+        self, step: RunKernel, place: int, first: dict[int, int], last: dict[int, int]
+    ) -> set[tuple[int, int]]:
+        """Give the pairs of params of which one's life begins where the other's ends."""
+        sharable: set[tuple[int, int]] = set()
+        for stored, new in enumerate(step.buffers):
+            for loaded, old in enumerate(step.buffers):
+                is_turn = first.get(new) == place and last.get(old) == place
+                if is_turn and new != old and self._could_share(new, old):
+                    is_once = step.buffers.count(old) == 1 and step.buffers.count(new) == 1
+                    sharable |= {(stored, loaded)} if is_once else set()
+        return sharable
+
+    def _could_share(self, new: int, old: int) -> bool:
+        one, two = self._buffers[new], self._buffers[old]
+        are_planned = isinstance(one.place, ArenaPlace) and isinstance(two.place, ArenaPlace)
+        return are_planned and one.size_bytes == two.size_bytes > 0
+
+    def _place_in_arena(self, steps: list[Step], taken_over: dict[int, int]) -> int:
+        """Give each planned buffer its place; those that take over another's share it."""
+        first, last = self._first_uses(steps), self._last_uses(steps)
         numbers = [
             number
             for number, buffer in enumerate(self._buffers)
             if isinstance(buffer.place, ArenaPlace) and number in first
         ]
+        owners = {number: _owner(number, taken_over) for number in numbers}
+        ends: dict[int, int] = {}
+        for number, owner in owners.items():
+            ends[owner] = max(ends.get(owner, 0), last[number])
+        placed = list(ends)
         layout = lay_out(
             [
-                Lifetime(self._buffers[number].size_bytes, first[number], last[number])
-                for number in numbers
+                Lifetime(self._buffers[owner].size_bytes, first[owner], ends[owner])
+                for owner in placed
             ]
         )
-        for number, offset in zip(numbers, layout.offsets_bytes, strict=True):
-            self._buffers[number].place = ArenaPlace(offset)
+        offsets = dict(zip(placed, layout.offsets_bytes, strict=True))
+        for number, owner in owners.items():
+            self._buffers[number].place = ArenaPlace(offsets[owner])
         return layout.size_bytes
+
+    def _first_uses(self, steps: list[Step]) -> dict[int, int]:
+        first: dict[int, int] = {}
+        for place, step in enumerate(steps):
+            for number in buffers_of(step):
+                first.setdefault(number, place)
+        return first
 
     def _last_uses(self, steps: list[Step]) -> dict[int, int]:
         last: dict[int, int] = {}
@@ -228,6 +278,13 @@ class Planner:
             for number in buffers_of(step):
                 last[number] = place
         return last
+
+
+def _owner(number: int, taken_over: dict[int, int]) -> int:
+    """Follow a buffer to the one whose memory it takes over in the end."""
+    while number in taken_over:
+        number = taken_over[number]
+    return number
 
 
 class _PlannedBuffer:

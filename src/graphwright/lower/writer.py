@@ -94,6 +94,10 @@ class KernelWriter:
         """Note that the kernel reads again what it writes to a buffer."""
         self._reread.add(target)
 
+    def is_reread(self, target: Target) -> bool:
+        """Tell whether the kernel reads again what it writes to a buffer."""
+        return target in self._reread
+
     def is_streamed(self, target: Target) -> bool:
         """Tell whether what is stored there is better written past the caches."""
         is_read = target in self._reread or target.value in self._inputs or target.value < 0

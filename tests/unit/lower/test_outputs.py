@@ -198,3 +198,26 @@ def test_random_calls_keep_their_order_and_run_though_unused():
     (actual,) = run_lowered(lower_graph(graph, num_threads=2), [normal(5)])
 
     assert torch.equal(actual, expected)
+
+
+def test_kernel_writes_where_it_reads_for_the_last_time():
+    def program(x, w):
+        for _ in range(3):
+            x = torch.mm(torch.mm(x, w).tanh(), w)
+        return x
+
+    lowered, _, _ = check(program, normal(16, 16), normal(16, 16))
+
+    (kernel,) = lowered.kernels
+    assert [param.aliases for param in kernel.params] == [None, "p0"]
+    assert lowered.plan.arena_bytes == 2 * 16 * 16 * 4
+
+
+def test_kernel_that_reads_elsewhere_writes_elsewhere():
+    def program(x, w):
+        y = torch.mm(x, w)
+        return torch.mm(y + torch.ops.aten.flip(y, [0]), w)
+
+    lowered, _, _ = check(program, normal(8, 8), normal(8, 8))
+
+    assert all(param.aliases is None for kernel in lowered.kernels for param in kernel.params)

@@ -1,0 +1,89 @@
+"""Reduction rows against the ops that they stand for."""
+
+import pytest
+import torch
+from compiled_plans import run_compiled
+from eager_graphs import graph_of
+
+from graphwright.base.errors import InternalError
+from graphwright.ir.aten import AtenGraph
+from graphwright.ir.plan import CallExtern
+from graphwright.lower import lower_graph
+from graphwright.lower.rules import REDUCTIONS
+
+A = torch.ops.aten
+DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.uint8, torch.bool]
+SHAPES = [(6, 40), (3, 5, 16), (300, 7), (1, 9)]
+
+
+def tensor_of(dtype, shape):
+    drawn = torch.randn(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    if dtype is torch.bool:
+        return drawn > 0
+    if not dtype.is_floating_point:
+        return (drawn.abs() * 2).to(dtype)
+    drawn.view(-1)[3] = float("nan")
+    return drawn.to(dtype)
+
+
+def variants(op, x):
+    """Give calls of the overload over each axis, with and without keeping it."""
+    overload = getattr(getattr(A, op.split(".")[1]), op.split(".")[2])
+    if op.endswith(".default") and "arg" not in op and op.split(".")[1] not in ("amax", "amin"):
+        return [lambda x: overload(x)]
+    is_single = (op.endswith((".dim", ".dim_int")) and op != "aten.mean.dim") or "arg" in op
+    calls = []
+    for axis in range(x.dim()):
+        dim = axis if is_single else [axis]
+        calls += [lambda x, dim=dim, keep=keep: overload(x, dim, keep) for keep in (False, True)]
+    return calls
+
+
+@pytest.mark.parametrize("op", sorted(REDUCTIONS))
+def test_reduction_gives_what_the_op_gives(op):
+    calls, inputs = [], []
+    for dtype in DTYPES:
+        for shape in SHAPES:
+            x = tensor_of(dtype, shape)
+            for call in variants(op, x):
+                try:
+                    call(x)
+                except RuntimeError:
+                    continue
+                calls.append((call, len(inputs)))
+            inputs.append(x)
+    assert calls, "eager refuses all dtypes"
+
+    def program(*tensors):
+        results = []
+        for call, place in calls:
+            result = call(tensors[place])
+            results += result if isinstance(result, tuple) else [result]
+        return tuple(results)
+
+    lowered = lower_graph(graph_of(program, *inputs), num_threads=2)
+    actual = run_compiled(lowered, inputs)
+
+    for got, wanted in zip(actual, program(*inputs), strict=True):
+        torch.testing.assert_close(got, wanted, equal_nan=True)
+    assert not any(isinstance(step, CallExtern) for step in lowered.plan.steps)
+
+
+@pytest.mark.parametrize("shape", [(4096, 70), (70, 4096), (3, 200_000)])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_sum_is_as_near_to_the_exact_value_as_eager(shape, axis):
+    x = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    (actual,) = run_compiled(lower_graph(graph_of(lambda x: x.sum(axis), x), num_threads=2), [x])
+
+    exact = x.double().sum(axis)
+    ours, theirs = (actual - exact).abs().max(), (x.sum(axis) - exact).abs().max()
+
+    # Twice eager's error is the bound that the project states for every op.
+    assert ours <= 2 * theirs + exact.abs().max() * 2**-24
+
+
+def test_graph_with_size_symbols_is_refused():
+    graph = AtenGraph(inputs=(), symbols=("s0",), nodes=(), outputs=())
+
+    with pytest.raises(InternalError, match="s0"):
+        lower_graph(graph, num_threads=1)
