@@ -13,7 +13,7 @@ import sys
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from types import CodeType
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -26,6 +26,30 @@ FIRST_PSEUDO_OPCODE: Final = 256
 
 ABSENT: Final = -1
 """Stands for an opcode that a version does not have."""
+
+
+class RawInstruction(NamedTuple):
+    """An instruction as CPython has it, with its extended arguments and its caches."""
+
+    opcode: int
+    arg: int
+    """With the bits of `EXTENDED_ARG`."""
+    start: int
+    """Byte offset of its first `EXTENDED_ARG`, or of itself when it has none."""
+    own: int
+    """Byte offset of itself."""
+    end: int
+    """Byte offset after its caches: what jumps count from."""
+
+
+class RawHandler(NamedTuple):
+    """An entry of the exception table, in byte offsets."""
+
+    start: int
+    end: int
+    target: int
+    depth: int
+    pushes_position: bool
 
 
 class Decoder:
@@ -91,28 +115,13 @@ class Decoder:
         )
 
     def _iter_raw(self, content: bytes, raw: Raw) -> Iterator[tuple[int, int]]:
-        """Give opcode and offset of each raw instruction, with `raw` set for it; caches and extended arguments are not given.
-
-        The offset is that of its first `EXTENDED_ARG`.
-        """
-        size_bytes = len(content)
-        cache, extended, opnames = self._cache, self._extended, self._opnames
-        position = start = arg = 0
-        while position < size_bytes:
-            opcode = content[position]
-            arg |= content[position + 1]
-            position += UNIT_BYTES
-            if opcode == extended:
-                arg <<= 8
-                continue
-            while position < size_bytes and content[position] == cache:
-                position += UNIT_BYTES
+        """Give opcode and offset of each raw instruction, with `raw` set for it."""
+        size_bytes, opnames = len(content), self._opnames
+        for opcode, arg, start, _, end in iter_raw(content, self._cache, self._extended):
             raw.arg = arg
-            raw.after = position
-            raw.next_name = opnames[content[position]] if position < size_bytes else ""
+            raw.after = end
+            raw.next_name = opnames[content[end]] if end < size_bytes else ""
             yield opcode, start
-            start = position
-            arg = 0
 
     def _error_of(self, code: CodeType, opcode: int, start: int) -> InternalError:
         opname = self._opnames[opcode] or str(opcode)
@@ -179,25 +188,56 @@ def running_decoder() -> Decoder:
     return Decoder(table, dis.opmap)
 
 
+def iter_raw(content: bytes, cache: int, extended: int) -> Iterator[RawInstruction]:
+    """Give the raw instructions of bytecode; `cache` and `extended` are the opcodes `CACHE` and `EXTENDED_ARG`, not given."""
+    size_bytes = len(content)
+    position = start = arg = 0
+    while position < size_bytes:
+        opcode = content[position]
+        arg |= content[position + 1]
+        own = position
+        position += UNIT_BYTES
+        if opcode == extended:
+            arg <<= 8
+            continue
+        while position < size_bytes and content[position] == cache:
+            position += UNIT_BYTES
+        yield RawInstruction(opcode, arg, start, own, position)
+        start = position
+        arg = 0
+
+
+def iter_raw_handlers(table: bytes) -> Iterator[RawHandler]:
+    """Read an exception table: numbers of six bits a byte, the first byte of an entry marked by its top bit."""
+    numbers = _iter_numbers(table)
+    for start in numbers:
+        length, target, depth_and_flag = next(numbers), next(numbers), next(numbers)
+        yield RawHandler(
+            start=start * UNIT_BYTES,
+            end=(start + length) * UNIT_BYTES,
+            target=target * UNIT_BYTES,
+            depth=depth_and_flag >> 1,
+            pushes_position=bool(depth_and_flag & 1),
+        )
+
+
 def _with_index(instruction: Instruction, offsets: list[int]) -> Instruction:
     """Turn a jump's byte offset into the index of the instruction there."""
     return msgspec.structs.replace(instruction, arg=bisect_left(offsets, instruction.arg))
 
 
 def _iter_handlers(table: bytes, offsets: list[int]) -> Iterator[Handler]:
-    """Read the exception table: numbers of six bits a byte, the first byte of an entry marked by its top bit."""
-    numbers = _iter_numbers(table)
-    for start in numbers:
-        length, target, depth_and_flag = next(numbers), next(numbers), next(numbers)
-        first = bisect_left(offsets, start * UNIT_BYTES)
-        end = bisect_left(offsets, (start + length) * UNIT_BYTES)
+    """Read the exception table in indices of instructions."""
+    for raw in iter_raw_handlers(table):
+        first = bisect_left(offsets, raw.start)
+        end = bisect_left(offsets, raw.end)
         if first < end:
             yield Handler(
                 start=first,
                 end=end,
-                target=bisect_left(offsets, target * UNIT_BYTES),
-                depth=depth_and_flag >> 1,
-                pushes_position=bool(depth_and_flag & 1),
+                target=bisect_left(offsets, raw.target),
+                depth=raw.depth,
+                pushes_position=raw.pushes_position,
             )
 
 

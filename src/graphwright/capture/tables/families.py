@@ -126,8 +126,6 @@ FROM_312: Final[Mapping[str, Rule]] = {
     "LOAD_LOCALS": rules.plain(Op.LOAD_LOCALS),
     "LOAD_FROM_DICT_OR_GLOBALS": rules.name(Op.LOAD_FROM_DICT_OR_GLOBALS),
     "LOAD_FROM_DICT_OR_DEREF": rules.slot(Op.LOAD_FROM_DICT_OR_DEREF),
-    "LOAD_ATTR": rules.attribute,
-    "LOAD_SUPER_ATTR": rules.super_attribute,
     "BINARY_SLICE": rules.fixed((Op.BUILD_SLICE, 2), (Op.BINARY_OP, operator.getitem)),
     "STORE_SLICE": rules.fixed((Op.BUILD_SLICE, 2), (Op.STORE_SUBSCR, None)),
     "POP_JUMP_IF_TRUE": rules.forward(Op.POP_JUMP_IF_TRUE),
@@ -145,6 +143,8 @@ FROM_312: Final[Mapping[str, Rule]] = {
 
 FROM_313: Final[Mapping[str, Rule]] = {
     "LOAD_FAST": rules.load_slot,
+    "LOAD_ATTR": rules.attribute(rules.NULL_PUSH),
+    "LOAD_SUPER_ATTR": rules.super_attribute(rules.NULL_PUSH),
     "LOAD_FAST_LOAD_FAST": rules.slot_pair(Op.LOAD_FAST, Op.LOAD_FAST),
     "STORE_FAST_LOAD_FAST": rules.slot_pair(Op.STORE_FAST, Op.LOAD_FAST),
     "STORE_FAST_STORE_FAST": rules.slot_pair(Op.STORE_FAST, Op.STORE_FAST),

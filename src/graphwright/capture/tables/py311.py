@@ -44,4 +44,5 @@ PY311: Final = VersionTable(
     },
     internal=frozenset({"CACHE", "EXTENDED_ARG"}),
     keyword_names="KW_NAMES",
+    has_null_below=True,
 )

@@ -64,9 +64,13 @@ class VersionTable(NamedTuple):
     """The opcode that gives the next `CALL` its keyword names (3.11, 3.12)."""
     keyword_call: str = ""
     """The opcode that calls with the keyword names that were loaded as a constant just before (3.13)."""
+    has_null_below: bool = False
+    """A call's NULL lies below the callable (3.11, 3.12), not above it."""
 
 
 NULL_PUSH: Final[Step] = (Op.PUSH_NULL, None)
+NULL_BELOW: Final[tuple[Step, ...]] = (NULL_PUSH, (Op.SWAP, 2))
+"""A NULL put below the top of the stack."""
 
 NB_OPERATORS: Final[tuple[Callable[[Any, Any], Any], ...]] = (
     operator.add,
@@ -256,20 +260,31 @@ def global_null_last(raw: Raw) -> tuple[Step, ...]:
 
 
 def method(raw: Raw) -> tuple[Step, ...]:
-    """A load of a method that is about to be called: the bound attribute and a NULL (3.11)."""
-    return ((Op.LOAD_ATTR, raw.names[raw.arg]), NULL_PUSH)
+    """A load of a method that is about to be called: a NULL and the bound attribute (3.11)."""
+    return ((Op.LOAD_ATTR, raw.names[raw.arg]), *NULL_BELOW)
 
 
-def attribute(raw: Raw) -> tuple[Step, ...]:
-    """A load of an attribute, as a method to call when the low bit is set."""
-    load: Step = (Op.LOAD_ATTR, raw.names[raw.arg >> 1])
-    return (load, NULL_PUSH) if raw.arg & 1 else (load,)
+def attribute(*null: Step) -> Rule:
+    """A load of an attribute, as a method to call when the low bit is set: `null` are the steps that put its NULL in place."""
+
+    def rule(raw: Raw) -> tuple[Step, ...]:
+        load: Step = (Op.LOAD_ATTR, raw.names[raw.arg >> 1])
+        return (load, *null) if raw.arg & 1 else (load,)
+
+    return rule
 
 
-def super_attribute(raw: Raw) -> tuple[Step, ...]:
-    """`super().name`: low bit, as a method to call; next bit, `super` was given its arguments."""
-    load: Step = (Op.LOAD_SUPER_ATTR, SuperAttr(raw.names[raw.arg >> 2], bool(raw.arg & 2)))
-    return (load, NULL_PUSH) if raw.arg & 1 else (load,)
+def super_attribute(*null: Step) -> Rule:
+    """`super().name`: low bit, as a method to call (`null` as in `attribute`); next bit, `super` was given its arguments."""
+
+    def rule(raw: Raw) -> tuple[Step, ...]:
+        load: Step = (
+            Op.LOAD_SUPER_ATTR,
+            SuperAttr(raw.names[raw.arg >> 2], bool(raw.arg & 2)),
+        )
+        return (load, *null) if raw.arg & 1 else (load,)
+
+    return rule
 
 
 def special(raw: Raw) -> tuple[Step, ...]:

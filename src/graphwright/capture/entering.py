@@ -1,0 +1,550 @@
+"""Make code objects that go on in the middle of a function.
+
+In: a code object, its normalised form, and a `Place`: where a frame of it stands.   Out: code that is called with what the frame
+holds, and
+
+- goes on at the place to the function's end (`make_entry_code`), or
+- runs the one instruction there and gives what the frame holds after it to a callable (`make_step_code`).
+
+    def f(x):                  place: before CALL, stack (NULL, print, x), names ("x",)
+        print(x)        →      step(print, x, x)  runs the call, then leave(None, x)
+        return x + 1           entry(None, x)     from the next instruction on: pops None, returns x + 1
+
+Keeps: file, function's name, line and columns, so that tracebacks are those of the user's function; exceptions go to the handlers that
+the function has at the place.
+Both codes hold the function's body, moved behind a prologue that puts the stack in place; locals get other numbers, because arguments
+must come first. Cell variables of the original become free variables: the caller makes the function with a closure of
+`co_freevars`, which are the original's cell variables, then its free variables.
+Does not: enter generators and coroutines, or handlers of exceptions (the exception that is being handled lives in the thread's state,
+not on the stack).
+"""
+
+from __future__ import annotations
+
+import dis
+import inspect
+import itertools
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import CodeType
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from graphwright.base.errors import InternalError, Unsupported
+from graphwright.capture.decode import decode, iter_raw_handlers
+from graphwright.capture.instructions import JUMPS, CodeFlag, Decoded, Op
+from graphwright.capture.liveness import live_slots, looks_for_first_argument
+from graphwright.capture.rewriting import (
+    Label,
+    Protected,
+    Unit,
+    assemble,
+    cache_counts,
+    raw_instructions,
+)
+from graphwright.capture.stack_layout import FrameShape, goes_on, shape_after
+from graphwright.capture.tables import TABLES
+from graphwright.capture.tables.rules import TRUTH_TESTERS
+
+__all__ = [
+    "Place",
+    "exits_of",
+    "first_of_raw",
+    "live_slots",
+    "make_entry_code",
+    "make_step_code",
+]
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a frame stands."""
+
+    index: int
+    """Of the instruction in `Decoded.instructions` that is the next one; the first one of its raw instruction."""
+    stack: tuple[bool, ...]
+    """The stack, bottom first: True for a value, False for a NULL."""
+    names: tuple[str, ...]
+    """The slots that are passed, in this order: plain locals. A cell or free variable may be among them when its slot holds
+    something else than the closure's cell."""
+
+    @property
+    def num_values(self) -> int:
+        """How many values the stack holds."""
+        return sum(self.stack)
+
+
+SLOT_OPCODES: Final = frozenset(
+    {
+        "LOAD_FAST",
+        "LOAD_FAST_CHECK",
+        "LOAD_FAST_BORROW",
+        "LOAD_FAST_AND_CLEAR",
+        "STORE_FAST",
+        "DELETE_FAST",
+        "MAKE_CELL",
+        "LOAD_CLOSURE",
+        "LOAD_DEREF",
+        "STORE_DEREF",
+        "DELETE_DEREF",
+        "LOAD_CLASSDEREF",
+        "LOAD_FROM_DICT_OR_DEREF",
+    }
+)
+"""Raw instructions whose argument is the number of a slot."""
+
+SLOT_PAIR_OPCODES: Final[Mapping[str, tuple[str, str]]] = {
+    "LOAD_FAST_LOAD_FAST": ("LOAD_FAST", "LOAD_FAST"),
+    "LOAD_FAST_BORROW_LOAD_FAST_BORROW": ("LOAD_FAST_BORROW", "LOAD_FAST_BORROW"),
+    "STORE_FAST_LOAD_FAST": ("STORE_FAST", "LOAD_FAST"),
+    "STORE_FAST_STORE_FAST": ("STORE_FAST", "STORE_FAST"),
+}
+"""Raw instructions whose argument is the numbers of two slots, four bits each, and the instructions that they stand for."""
+
+MAX_PAIRED_SLOT: Final = 15
+
+CALL_HEADS: Final = frozenset({"KW_NAMES", "PRECALL"})
+"""Raw instructions that are one with the call after them (3.11, 3.12)."""
+
+METHOD_LOADS: Final = frozenset({"LOAD_ATTR", "LOAD_SUPER_ATTR"})
+"""Raw instructions that load a method to call when the low bit of their argument is set (3.12 on)."""
+
+LOOP_ENDS: Final = frozenset({"END_FOR", "POP_TOP", "POP_ITER"})
+"""What stands at the target of a `FOR_ITER` and has to do with it (3.12 on)."""
+
+UNCONDITIONAL_JUMPS: Final = frozenset(
+    {"JUMP_FORWARD", "JUMP_BACKWARD", "JUMP_BACKWARD_NO_INTERRUPT"}
+)
+
+CANNOT_STEP: Final = frozenset(
+    {
+        Op.COPY_FREE_VARS,
+        Op.RETURN_VALUE,
+        Op.RAISE,
+        Op.RERAISE,
+        Op.PUSH_EXC_INFO,
+        Op.POP_EXCEPT,
+        Op.CHECK_EG_MATCH,
+        Op.WITH_EXCEPT_START,
+        Op.RETURN_GENERATOR,
+        Op.YIELD_VALUE,
+        Op.GET_YIELD_FROM_ITER,
+        Op.SEND,
+        Op.END_SEND,
+        Op.CLEANUP_THROW,
+        Op.GET_AWAITABLE,
+        Op.GET_AITER,
+        Op.GET_ANEXT,
+        Op.END_ASYNC_FOR,
+    }
+)
+"""Instructions that do not end in the frame, or use a state of the thread or the generator that a new frame has not."""
+
+SUSPENDS: Final = (
+    CodeFlag.GENERATOR | CodeFlag.COROUTINE | CodeFlag.ITERABLE_COROUTINE | CodeFlag.ASYNC_GENERATOR
+)
+
+JUMPED: Final[Label] = -1
+"""Where the copy of a jump leads."""
+COPY_START: Final[Label] = -2
+COPY_END: Final[Label] = -3
+"""Around the copy of the instruction at the place."""
+
+
+def first_of_raw(decoded: Decoded, index: int) -> int:
+    """Give the first instruction of the raw instruction that instruction `index` came from."""
+    instructions = decoded.instructions
+    while index and instructions[index - 1].offset == instructions[index].offset:
+        index -= 1
+    return index
+
+
+def exits_of(decoded: Decoded, place: Place) -> tuple[Place, ...]:
+    """Give where the frame stands after the raw instruction at `place` ran without raising.
+
+    Returns:
+        One place, or two for a conditional jump and for `FOR_ITER`, the one without the jump first. Their names are those of `place`
+        and those that the instruction stores, less those that are not read any more or that it makes unbound.
+
+    Raises:
+        Unsupported: the frame does not stand anywhere after it, or nothing can stand in for it.
+    """
+    _check_steps(decoded, place)
+    shape = FrameShape(place.stack, place.names)
+    offset = decoded.instructions[place.index].offset
+    index, jumped = place.index, []
+    while index < len(decoded.instructions) and decoded.instructions[index].offset == offset:
+        op, target = decoded.instructions[index].op, decoded.instructions[index].arg
+        if op in JUMPS:
+            jumped.append((target, shape_after(decoded, index, shape, jumps=True)))
+        if not goes_on(op):
+            return _places(decoded, jumped)
+        shape = shape_after(decoded, index, shape)
+        index += 1
+    return _places(decoded, [(index, shape), *jumped])
+
+
+def make_entry_code(code: CodeType, place: Place) -> CodeType:
+    """Make code that goes on at `place` as though it had run there.
+
+    Args:
+        code: the function's code.
+        place: where to go on.
+
+    Returns:
+        Code that is called with the values of the stack, bottom first and without NULLs, then those of `place.names`, all of them
+        positional.
+
+    Raises:
+        Unsupported: a frame of `code` cannot be entered.
+    """
+    return _Writer(code, place, num_left=0).entry_code()
+
+
+def make_step_code(
+    code: CodeType,
+    place: Place,
+    exits: Sequence[Place],
+    leave: Sequence[Callable[..., Any]],
+) -> CodeType:
+    """Make code that runs the raw instruction at `place`.
+
+    Args:
+        code: the function's code.
+        place: where the instruction is.
+        exits: what `exits_of` says of it.
+        leave: what is called at each exit, with the values of the stack, bottom first and without NULLs, then those of the exit's
+            names; the code returns what it gives.
+
+    Returns:
+        Code that is called as that of `make_entry_code`. An exception of the instruction is handled by the function's handlers, which
+        run on to the function's end.
+
+    Raises:
+        Unsupported: a frame of `code` cannot be entered.
+    """
+    num_left = max(len(one.stack) for one in exits)
+    return _Writer(code, place, num_left=num_left).step_code(exits, leave)
+
+
+def _check_steps(decoded: Decoded, place: Place) -> None:
+    instruction = decoded.instructions[place.index]
+    if place.index and decoded.instructions[place.index - 1].offset == instruction.offset:
+        message = f"{place} of {decoded.code.co_qualname} is inside an instruction"
+        raise InternalError(message)
+    _check_enters(decoded.code)
+    ops = {one.op for one in decoded.instructions if one.offset == instruction.offset}
+    if ops & CANNOT_STEP or instruction.op is Op.LOAD_SPECIAL:
+        raise Unsupported(
+            f"a break at the instruction {instruction.op.name}",
+            why="the frame cannot be left after it",
+            remedy="move what breaks the program to a statement of its own",
+            location=_location_of(decoded, place.index),
+        )
+
+
+def _check_enters(code: CodeType) -> None:
+    """Check that frames of `code` keep all that they hold in slots and on the stack.
+
+    Raises:
+        Unsupported: they do not.
+    """
+    if code.co_flags & SUSPENDS:
+        what, why = "a generator or coroutine", "its frame belongs to the generator"
+    elif not code.co_flags & inspect.CO_OPTIMIZED:
+        what, why = "the body of a class or module", "its names live in a namespace"
+    else:
+        return
+    raise Unsupported(
+        f"a break in {what}",
+        why=f"{why}, and cannot be entered in the middle",
+        remedy="move what breaks the program out of it",
+        location=f"{code.co_filename}:{code.co_firstlineno} in {code.co_name}",
+    )
+
+
+def _location_of(decoded: Decoded, index: int) -> str:
+    code = decoded.code
+    return f"{code.co_filename}:{decoded.instructions[index].line} in {code.co_name}"
+
+
+def _places(decoded: Decoded, found: Iterable[tuple[int, FrameShape]]) -> tuple[Place, ...]:
+    return tuple(
+        Place(
+            index=index,
+            stack=shape.stack,
+            names=tuple(name for name in shape.names if name in live_slots(decoded, index)),
+        )
+        for index, shape in found
+    )
+
+
+class _Slots(NamedTuple):
+    """The slots of a new code object.
+
+    The first one holds the first argument of the call, then the first local of the original: `super()` looks there for the first
+    argument of its caller. The next ones hold the other arguments of the call, then what is left on the stack. Then come the other
+    locals of the original, and the free variables.
+    """
+
+    names: tuple[str, ...]
+    """Of all but the free variables."""
+    cells: tuple[str, ...]
+    """The first local, when `super()` looks for it and it is a cell variable: then the cell is there too."""
+    free: tuple[str, ...]
+    numbers: Mapping[str, int]
+    """Of the slots of the original."""
+    renumbered: Sequence[int]
+    """The same, by number in the original."""
+
+
+def _make_slots(decoded: Decoded, num_temporaries: int) -> _Slots:
+    code = decoded.code
+    free = code.co_cellvars + code.co_freevars
+    plain = tuple(name for name in code.co_varnames if name not in free)
+    first = (code.co_varnames if looks_for_first_argument(decoded) else plain)[:1]
+    temporaries = tuple(f".value{i}" for i in range(num_temporaries))
+    rest = tuple(name for name in plain if name not in first)
+    names = (first or temporaries[:1]) + temporaries[1:] + rest
+    numbers = {name: i for i, name in enumerate(names + free)}
+    original = dict.fromkeys(code.co_varnames + free)
+    return _Slots(
+        names=names,
+        cells=tuple(name for name in first if name in free),
+        free=free,
+        numbers=numbers,
+        renumbered=[numbers[name] for name in original],
+    )
+
+
+class _Writer:
+    """Writes one new code object."""
+
+    def __init__(self, code: CodeType, place: Place, *, num_left: int) -> None:
+        _check_enters(code)
+        self._code = code
+        self._place = place
+        decoded = self._decoded = decode(code)
+        self._table = TABLES[sys.version_info[:2]]
+        self._num_arguments = place.num_values + len(place.names)
+        self._slots = _make_slots(decoded, max(1, self._num_arguments, num_left + 1))
+        self._check_first_argument()
+        self._raw = raw_instructions(code)
+        body_start = next(i for i, unit in enumerate(self._raw) if unit.name == "RESUME") + 1
+        self._body = self._raw[body_start:]
+        self._offset = decoded.instructions[place.index].offset
+        self._at = next(i for i, unit in enumerate(self._raw) if unit.label == self._offset)
+        if self._at < body_start:
+            message = f"{place} of {code.co_qualname} is before the start of the function's body"
+            raise InternalError(message)
+        self._consts: tuple[Any, ...] = code.co_consts
+        self._depth = code.co_stacksize
+
+    def entry_code(self) -> CodeType:
+        """Write code that goes on at the place."""
+        tests = self._truth_test()
+        jump = self._new("JUMP_FORWARD", target=self._group()[0].label)
+        units = [*self._prologue(), *_starting_with(tests, COPY_START)]
+        units += [*_starting_with([jump], COPY_END), *self._renumbered_body()]
+        return self._write(units, [*self._copy_handler(len(tests)), *self._body_handlers()])
+
+    def step_code(self, exits: Sequence[Place], leave: Sequence[Callable[..., Any]]) -> CodeType:
+        """Write code that runs the instruction at the place, then leaves."""
+        group = [*self._truth_test(), *self._group()]
+        copy = [unit for one in group for unit in self._copied(one)]
+        units = [*self._prologue(), *_starting_with(copy, COPY_START)]
+        tails = ([], self._loop_end(exits[-1]))
+        for label, tail, place, function in zip(
+            (COPY_END, JUMPED), tails, exits, leave, strict=False
+        ):
+            units += _starting_with([*tail, *self._epilogue(place, function)], label)
+        handler = self._copy_handler(len(copy))
+        if not handler:
+            return self._write(units, [])
+        return self._write(
+            [*units, *self._renumbered_body()], [*handler, *self._body_handlers()]
+        )
+
+    def _check_first_argument(self) -> None:
+        """Check that `super()` finds the function's first argument: CPython looks for it only in functions with arguments.
+
+        Raises:
+            Unsupported: there is none.
+        """
+        if self._slots.cells and not self._num_arguments:
+            first = self._slots.cells[0]
+            if first in live_slots(self._decoded, self._place.index):
+                raise Unsupported(
+                    "a break in a method that calls super() later, where nothing else is live",
+                    why=f"super() does not find {first!r}, which an inner function uses too",
+                    remedy=f"write super(__class__, {first})",
+                    location=_location_of(self._decoded, self._place.index),
+                )
+
+    def _new(
+        self, name: str, arg: int = 0, *, target: Label | None = None, label: Label | None = None
+    ) -> Unit:
+        """Make a unit that the original does not have; it stands at the line of the instruction at the place."""
+        return Unit(
+            name=name,
+            arg=arg,
+            position=self._raw[self._at].position,
+            num_caches=cache_counts().get(name, 0),
+            target=target,
+            label=label,
+        )
+
+    def _moved(self, slot: int) -> list[Unit]:
+        """Push what a slot holds and leave it unbound, so that nothing lives longer than in the original."""
+        return [self._new("LOAD_FAST", slot), self._new("DELETE_FAST", slot)]
+
+    def _prologue(self) -> list[Unit]:
+        """Put the arguments on the stack and in their slots."""
+        slots, place = self._slots, self._place
+        units = [self._new("COPY_FREE_VARS", len(slots.free))] if slots.free else []
+        units.append(self._new("RESUME"))
+        arguments = itertools.count()
+        for is_value in (*place.stack, *(True,) * len(place.names)):
+            units += self._moved(next(arguments)) if is_value else [self._new("PUSH_NULL")]
+        units += [self._new("STORE_FAST", slots.numbers[name]) for name in reversed(place.names)]
+        for name in slots.cells:
+            units.append(self._new("LOAD_FAST", slots.numbers[name]))
+            units.append(self._new("STORE_FAST", slots.names.index(name)))
+        self._depth = max(self._depth, len(place.stack) + len(place.names))
+        return units
+
+    def _epilogue(self, place: Place, function: Callable[..., Any]) -> list[Unit]:
+        """Take the stack to pieces and give what the frame holds to `function`."""
+        is_below = self._table.has_null_below
+        left = range(1, len(place.stack) + 1)
+        units = [self._new("STORE_FAST", slot) for slot in reversed(left)]
+        load = self._new("LOAD_CONST", len(self._consts))
+        self._consts = (*self._consts, function)
+        null = self._new("PUSH_NULL")
+        units += [null, load] if is_below else [load, null]
+        for slot, is_value in zip(left, place.stack, strict=True):
+            if is_value:
+                units += self._moved(slot)
+        for name in place.names:
+            units += self._moved(self._slots.numbers[name])
+        count = place.num_values + len(place.names)
+        self._depth = max(self._depth, count + 2)
+        precall = [self._new("PRECALL", count)] if "PRECALL" in dis.opmap else []
+        return [*units, *precall, self._new("CALL", count), self._new("RETURN_VALUE")]
+
+    def _truth_test(self) -> list[Unit]:
+        """Give the truth test that a jump or `not` needs in front when it takes nothing but bools."""
+        is_tester = self._raw[self._at].name in TRUTH_TESTERS and "TO_BOOL" in dis.opmap
+        return [self._new("TO_BOOL")] if is_tester else []
+
+    def _group(self) -> Sequence[Unit]:
+        """Give the raw instructions that the instruction at the place is made of."""
+        first = self._at - (self._raw[self._at].name == self._table.keyword_call)
+        while self._raw[first - 1].name in CALL_HEADS:
+            first -= 1
+        return self._raw[first : self._at + 1]
+
+    def _copied(self, unit: Unit) -> list[Unit]:
+        """Copy an instruction so that what it leaves on the stack does not depend on values, and its jump leads to `JUMPED`."""
+        if unit.name in UNCONDITIONAL_JUMPS:
+            return []
+        if unit.target is not None:
+            name = unit.name.replace("BACKWARD", "FORWARD")
+            return [msgspec.structs.replace(unit, name=name, target=JUMPED, label=None)]
+        load = self._plain_load(unit)
+        if load is None:
+            return self._renumbered(msgspec.structs.replace(unit, label=None))
+        swap = [self._new("SWAP", 2)] if self._table.has_null_below else []
+        return [load, self._new("PUSH_NULL"), *swap]
+
+    def _plain_load(self, unit: Unit) -> Unit | None:
+        """Give the load of an attribute that stands in for the load of a method, or None when `unit` is not one.
+
+        The latter leaves a method and its object, or a NULL and an attribute, depending on what it finds.
+        """
+        if unit.name == "LOAD_METHOD":
+            return self._new("LOAD_ATTR", unit.arg)
+        is_method = unit.name in METHOD_LOADS and "LOAD_METHOD" not in dis.opmap and unit.arg & 1
+        return msgspec.structs.replace(unit, arg=unit.arg & ~1, label=None) if is_method else None
+
+    def _loop_end(self, jumped: Place) -> list[Unit]:
+        """Copy what stands at the target of a `FOR_ITER` and belongs to it: some versions skip a part of it, and run the rest."""
+        jump = self._raw[self._at]
+        if jump.name != "FOR_ITER" or jump.target is None:
+            return []
+        exit_offset = self._decoded.instructions[jumped.index].offset
+        return [
+            msgspec.structs.replace(unit, label=None)
+            for unit in self._raw
+            if unit.name in LOOP_ENDS and jump.target <= _offset_of(unit) < exit_offset
+        ]
+
+    def _renumbered_body(self) -> list[Unit]:
+        return [made for unit in self._body for made in self._renumbered(unit)]
+
+    def _renumbered(self, unit: Unit) -> list[Unit]:
+        """Give an instruction of the original for the new slots."""
+        numbers = self._slots.renumbered
+        if unit.name in SLOT_OPCODES:
+            return [msgspec.structs.replace(unit, arg=numbers[unit.arg])]
+        if unit.name not in SLOT_PAIR_OPCODES:
+            return [unit]
+        first, second = numbers[unit.arg >> 4], numbers[unit.arg & 15]
+        if max(first, second) <= MAX_PAIRED_SLOT:
+            return [msgspec.structs.replace(unit, arg=first << 4 | second)]
+        names = SLOT_PAIR_OPCODES[unit.name]
+        return [
+            msgspec.structs.replace(unit, name=names[0], arg=first),
+            msgspec.structs.replace(unit, name=names[1], arg=second, label=None),
+        ]
+
+    def _copy_handler(self, num_copied: int) -> list[Protected]:
+        """Give the entry of the exception table for what is copied before the body, if it has one."""
+        return [
+            Protected(COPY_START, COPY_END, one.target, one.depth, one.pushes_position)
+            for one in iter_raw_handlers(self._code.co_exceptiontable)
+            if num_copied and one.start <= self._offset < one.end
+        ]
+
+    def _body_handlers(self) -> list[Protected]:
+        """Give the exception table of the body."""
+        start = _offset_of(self._body[0])
+        return [
+            Protected(max(start, one.start), one.end, one.target, one.depth, one.pushes_position)
+            for one in iter_raw_handlers(self._code.co_exceptiontable)
+            if one.end > start
+        ]
+
+    def _write(self, units: Sequence[Unit], handlers: Sequence[Protected]) -> CodeType:
+        code, slots = self._code, self._slots
+        made = assemble(
+            units, handlers, first_line=code.co_firstlineno, end_label=len(code.co_code)
+        )
+        return code.replace(
+            co_argcount=self._num_arguments,
+            co_posonlyargcount=0,
+            co_kwonlyargcount=0,
+            co_nlocals=len(slots.names),
+            co_stacksize=self._depth + 1,
+            co_flags=code.co_flags & ~(CodeFlag.VARARGS | CodeFlag.VARKEYWORDS),
+            co_code=made.bytecode,
+            co_consts=self._consts,
+            co_varnames=slots.names,
+            co_cellvars=slots.cells,
+            co_freevars=slots.free,
+            co_linetable=made.line_table,
+            co_exceptiontable=made.exception_table,
+        )
+
+
+def _offset_of(unit: Unit) -> int:
+    """Give where a unit of the original is in it."""
+    assert unit.label is not None, f"{unit} is not of the original"
+    return unit.label
+
+
+def _starting_with(units: Sequence[Unit], label: Label) -> list[Unit]:
+    """Give the units with a label before the first one."""
+    return [
+        unit if i else msgspec.structs.replace(unit, label=label) for i, unit in enumerate(units)
+    ]

@@ -1,0 +1,559 @@
+"""Entering code in the middle: whole functions, run one instruction at a time, do what they do at once."""
+
+from __future__ import annotations
+
+import dis
+import importlib
+import itertools
+import types
+from collections.abc import Iterator
+from types import CodeType
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from single_steps import CASE_FILE, LEAVE, Outcome, Stepper, outcome_of
+from stack_effects import stack_depths
+
+from graphwright.base.errors import InternalError, Unsupported
+from graphwright.capture.decode import decode, iter_raw_handlers
+from graphwright.capture.entering import (
+    SLOT_OPCODES,
+    SLOT_PAIR_OPCODES,
+    Place,
+    exits_of,
+    first_of_raw,
+    live_slots,
+    make_entry_code,
+    make_step_code,
+)
+from graphwright.capture.instructions import Op
+from graphwright.capture.rewriting import Protected, assemble, raw_instructions
+
+CASES = {
+    "arithmetic": """
+def f(x=3, y=4):
+    z = x * y - -x
+    z += ~y
+    return [z, (x, y), {x: y}, {z}, x[0:2] if z < 0 else z]
+""",
+    "nested loops": """
+def f(n=3):
+    found = []
+    for i in range(n):
+        for j in range(i):
+            if j == 1:
+                continue
+            found.append((i, j))
+        else:
+            found.append(i)
+    while n:
+        n -= 1
+        if n == 1:
+            break
+    else:
+        found.append("never")
+    return found, n
+""",
+    "loop left from inside": """
+def f(n=5):
+    for i in range(n):
+        for j in [i, i + 1]:
+            if i * j > 5:
+                return i, j, n
+""",
+    "with": """
+class Manager:
+    def __init__(self, log, swallows):
+        self.log, self.swallows = log, swallows
+    def __enter__(self):
+        self.log.append("enter")
+        return self
+    def __exit__(self, *error):
+        self.log.append(("exit", error[0]))
+        return self.swallows
+
+def f(x=1):
+    with Manager(log, True) as a, Manager(log, False):
+        a.log.append(x)
+        x.missing
+    with Manager(log, False) as b:
+        x = 2
+        return x, a is b
+""",
+    "with that lets through": """
+class Manager:
+    def __enter__(self):
+        log.append("enter")
+    def __exit__(self, *error):
+        log.append(error[0])
+
+def f(x=1):
+    with Manager():
+        return x / 0
+""",
+    "try, except, else, finally": """
+def g(x):
+    if x == 2:
+        raise ValueError(x)
+    if x == 3:
+        raise KeyError(x)
+    return x
+
+def f():
+    for i in range(5):
+        try:
+            log.append(g(i))
+        except ValueError as error:
+            log.append(str(error))
+            try:
+                g(3)
+            except LookupError as inner:
+                log.append(type(inner.__context__))
+        except KeyError:
+            log.append("key")
+            continue
+        else:
+            log.append("else")
+        finally:
+            log.append(("finally", i))
+    return i
+""",
+    "exception out of finally": """
+def f(x=0):
+    try:
+        y = 1 / x
+    finally:
+        log.append("finally")
+        [].pop()
+""",
+    "exception in a deeper call": """
+def g(x):
+    return h(x)
+
+def h(x):
+    return (x +
+            x.missing)
+
+def f(x=1):
+    y = [
+        x,
+        g(
+            x
+        ),
+    ]
+    return y
+""",
+    "raise from": """
+def f(x=1):
+    try:
+        x[0]
+    except TypeError as error:
+        raise ValueError("no") from error
+""",
+    "unbound local": """
+def f(x=1):
+    if x == 2:
+        y = 1
+    try:
+        return y
+    except UnboundLocalError as error:
+        log.append(str(error))
+    del x
+    return x
+""",
+    "closures": """
+def f(a=1, b=2):
+    count = 0
+    def add(by):
+        nonlocal count, a
+        count += by * b
+        a += 1
+        return count
+    add(a)
+    count += 100
+    add(3)
+    functions = [lambda k=k: (k, count, a) for k in range(2)]
+    del b
+    return count, a, [function() for function in functions]
+""",
+    "free variables": """
+def outer():
+    total, unset = 10, 1
+    def f(x=2):
+        nonlocal total
+        total += x
+        later = lambda: total + x + len(__name__)
+        total *= 2
+        return later(), unset
+    return f
+f = outer()
+""",
+    "empty cell": """
+def f(x=1):
+    def g():
+        return y
+    try:
+        g()
+    except NameError as error:
+        log.append(str(error))
+    y = x
+    return g(), y
+""",
+    "comprehensions": """
+def f(n=4):
+    a = [i * n for i in range(n) if i % 2]
+    b = {i: [j for j in range(i)] for i in range(n)}
+    c = {i + n for i in a}
+    d = sum(i * j for i in a for j in c)
+    e = [lambda: i for i in range(2)]
+    i = 7
+    return a, b, c, d, [one() for one in e], i
+""",
+    "comprehension alone": """
+f = None
+def outer(n=4):
+    return [i * n for i in range(n) if i % 2]
+""",
+    "match": """
+class Point:
+    __match_args__ = ("x", "y")
+    def __init__(self, x, y):
+        self.x, self.y = x, y
+
+def g(x):
+    match x:
+        case 0 | 1:
+            return "small"
+        case [a, *rest] if a:
+            return a, rest
+        case {"k": value, **others}:
+            return value, others
+        case Point(x=0, y=b):
+            return b
+        case Point(a, b):
+            return a, b
+        case str() as text:
+            return text
+        case _:
+            return None
+
+def f():
+    match [1, {"k": 2, "l": Point(3, 4)}]:
+        case [int(n), {"k": 2 as k, "l": Point(x, y=4)}]:
+            log.append((n, k, x))
+    return [g(x) for x in (0, [1, 2], {"k": 1, "l": 2}, Point(0, 5), Point(1, 2), "text", 1.5)]
+""",
+    "calls": """
+def g(*args, **kwargs):
+    return args, tuple(kwargs.items())
+
+def f(a=1, b=(2, 3), c={"k": 4}):
+    return [
+        g(),
+        g(a, b),
+        g(a, x=b, y=c),
+        g(*b),
+        g(a, *b, **c),
+        g(*b, a, z=a, **c, **{"w": 1}),
+        "x".join(["a", "b"]).upper().split(sep="x"),
+        dict(a=1, **c),
+        sorted(b, key=lambda one: -one, reverse=False),
+    ]
+""",
+    "wrong calls": """
+def g(a, *, k):
+    return a
+
+def f(x=1):
+    for args, kwargs in [((), {}), ((1, 2), {}), ((1,), {"k": 1}), ((1,), {"l": 2})]:
+        try:
+            log.append(g(*args, **kwargs))
+        except TypeError as error:
+            log.append(str(error))
+    return g(x, **{"k": 1}, **{"k": 2})
+""",
+    "parameters of every kind": """
+def f(a=1, /, b=2, *args, c=3, d, **kwargs):
+    return a, b, args, c, d, kwargs
+f.__kwdefaults__ = {"c": 5, "d": 6}
+""",
+    "methods and super": """
+class Base:
+    def __init__(self, x):
+        self.x = x
+    def twice(self, y):
+        return self.x * 2 + y
+    @property
+    def value(self):
+        return self.x
+
+class Derived(Base):
+    def twice(self, y):
+        z = 1
+        first = super().twice(y)
+        second = super(Derived, self).twice(y=z)
+        other = super()
+        return first, second, other.twice(3), super().value, __class__.__name__
+
+    def captured(self, y):
+        log.append(y)
+        get = lambda: self.x
+        return get() + super().twice(y)
+
+def f(y=2):
+    return Derived(1).twice(y)
+""",
+    "method at module, class, instance": """
+class A:
+    def m(self):
+        return 1
+    @classmethod
+    def c(cls):
+        return cls.__name__
+    @staticmethod
+    def s():
+        return 3
+
+def f():
+    a = A()
+    a.own = lambda: 4
+    return a.m(), A.m(a), a.c(), A.c(), a.s(), a.own(), a.missing()
+""",
+    "chained comparisons, and, or, not": """
+def f(x=3, y=0, z=[]):
+    a = x < 5 < 7 < 6
+    b = 0 < x <= 3
+    c = x and y or z
+    d = not (x or y) or (y and z)
+    e = x if z else y
+    if x is not None and (y or not z):
+        log.append("in")
+    if None is None and x in [1, 3] and 4 not in (x, y):
+        log.append("and in")
+    while y is None or x:
+        x -= 1
+    return a, b, c, d, e, x
+""",
+    "truth that raises": """
+class Undecided:
+    def __bool__(self):
+        raise ValueError("undecided")
+
+def f(x=1):
+    for which in range(3):
+        try:
+            if which == 0 and Undecided():
+                log.append(1)
+            elif which == 1 and not Undecided():
+                log.append(2)
+            else:
+                log.append(3)
+        except ValueError as error:
+            log.append((which, str(error)))
+    return x or Undecided() or x if Undecided() else 1
+""",
+    "f-strings": """
+def f(x=3.14159, name="pi", width=10):
+    return f"{name!r:>{width}} = {x:.2f}, {x} {name=} {'nested ' + f'{x!s}'}"
+""",
+    "starred unpacking": """
+def f(x=(1, 2, 3, 4)):
+    a, *b, c = x
+    (d, e), [g, *h] = (1, 2), "text"
+    *i, = x
+    first, second = second, first = 1, 2
+    log.append([*x, *b, 0])
+    a, b = x
+""",
+    "walrus": """
+def f(x=5):
+    while (y := x - 1) > 2:
+        x = y
+        log.append([z := y, z * 2])
+    return x, y, z, [last := i for i in range(3)], last
+""",
+    "globals": """
+counter = 1
+def f(x=2):
+    global counter, fresh
+    counter += x
+    fresh = counter * 2
+    del counter
+    log.append(fresh)
+    return counter
+""",
+    "del": """
+class Bag:
+    pass
+
+def f(x=1):
+    items, bag = [1, 2, 3], Bag()
+    bag.a = x
+    bag.b = 5
+    del items[0], bag.a, x
+    log.append(vars(bag))
+    items[0:1] = [7, 8, 9]
+    items[-1] += 1
+    bag.b -= 1
+    return items, bag.b
+""",
+    "names of locals": """
+def f(a=1, b=2):
+    c = [a, b]
+    d = None
+    log.append(sorted(locals()))
+    e = eval("a + b")
+    del d
+    return sorted(locals().items(), key=str), dir()
+""",
+    "imports and assertions": """
+def f(x=1):
+    import os.path as p
+    from math import pi, floor as down
+    import json
+    assert x, "not raised"
+    log.append((p.join("a", "b"), down(pi), json.dumps(x)))
+    assert not x, f"raised {x}"
+""",
+    "classes inside": """
+def f(x=1):
+    y = 2
+    @staticmethod
+    def decorated(z: int = x, *, k: "str" = "k") -> int:
+        return z, k, y
+    class Inner(dict):
+        a = x
+        def m(self):
+            return __class__, y
+    return decorated(), Inner.a, Inner().m()[1], Inner().m()[0].__name__
+""",
+    "generator made": """
+def f(n=3):
+    def g():
+        for i in range(n):
+            got = yield i
+            log.append(got)
+    running = g()
+    next(running)
+    return [running.send("a"), *running]
+""",
+    "exception at the function's own line": """
+def f(x=[]):
+    return x[
+        0
+    ].value
+""",
+}
+
+
+def many(count: int, text: str) -> str:
+    """Give `text` for each number below `count`."""
+    return "".join(text.format(i=i) for i in range(count))
+
+
+CASES["more than 256 locals, constants and names"] = (
+    "def f(x=1):\n"
+    + many(300, "    v{i} = {i}.5\n")
+    + "    g = lambda: (x, v299, v3)\n"
+    + "    try:\n        v299 += v280.real + w\n    except NameError:\n        v299 -= v298\n"
+    + "    for k in range(2):\n        v297 += v296\n"
+    + "    return g(), v0, v255, v256, v297, v299.imag\n"
+)
+CASES["long jumps"] = (
+    "def f(n=2):\n    t = 0\n    while n:\n        n -= 1\n        for i in range(n):\n"
+    + many(90, "            t += {i} if t else i\n")
+    + "        try:\n"
+    + many(90, "            t = t + {i}.5\n")
+    + "            t = t + None\n        except TypeError:\n            t += 1\n"
+    + "    return t\n"
+)
+CASES["a deep stack"] = (
+    "def f(x=1):\n    return [" + many(300, "x + {i}, ") + "x.real, f'{x}' * 2]\n"
+)
+LONG = ("more than 256 locals, constants and names", "long jumps", "a deep stack")
+
+
+def load(source: str) -> dict[str, Any]:
+    """Run a case's module anew."""
+    space: dict[str, Any] = {"log": [], "__name__": "case"}
+    exec(compile(source, CASE_FILE, "exec"), space)
+    return space
+
+
+class Case:
+    """A case's source, compiled once: the functions of all its runs share their code."""
+
+    def __init__(self, source: str, path: str = "f") -> None:
+        self.module = compile(source, CASE_FILE, "exec")
+        self.path = path
+        self.stepper = Stepper(self._load()[1].__code__)
+
+    def _load(self) -> tuple[dict[str, Any], types.FunctionType]:
+        space: dict[str, Any] = {"log": [], "__name__": "case"}
+        exec(self.module, space)
+        found: Any = space
+        for part in self.path.split("."):
+            found = found[part] if isinstance(found, dict) else getattr(found, part)
+        return space, found
+
+    def _seen(self, space: dict[str, Any], outcome: Outcome) -> tuple[Outcome, str, list[str]]:
+        plain = Outcome(repr(outcome.value), outcome.raised)
+        return plain, repr(space["log"]), sorted(space)
+
+    def original(self, *args: str) -> Any:
+        """Give what the function does at once; `args` are expressions."""
+        space, function = self._load()
+        values = tuple(eval(arg, space) for arg in args)
+        return self._seen(space, outcome_of(lambda: function(*values)))
+
+    def stepped(self, num_steps: int, *args: str) -> tuple[Any, bool]:
+        """Give what it does in so many steps and the rest at once, and whether it ended within the steps."""
+        space, function = self._load()
+        values = tuple(eval(arg, space) for arg in args)
+        has_ended = True
+
+        def run() -> Any:
+            nonlocal has_ended
+            value, has_ended = self.stepper.run(function, values, num_steps)
+            return value
+
+        outcome = outcome_of(run)
+        return self._seen(space, outcome), has_ended
+
+
+RUNS = [(name, "f", ()) for name in CASES if name != "comprehension alone"] + [
+    ("methods and super", "Derived.twice", ("Derived(1)", "5")),
+    ("methods and super", "Derived.captured", ("Derived(1)", "5")),
+    ("match", "g", ("Point(0, 5)",)),
+    ("match", "g", ("[3, 4]",)),
+    ("match", "g", ("{'k': 1}",)),
+    ("comprehension alone", "outer", ()),
+]
+
+
+@pytest.mark.parametrize(("name", "path", "args"), RUNS, ids=lambda one: str(one))
+def test_single_steps_do_what_the_function_does(
+    name: str, path: str, args: tuple[str, ...]
+) -> None:
+    case = Case(CASES[name], path)
+
+    stepped, _ = case.stepped(10**6, *args)
+
+    assert stepped == case.original(*args)
+    assert len(case.stepper.places) > 1
+
+
+@pytest.mark.parametrize(("name", "path", "args"), RUNS, ids=lambda one: str(one))
+def test_the_rest_of_a_function_goes_on_from_anywhere(
+    name: str, path: str, args: tuple[str, ...]
+) -> None:
+    case = Case(CASES[name], path)
+    expected = case.original(*args)
+
+    for num_steps in itertools.count(0, 7 if name in LONG else 1):
+        stepped, has_ended = case.stepped(num_steps, *args)
+        assert stepped == expected, num_steps
+        if has_ended:
+            break
