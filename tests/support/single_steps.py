@@ -60,7 +60,7 @@ def outcome_of(run: Callable[[], Any]) -> Outcome:
     """Give what comes of `run`."""
     try:
         return Outcome(run(), None)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (what the case raises is what is looked at)
         return Outcome(None, _describe(error))
 
 
@@ -135,9 +135,7 @@ class Stepper:
         steps = self.decoded.instructions
         index = next(i for i, one in enumerate(steps) if one.op not in STARTS)
         live = live_slots(self.decoded, index)
-        names = tuple(
-            name for name in given if name in live and name not in self.code.co_cellvars
-        )
+        names = tuple(name for name in given if name in live and name not in self.code.co_cellvars)
         values = tuple(given[name] for name in names)
         return Place(index, (), names), values, cells + (function.__closure__ or ())
 

@@ -13,8 +13,8 @@ holds, and
 Keeps: file, function's name, line and columns, so that tracebacks are those of the user's function; exceptions go to the handlers that
 the function has at the place.
 Both codes hold the function's body, moved behind a prologue that puts the stack in place; locals get other numbers, because arguments
-must come first. Cell variables of the original become free variables: the caller makes the function with a closure of
-`co_freevars`, which are the original's cell variables, then its free variables.
+must come first. The caller makes the function with a closure of `co_freevars`: the cells of the original's cell variables, then those
+of its free variables.
 Does not: enter generators and coroutines, or handlers of exceptions (the exception that is being handled lives in the thread's state,
 not on the stack).
 """
@@ -34,7 +34,7 @@ import msgspec
 from graphwright.base.errors import InternalError, Unsupported
 from graphwright.capture.decode import decode, iter_raw_handlers
 from graphwright.capture.instructions import JUMPS, CodeFlag, Decoded, Op
-from graphwright.capture.liveness import live_slots, looks_for_first_argument
+from graphwright.capture.liveness import live_slots, may_reach_super
 from graphwright.capture.rewriting import (
     Label,
     Protected,
@@ -284,34 +284,32 @@ class _Slots(NamedTuple):
 
     The first one holds the first argument of the call, then the first local of the original: `super()` looks there for the first
     argument of its caller. The next ones hold the other arguments of the call, then what is left on the stack. Then come the other
-    locals of the original, and the free variables.
+    locals of the original, its cell variables, and the free variables. A cell variable has a slot in both of the latter: the cell
+    comes in as a free variable, and stays a cell variable because errors and `locals()` tell the two apart.
     """
 
     names: tuple[str, ...]
-    """Of all but the free variables."""
-    cells: tuple[str, ...]
-    """The first local, when `super()` looks for it and it is a cell variable: then the cell is there too."""
-    free: tuple[str, ...]
+    """Of arguments and locals."""
+    incoming: Sequence[int]
+    """Where the cells of the cell variables come in, by number of the cell variable."""
     numbers: Mapping[str, int]
     """Of the slots of the original."""
     renumbered: Sequence[int]
     """The same, by number in the original."""
 
 
-def _make_slots(decoded: Decoded, num_temporaries: int) -> _Slots:
-    code = decoded.code
-    free = code.co_cellvars + code.co_freevars
-    plain = tuple(name for name in code.co_varnames if name not in free)
-    first = (code.co_varnames if looks_for_first_argument(decoded) else plain)[:1]
+def _make_slots(code: CodeType, num_temporaries: int) -> _Slots:
+    first = code.co_varnames[:1]
     temporaries = tuple(f".value{i}" for i in range(num_temporaries))
-    rest = tuple(name for name in plain if name not in first)
+    rest = tuple(name for name in code.co_varnames[1:] if name not in code.co_cellvars)
     names = (first or temporaries[:1]) + temporaries[1:] + rest
-    numbers = {name: i for i, name in enumerate(names + free)}
-    original = dict.fromkeys(code.co_varnames + free)
+    own = (*names, *(name for name in code.co_cellvars if name not in first))
+    free = {name: len(own) + i for i, name in enumerate(code.co_cellvars + code.co_freevars)}
+    numbers = free | {name: i for i, name in enumerate(own)}
+    original = dict.fromkeys(code.co_varnames + code.co_cellvars + code.co_freevars)
     return _Slots(
         names=names,
-        cells=tuple(name for name in first if name in free),
-        free=free,
+        incoming=[free[name] for name in code.co_cellvars],
         numbers=numbers,
         renumbered=[numbers[name] for name in original],
     )
@@ -327,7 +325,7 @@ class _Writer:
         decoded = self._decoded = decode(code)
         self._table = TABLES[sys.version_info[:2]]
         self._num_arguments = place.num_values + len(place.names)
-        self._slots = _make_slots(decoded, max(1, self._num_arguments, num_left + 1))
+        self._slots = _make_slots(code, max(1, self._num_arguments, num_left + 1))
         self._check_first_argument()
         self._raw = raw_instructions(code)
         body_start = next(i for i, unit in enumerate(self._raw) if unit.name == "RESUME") + 1
@@ -353,17 +351,14 @@ class _Writer:
         group = [*self._truth_test(), *self._group()]
         copy = [unit for one in group for unit in self._copied(one)]
         units = [*self._prologue(), *_starting_with(copy, COPY_START)]
-        tails = ([], self._loop_end(exits[-1]))
-        for label, tail, place, function in zip(
-            (COPY_END, JUMPED), tails, exits, leave, strict=False
-        ):
+        ways = zip((COPY_END, JUMPED), exits, leave, strict=False)
+        for label, place, function in ways:
+            tail = self._loop_end(place) if label == JUMPED else []
             units += _starting_with([*tail, *self._epilogue(place, function)], label)
         handler = self._copy_handler(len(copy))
         if not handler:
             return self._write(units, [])
-        return self._write(
-            [*units, *self._renumbered_body()], [*handler, *self._body_handlers()]
-        )
+        return self._write([*units, *self._renumbered_body()], [*handler, *self._body_handlers()])
 
     def _check_first_argument(self) -> None:
         """Check that `super()` finds the function's first argument: CPython looks for it only in functions with arguments.
@@ -371,15 +366,14 @@ class _Writer:
         Raises:
             Unsupported: there is none.
         """
-        if self._slots.cells and not self._num_arguments:
-            first = self._slots.cells[0]
-            if first in live_slots(self._decoded, self._place.index):
-                raise Unsupported(
-                    "a break in a method that calls super() later, where nothing else is live",
-                    why=f"super() does not find {first!r}, which an inner function uses too",
-                    remedy=f"write super(__class__, {first})",
-                    location=_location_of(self._decoded, self._place.index),
-                )
+        if not self._num_arguments and may_reach_super(self._decoded, self._place.index):
+            first = self._code.co_varnames[0]
+            raise Unsupported(
+                "a break in a method that calls super() later, where nothing else is needed later",
+                why=f"super() looks for {first!r} among the arguments of its caller, and there are none",
+                remedy=f"write super(__class__, {first})",
+                location=_location_of(self._decoded, self._place.index),
+            )
 
     def _new(
         self, name: str, arg: int = 0, *, target: Label | None = None, label: Label | None = None
@@ -400,17 +394,19 @@ class _Writer:
 
     def _prologue(self) -> list[Unit]:
         """Put the arguments on the stack and in their slots."""
-        slots, place = self._slots, self._place
-        units = [self._new("COPY_FREE_VARS", len(slots.free))] if slots.free else []
+        slots, place, cells = self._slots, self._place, self._code.co_cellvars
+        num_free = len(cells) + len(self._code.co_freevars)
+        units = [self._new("COPY_FREE_VARS", num_free)] if num_free else []
         units.append(self._new("RESUME"))
         arguments = itertools.count()
         for is_value in (*place.stack, *(True,) * len(place.names)):
             units += self._moved(next(arguments)) if is_value else [self._new("PUSH_NULL")]
+        for name, incoming in zip(cells, slots.incoming, strict=True):
+            units.append(self._new("MAKE_CELL", slots.numbers[name]))
+            units.append(self._new("LOAD_FAST", incoming))
+            units.append(self._new("STORE_FAST", slots.numbers[name]))
         units += [self._new("STORE_FAST", slots.numbers[name]) for name in reversed(place.names)]
-        for name in slots.cells:
-            units.append(self._new("LOAD_FAST", slots.numbers[name]))
-            units.append(self._new("STORE_FAST", slots.names.index(name)))
-        self._depth = max(self._depth, len(place.stack) + len(place.names))
+        self._depth = max(self._depth, len(place.stack) + len(place.names) + 1)
         return units
 
     def _epilogue(self, place: Place, function: Callable[..., Any]) -> list[Unit]:
@@ -530,8 +526,7 @@ class _Writer:
             co_code=made.bytecode,
             co_consts=self._consts,
             co_varnames=slots.names,
-            co_cellvars=slots.cells,
-            co_freevars=slots.free,
+            co_freevars=code.co_cellvars + code.co_freevars,
             co_linetable=made.line_table,
             co_exceptiontable=made.exception_table,
         )

@@ -40,9 +40,7 @@ LOOKS_AT_CALLER: Final = frozenset(
 
 
 def live_slots(decoded: Decoded, index: int) -> frozenset[str]:
-    """Give the names of the slots (plain locals, cell and free variables) that may be read from instruction `index` on
-    before they are stored, handlers of exceptions included.
-    """
+    """Give the slots that may be read from instruction `index` on before they are stored, be it in a handler of an exception."""
     return live_table(decoded)[index]
 
 
@@ -106,16 +104,29 @@ def _reads(decoded: Decoded, instruction: Instruction) -> tuple[str, ...]:
 
 def reads_first_argument(decoded: Decoded, op: Op, arg: Any) -> bool:
     """Tell whether an instruction may be `super()`, which looks at its caller's first argument."""
-    if not looks_for_first_argument(decoded):
+    if "__class__" not in decoded.code.co_freevars or not decoded.code.co_argcount:
         return False
     return (op is Op.CALL and arg.num_args == 0) or (
         op is Op.LOAD_SUPER_ATTR and not arg.has_arguments
     )
 
 
-def looks_for_first_argument(decoded: Decoded) -> bool:
-    """Tell whether there may be a `super()` in the function."""
-    return "__class__" in decoded.code.co_freevars and decoded.code.co_argcount > 0
+def may_reach_super(decoded: Decoded, index: int) -> bool:
+    """Tell whether an instruction that may be `super()` can follow from `index` on."""
+    pending, seen = [index], set[int]()
+    while pending:
+        at = pending.pop()
+        if at in seen:
+            continue
+        seen.add(at)
+        instruction = decoded.instructions[at]
+        if reads_first_argument(decoded, instruction.op, instruction.arg):
+            return True
+        pending += _ways_on(decoded, at)
+        handler = decoded.handler_at(at)
+        if handler is not None:
+            pending.append(handler.target)
+    return False
 
 
 def _ended(instruction: Instruction) -> tuple[str, ...]:

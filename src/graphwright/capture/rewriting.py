@@ -120,23 +120,17 @@ def _num_extended(arg: int) -> int:
     return max(0, (arg.bit_length() - 1) // 8)
 
 
-def _lay_out(
-    units: Sequence[Unit], index_of: Mapping[Label, int]
-) -> tuple[list[int], list[int]]:
+def _lay_out(units: Sequence[Unit], index_of: Mapping[Label, int]) -> tuple[list[int], list[int]]:
     """Give where each unit starts, in code units and with the end as the last one, and its argument.
 
     Widths only grow, so this ends.
     """
     extended = [_num_extended(unit.arg) if unit.target is None else 0 for unit in units]
     while True:
-        sizes = (
-            wide + 1 + unit.num_caches for wide, unit in zip(extended, units, strict=True)
-        )
+        sizes = (wide + 1 + unit.num_caches for wide, unit in zip(extended, units, strict=True))
         starts = list(itertools.accumulate(sizes, initial=0))
         args = [
-            unit.arg
-            if unit.target is None
-            else abs(starts[index_of[unit.target]] - starts[i + 1])
+            unit.arg if unit.target is None else abs(starts[index_of[unit.target]] - starts[i + 1])
             for i, unit in enumerate(units)
         ]
         needed = [max(wide, _num_extended(arg)) for wide, arg in zip(extended, args, strict=True)]

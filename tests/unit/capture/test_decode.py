@@ -12,7 +12,7 @@ from typing import cast
 
 import pytest
 from opcode_names import OPCODES
-from stack_effects import EFFECTS, stack_depths
+from stack_effects import stack_depths
 
 from graphwright.base.errors import InternalError, Unsupported
 from graphwright.capture import decode as decode_module
@@ -27,6 +27,7 @@ from graphwright.capture.instructions import (
     Op,
     UnpackShape,
 )
+from graphwright.capture.stack_layout import EFFECTS
 from graphwright.capture.tables import TABLES, VersionTable
 
 LIBRARY_TEXT = """
@@ -152,11 +153,13 @@ def test_keyword_names_are_part_of_the_call(decoder: Decoder) -> None:
 
 def test_method_call_is_an_attribute_and_a_null(decoder: Decoder) -> None:
     decoded = decode_source(decoder, "def f(x):\n return x.foo(1)")
+    is_below = TABLES[sys.version_info[:2]].has_null_below
 
     assert steps(decoded) == [
         (Op.LOAD_FAST, "x"),
         (Op.LOAD_ATTR, "foo"),
         (Op.PUSH_NULL, None),
+        *([(Op.SWAP, 2)] if is_below else []),
         (Op.LOAD_CONST, 1),
         (Op.CALL, CallShape(1, ())),
         (Op.RETURN_VALUE, None),
@@ -466,6 +469,25 @@ def test_314_truth_test_before_a_jump_is_left_out() -> None:
     )
 
     assert decoded == [(Op.POP_JUMP_IF_TRUE, 1), (Op.TO_BOOL, None)]
+
+
+@pytest.mark.parametrize(("version", "arg"), [((3, 11), 1), ((3, 12), 3)])
+def test_null_of_a_method_is_below_it(version: tuple[int, int], arg: int) -> None:
+    name = "LOAD_METHOD" if version == (3, 11) else "LOAD_ATTR"
+
+    assert decode_hand_made(version, [(name, arg)]) == [
+        (Op.LOAD_ATTR, "n1"),
+        (Op.PUSH_NULL, None),
+        (Op.SWAP, 2),
+    ]
+
+
+@pytest.mark.parametrize("version", [(3, 13), (3, 14)])
+def test_null_of_a_method_is_above_it(version: tuple[int, int]) -> None:
+    assert decode_hand_made(version, [("LOAD_ATTR", 3)]) == [
+        (Op.LOAD_ATTR, "n1"),
+        (Op.PUSH_NULL, None),
+    ]
 
 
 def test_314_global_with_null_and_subscript() -> None:
