@@ -4,8 +4,9 @@ In: nothing.   Out: `Op`, `Instruction`, `Handler`, `Decoded`, made by `decode.d
 
 The machine that these instructions describe:
 
-- A *value stack*. `NULL` stands for CPython's empty stack slots; only the places that say so below push or take it. Stack
-  depths are those of CPython, so that the depths of the exception table hold.
+- A *value stack*. `NULL` stands for CPython's empty stack slots; only the places that say so below push or take it. The
+  layout of the stack between raw instructions, NULLs included, is that of the running CPython, so that the depths of the exception
+  table hold and a frame can be entered or left there (`entering.py`): a call's NULL is below the callable up to 3.12, above it later.
 - *Slots*, by name: parameters, locals, cell variables and free variables in one namespace. A slot is unbound, or holds a value,
   or holds a *cell* (after `MAKE_CELL` and `COPY_FREE_VARS`). `LOAD_FAST`-like instructions see what the slot holds, the
   `DEREF` ones look inside the cell.

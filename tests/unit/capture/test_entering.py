@@ -478,14 +478,14 @@ CASES["more than 256 locals, constants and names"] = (
 )
 CASES["long jumps"] = (
     "def f(n=2):\n    t = 0\n    while n:\n        n -= 1\n        for i in range(n):\n"
-    + many(90, "            t += {i} if t else i\n")
+    + many(45, "            t += {i} if t else i\n")
     + "        try:\n"
-    + many(90, "            t = t + {i}.5\n")
+    + many(45, "            t = t + {i}.5\n")
     + "            t = t + None\n        except TypeError:\n            t += 1\n"
     + "    return t\n"
 )
 CASES["a deep stack"] = (
-    "def f(x=1):\n    return [" + many(300, "x + {i}, ") + "x.real, f'{x}' * 2]\n"
+    "def f(x=1):\n    return [" + many(130, "x + {i}, ") + "x.real, f'{x}' * 2]\n"
 )
 LONG = ("more than 256 locals, constants and names", "long jumps", "a deep stack")
 
