@@ -11,6 +11,8 @@ call are reached through `World`, which guards what is read of them and keeps as
 Read first: `session.py` (the life of a capture), `world.py` (objects that existed before), then `interpreter.py`.
 """
 
+from graphwright.capture.breaks import Callee, Continuation
+from graphwright.capture.entering import Place, exits_of, make_step_code
 from graphwright.capture.frames import CodeTable
 from graphwright.capture.session import (
     Captured,
@@ -22,11 +24,16 @@ from graphwright.capture.session import (
 )
 
 __all__ = [
+    "Callee",
     "CaptureOptions",
     "Captured",
     "CodeTable",
+    "Continuation",
+    "Place",
     "ProgramRaised",
     "capture_call",
+    "exits_of",
     "is_capturing",
     "make_code_table",
+    "make_step_code",
 ]

@@ -19,7 +19,7 @@ from graphwright.capture.binding import bind
 from graphwright.capture.constants import is_constant
 from graphwright.capture.formatting import format_template
 from graphwright.capture.frames import Frame
-from graphwright.capture.items import CONTAINERS, check_key, is_read_container
+from graphwright.capture.items import CONTAINERS, check_key, check_own, is_read_container
 from graphwright.capture.lookup import find, is_fixed_class, peek
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
@@ -221,6 +221,7 @@ def _call_value_method(
     machine: Machine, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> Any:
     """Call a method of a tuple, a string or a generator."""
+    check_own(machine, function.__self__)
     if isinstance(function.__self__, str):
         if function.__name__ == "format" and not _are_plain(machine, (*args, *kwargs.values())):
             return format_template(machine, function.__self__, args, kwargs)
@@ -244,6 +245,9 @@ def _call_container_method(
     kwargs: Mapping[str, Any],
 ) -> Any:
     if is_read_container(machine, holder):
+        if name == "append" and isinstance(holder, list) and len(args) == 1 and not kwargs:
+            machine.world.append(holder, args[0])
+            return None
         quick = _read_dict_quickly(machine, name, holder, args)
         if quick is not ABSENT:
             return quick

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from graphwright.base.errors import Unsupported
-from graphwright.capture.frames import CodeTable, Frame
+from graphwright.capture.frames import CodeTable, Frame, Outermost
 from graphwright.capture.guards import Guards
 from graphwright.capture.policy import is_torch_module_name
 from graphwright.capture.world import World
@@ -71,6 +71,8 @@ class Machine:
     def __init__(self) -> None:
         self.frame: Frame | None = None
         """The innermost frame."""
+        self.outermost = Outermost()
+        """The frame that the capture began with."""
         self.callers: list[Frame] = []
         """The frames below it, outermost first."""
         self.handled: BaseException | None = None

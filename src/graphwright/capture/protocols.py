@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from graphwright.capture.constants import is_constant
-from graphwright.capture.items import check_key, check_known, is_read_container, special
+from graphwright.capture.items import check_key, check_known, check_own, is_read_container, special
 from graphwright.capture.lookup import peek
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
@@ -113,6 +113,7 @@ def next_item(machine: Machine, iterator: Any) -> Any:
     hook = special(machine, iterator, "__next__")
     if hook is not None:
         return machine.call(hook, [iterator], {})
+    check_own(machine, iterator)
     check_known(machine, iterator, "iterated over")
     return next(iterator)
 
@@ -120,7 +121,10 @@ def next_item(machine: Machine, iterator: Any) -> Any:
 def native_iterable(machine: Machine, value: Any) -> Any:
     """Give something that native code can iterate over and that yields what iterating over `value` yields."""
     kind = type(value)
-    if kind in machine.plain_types or kind is types.GeneratorType:
+    if kind in machine.plain_types:
+        return value
+    check_own(machine, value)
+    if kind is types.GeneratorType:
         return value
     if special(machine, value, "__iter__") is not None or special(machine, value, "__next__"):
         return _pull(machine, iterate(machine, value))

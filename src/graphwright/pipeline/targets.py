@@ -26,6 +26,7 @@ from graphwright.base.errors import (
 from graphwright.base.ids import CompileId
 from graphwright.base.logging import LogName, log
 from graphwright.capture import ProgramRaised, is_capturing
+from graphwright.pipeline.breaks import Pieces
 from graphwright.pipeline.obstacles import find_obstacle
 from graphwright.pipeline.options import CompileOptions, Mode
 from graphwright.pipeline.revival import keep_program, try_revive
@@ -52,14 +53,24 @@ class CompiledTarget:
         target: the user's function or module.
         options: how to compile it.
         install: told what to call: at once, and again by the first call.
+        pieces: those of the target that this one belongs to, if it is one itself.
+        is_piece: calls give a `Resumption` where there is more to come.
     """
 
     def __init__(
-        self, target: Callable[..., Any], options: CompileOptions, install: Install
+        self,
+        target: Callable[..., Any],
+        options: CompileOptions,
+        install: Install,
+        *,
+        pieces: Pieces | None = None,
+        is_piece: bool = False,
     ) -> None:
         self.target: Final = target
         self.options: Final = options
         self._install = install
+        self._pieces = pieces or Pieces(functools.partial(_compile_piece, options))
+        self._is_piece = is_piece
         self._lock = threading.RLock()
         self._id = SESSION.next_program()
         self._noticed: set[str] = set()
@@ -146,7 +157,16 @@ class CompiledTarget:
             self._log_recompile(args, kwargs)
         self._notice_options()
         observer = make_observer(CompileId(self._id.program, len(self.entries)))
-        job = Job(self.target, args, kwargs, self.options, settings, observer)
+        go_on = functools.partial(self._pieces.make_go_on, is_piece=self._is_piece)
+        job = Job(
+            self.target,
+            args,
+            kwargs,
+            self.options,
+            settings,
+            observer,
+            make_go_on=None if self.options.fullgraph else go_on,
+        )
         revived = try_revive(job)
         if revived is not None:
             return revived
@@ -208,6 +228,30 @@ class CompiledTarget:
     def _name(self) -> str:
         named = self.target if hasattr(self.target, "__qualname__") else type(self.target)
         return str(getattr(named, "__qualname__", named))
+
+
+def _compile_piece(
+    options: CompileOptions, pieces: Pieces, target: Callable[..., Any], *, is_piece: bool
+) -> Callable[..., Any]:
+    """Compile a continuation, or a function that a break was met in."""
+    place = _Place(target)
+    place.owner = CompiledTarget(target, options, place.install, pieces=pieces, is_piece=is_piece)
+    return place
+
+
+class _Place:
+    """Where the calls of a piece go."""
+
+    def __init__(self, call: Callable[..., Any]) -> None:
+        self._call = call
+        self.owner: CompiledTarget | None = None
+
+    def install(self, call: Callable[..., Any]) -> None:
+        """Let calls go elsewhere."""
+        self._call = call
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._call(*args, **kwargs)
 
 
 def compile_function(function: Callable[P, R], options: CompileOptions) -> Callable[P, R]:

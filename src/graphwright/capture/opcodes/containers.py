@@ -60,26 +60,26 @@ def build_slice(machine: Machine, frame: Frame, arg: int) -> None:
 
 def list_to_tuple(machine: Machine, frame: Frame, arg: Any) -> None:
     """LIST_TO_TUPLE."""
-    frame.stack[-1] = tuple(frame.stack[-1])
+    frame.stack[-1] = tuple(machine.world.contents(frame.stack[-1]))
 
 
 def list_append(machine: Machine, frame: Frame, arg: int) -> None:
     """LIST_APPEND."""
     value = frame.stack.pop()
-    frame.stack[-arg].append(value)
+    machine.world.append(frame.stack[-arg], value)
 
 
 def set_add(machine: Machine, frame: Frame, arg: int) -> None:
     """SET_ADD."""
     value = frame.stack.pop()
-    frame.stack[-arg].add(check_key(machine, value))
+    machine.world.change(frame.stack[-arg]).add(check_key(machine, value))
 
 
 def map_add(machine: Machine, frame: Frame, arg: int) -> None:
     """MAP_ADD."""
     value = frame.stack.pop()
     key = frame.stack.pop()
-    frame.stack[-arg][check_key(machine, key)] = value
+    machine.setitem(frame.stack[-arg], check_key(machine, key), value)
 
 
 def list_extend(machine: Machine, frame: Frame, arg: int) -> None:
@@ -93,13 +93,13 @@ def list_extend(machine: Machine, frame: Frame, arg: int) -> None:
             raise
         text = f"Value after * must be an iterable, not {type(value).__name__}"
         raise TypeError(text) from None
-    frame.stack[-arg].extend(iterator)
+    machine.world.change(frame.stack[-arg]).extend(iterator)
 
 
 def set_update(machine: Machine, frame: Frame, arg: int) -> None:
     """SET_UPDATE."""
     value = frame.stack.pop()
-    frame.stack[-arg].update(machine.native_iterable(value))
+    machine.world.change(frame.stack[-arg]).update(machine.native_iterable(value))
 
 
 def read_mapping(machine: Machine, value: Any) -> dict[Any, Any]:
@@ -120,13 +120,13 @@ def read_mapping(machine: Machine, value: Any) -> dict[Any, Any]:
 def dict_update(machine: Machine, frame: Frame, arg: int) -> None:
     """DICT_UPDATE."""
     entries = read_mapping(machine, frame.stack.pop())
-    frame.stack[-arg].update(entries)
+    machine.world.change(frame.stack[-arg]).update(entries)
 
 
 def dict_merge(machine: Machine, frame: Frame, arg: int) -> None:
     """DICT_MERGE."""
     entries = read_mapping(machine, frame.stack.pop())
-    target = frame.stack[-arg]
+    target = machine.world.change(frame.stack[-arg])
     for key, value in entries.items():
         if key in target:
             function = next(x for x in frame.stack[-arg - 3 :] if x is not ABSENT)
