@@ -35,8 +35,8 @@ from graphwright.capture.policy import is_native_function, is_torch_class
 _CHANGES_LISTS: Final = ("_heapq", "_bisect")
 """C modules whose functions work on a list in place."""
 
-_OWN_INTERFACE: Final = "graphwright.api"
-"""Where compiled functions and modules get their form."""
+_OWN_INTERFACE: Final = ("graphwright.api", "graphwright.pipeline.targets")
+"""Where compiled modules and functions get their form."""
 
 _CHANGING: Final = frozenset(
     [
@@ -144,7 +144,7 @@ def _call_function(
         if original is not function:
             return call(machine, original, args, kwargs)
         known = machine.native_functions[id(function)] = (function, is_native_function(function))
-    if known[1] and function.__module__ == _OWN_INTERFACE:
+    if known[1] and function.__globals__["__name__"] in _OWN_INTERFACE:
         return _call_compiled(machine, function, args, kwargs)
     if known[1] and not needs_interpretation(machine, args, kwargs):
         if function.__name__ in ("__enter__", "__exit__") and args:

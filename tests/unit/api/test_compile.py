@@ -12,6 +12,9 @@ import torch
 import graphwright as gw
 
 
+FACTOR = 2.0
+
+
 def double(x):
     return x * 2
 
@@ -317,3 +320,14 @@ def test_threads_that_call_first_compile_once():
 
     assert counter.frame_count == 1
     assert all(torch.equal(result, torch.full((4,), 2.0)) for result in results)
+
+
+def test_compiled_function_inside_another_is_guarded_like_the_rest(monkeypatch):
+    inner = gw.compile(lambda x: x * FACTOR, backend="eager")
+    outer = gw.compile(lambda x: inner(x) + 1, backend="eager", fullgraph=True)
+    before = outer(torch.ones(3))
+
+    monkeypatch.setitem(globals(), "FACTOR", 5.0)
+
+    assert before.tolist() == [3.0] * 3
+    assert outer(torch.ones(3)).tolist() == [6.0] * 3
