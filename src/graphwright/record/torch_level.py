@@ -28,7 +28,7 @@ class CallRef(msgspec.Struct, frozen=True):
     """The result of call number `call`, or the part of it that `path` leads to."""
 
     call: int
-    path: tuple[int, ...] = ()
+    path: tuple[int | str, ...] = ()
 
 
 class SizeRef(msgspec.Struct, frozen=True):
@@ -294,6 +294,9 @@ def _mark(result: Any, ref: CallRef) -> None:
     elif isinstance(result, (tuple, list)):
         for index, item in enumerate(result):
             _mark(item, CallRef(ref.call, (*ref.path, index)))
+    elif isinstance(result, dict):
+        for key, item in result.items():
+            _mark(item, CallRef(ref.call, (*ref.path, key)))
 
 
 def _changes_tensors(func: Any, kwargs: Mapping[str, Any]) -> bool:
