@@ -15,6 +15,7 @@ from graphwright.capture import (
     attribute_writes,
     attributes,
     calls,
+    controls,
     interpreter,
     items,
     lookup,
@@ -97,6 +98,7 @@ def make_rules() -> dict[int, tuple[Any, Rule]]:
         library.make_rules(),
         torch_functions.make_rules(),
         attention.make_rules(),
+        controls.make_rules(),
     )
     joined: dict[int, tuple[Any, Rule]] = {}
     for family in families:

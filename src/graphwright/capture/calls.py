@@ -17,6 +17,7 @@ import torch
 
 from graphwright.capture.binding import bind
 from graphwright.capture.constants import is_constant
+from graphwright.capture.controls import check_inside
 from graphwright.capture.formatting import format_template
 from graphwright.capture.frames import Frame
 from graphwright.capture.items import CONTAINERS, check_key, is_read_container
@@ -143,6 +144,7 @@ def _call_function(
         original = original_function(function)
         if original is not function:
             return call(machine, original, args, kwargs)
+        check_inside(machine, function)
         known = machine.native_functions[id(function)] = (function, is_native_function(function))
     if known[1] and function.__globals__["__name__"] in _OWN_INTERFACE:
         return _call_compiled(machine, function, args, kwargs)
@@ -159,10 +161,13 @@ def _call_compiled(
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
 ) -> Any:
-    """A compiled function or module inside a program: what it was made from is part of the program."""
+    """A compiled function or module inside a program: what it was made from is part of the program. A disabled module is refused."""
     if "__wrapped__" in function.__dict__:
         return call(machine, machine.load_attr(function, "__wrapped__"), args, kwargs)
     original = machine.load_attr(args[0], "_orig_mod")
+    serving = args[0]._call  # noqa: SLF001  (where calls of it go)
+    if type(serving) is types.FunctionType:
+        check_inside(machine, serving)
     if function.__name__ == "__getattr__":
         return machine.load_attr(original, args[1])
     return call(machine, original, args[1:], kwargs)

@@ -80,6 +80,13 @@ class Guards:
         self._pin_by_id[id(value)] = number
         return number
 
+    def pin_of_process(self, value: object) -> int:
+        """Number a pin of `value` that stands for nothing in another process."""
+        module, qualname = _name_of(value)
+        self.pins.append(Pin(PinKind.OBJECT, module, qualname))
+        self.live_pins.append(value)
+        return len(self.pins) - 1
+
     def has_pin(self, value: object) -> bool:
         """Tell whether `value` has a pin already."""
         return id(value) in self._pin_by_id

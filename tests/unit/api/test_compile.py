@@ -11,7 +11,6 @@ import torch
 
 import graphwright as gw
 
-
 FACTOR = 2.0
 
 
