@@ -17,7 +17,6 @@ from typing import Any, Final, NoReturn, ParamSpec, TypeVar, final
 import torch
 
 from graphwright.capture.machine import Machine, Rule
-from graphwright.ir.program import IdentityGuard, TargetSource
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -161,7 +160,8 @@ def _make_node_rule(function: Any) -> Rule:
     """Make the rule that shows a call as one node, whatever it does inside."""
 
     def rule(machine: Machine, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        _guard_process(machine)
+        # Nothing tells whether what the function calls is the same in another process.
+        machine.guards.keep_in_process(machine.target)
         own_args = [machine.materialise(value) for value in args]
         own_kwargs = {name: machine.materialise(value) for name, value in kwargs.items()}
         machine.allowed = function
@@ -179,13 +179,6 @@ def _make_node_rule(function: Any) -> Rule:
         return result
 
     return rule
-
-
-def _guard_process(machine: Machine) -> None:
-    """Keep the program from serving other processes: nothing tells whether what the function calls is the same there."""
-    if machine.guards.once(("process",)):
-        pin = machine.guards.pin_of_process(machine.target)
-        machine.guards.add(IdentityGuard(TargetSource(), pin, machine.loc()))
 
 
 def _is_made_of_tensors(value: Any) -> bool:

@@ -14,7 +14,15 @@ from collections.abc import Callable
 from graphwright.capture.constants import make_constant
 from graphwright.ir.code_digest import code_digest
 from graphwright.ir.locations import Loc
-from graphwright.ir.program import Constant, Guard, IdentityGuard, Pin, PinKind, Source
+from graphwright.ir.program import (
+    Constant,
+    Guard,
+    IdentityGuard,
+    Pin,
+    PinKind,
+    Source,
+    TargetSource,
+)
 
 
 def _find_by_path(module: str, qualname: str) -> object:
@@ -80,12 +88,13 @@ class Guards:
         self._pin_by_id[id(value)] = number
         return number
 
-    def pin_of_process(self, value: object) -> int:
-        """Number a pin of `value` that stands for nothing in another process."""
-        module, qualname = _name_of(value)
-        self.pins.append(Pin(PinKind.OBJECT, module, qualname))
-        self.live_pins.append(value)
-        return len(self.pins) - 1
+    def keep_in_process(self, target: object) -> None:
+        """Keep the program of `target` from serving other processes, by a guard that always holds in this one."""
+        if self.once(("process",)):
+            module, qualname = _name_of(target)
+            self.pins.append(Pin(PinKind.OBJECT, module, qualname))
+            self.live_pins.append(target)
+            self.add(IdentityGuard(TargetSource(), len(self.pins) - 1, self.locate()))
 
     def has_pin(self, value: object) -> bool:
         """Tell whether `value` has a pin already."""
