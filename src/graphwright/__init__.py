@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from graphwright.base.counters import counters as counters
     from graphwright.capture import graph_break as graph_break
     from graphwright.capture import is_compiling as is_compiling
+    from graphwright.capture.comptime import comptime as comptime
     from graphwright.pipeline import set_stance as set_stance
 
 __all__ = [
     "allow_in_graph",
     "compile",
+    "comptime",
     "config",
     "counters",
     "disable",
@@ -43,6 +45,7 @@ __version__ = "0.1.0"
 _HOMES: Final = {
     "allow_in_graph": "graphwright.api",
     "compile": "graphwright.api",
+    "comptime": "graphwright.capture.comptime",
     "config": "graphwright.base.config",
     "counters": "graphwright.base.counters",
     "disable": "graphwright.api",

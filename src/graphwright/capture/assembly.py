@@ -15,6 +15,7 @@ from graphwright.capture import (
     attribute_writes,
     attributes,
     calls,
+    comptime,
     controls,
     interpreter,
     items,
@@ -99,6 +100,7 @@ def make_rules() -> dict[int, tuple[Any, Rule]]:
         torch_functions.make_rules(),
         attention.make_rules(),
         controls.make_rules(),
+        comptime.make_rules(),
     )
     joined: dict[int, tuple[Any, Rule]] = {}
     for family in families:

@@ -82,6 +82,8 @@ class Machine:
         """The exception that is being handled (`sys.exc_info()`)."""
         self.allowed: Any = None
         """The function that runs natively as one node, whatever it does (`gw.allow_in_graph`)."""
+        self.comptime: object = None
+        """The object `gw.comptime`, once the program has used it."""
         self.is_over = False
         """The capture has ended: nothing is interpreted any more."""
         self.entered: list[Any] = []
@@ -100,6 +102,8 @@ class Machine:
         """Sources of globals that are not those of an imported module."""
         self.own_classes: set[type] = set()
         """Classes that the program made."""
+        self.written_sets: dict[int, tuple[set[Any], tuple[Any, ...]]] = {}
+        """The members of sets that the program wrote out, in its order, which a set does not keep; for people."""
         self.ready_modules: dict[int, Any] = {}
         """The `forward` of each module whose call was looked at."""
 
