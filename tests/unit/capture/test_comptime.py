@@ -8,6 +8,7 @@ import io
 import re
 import sys
 import time
+import warnings
 
 import pytest
 import torch
@@ -474,6 +475,23 @@ def forward(self, L_x_: "f32[2]"):
     )
 
 
+def test_parts_of_a_result_bear_local_names_too():
+    def program(x):
+        low, high = x.split(1)
+        total = low + high
+        comptime.print_graph(file=OUT)
+        return total
+
+    run(program, x_of_2())
+
+    lines = [line.strip() for line in strip(OUT.getvalue()).splitlines() if "split" in line]
+    assert lines[1:] == [
+        "split = l_x_.split(1, dim = 0);  l_x_ = None",
+        'high: "f32[1]" = split[1]',
+        'low: "f32[1]" = split[0];  split = None',
+    ]
+
+
 def test_print_graph_of_what_has_no_nodes_says_so_and_goes_on():
     def program(x):
         y = torch.vmap(torch.sin)(x)
@@ -809,6 +827,29 @@ def test_graph_breaks_are_errors_in_one_graph():
         gw.compile(in_a_block, fullgraph=True)(x_of_2())
     with pytest.raises(Unsupported, match="enough"):
         gw.compile(by_shortcut, fullgraph=True)(x_of_2())
+
+
+@pytest.mark.xfail(reason="a program with a graph break runs eagerly as a whole")
+def test_graph_breaks_split_a_function_in_three():
+    def program(x):
+        x = x + 1
+
+        @comptime
+        def _(ctx):
+            ctx.graph_break()
+
+        x = x * 2
+        comptime.graph_break()
+        return x - 3
+
+    counter = gw.testing.CompileCounter()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = gw.compile(program, backend=counter)(x_of_2())
+
+    assert torch.equal(result, program(x_of_2()))
+    assert counter.frame_count == 3
 
 
 def test_sleep_sleeps_at_capture_time_alone(monkeypatch):

@@ -60,7 +60,7 @@ def _iter_annotated(
             continue
         loc = calls[name].loc
         if loc is not None and loc != shown:
-            yield from ("", _INDENT + _comment(loc))
+            yield from (_INDENT, _INDENT + _comment(loc))
             shown = loc
         yield _annotated_definition(line, name, calls[name].spec)
 
