@@ -16,7 +16,9 @@ from typing import Any, Final, NoReturn, ParamSpec, TypeVar, final
 
 import torch
 
+from graphwright.capture.constants import is_constant
 from graphwright.capture.machine import Machine, Rule
+from graphwright.capture.policy import is_torch_module_name
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -54,7 +56,7 @@ def check_inside(machine: Machine, function: types.FunctionType) -> None:
     mark = own.get(_MARK)
     if isinstance(mark, Outside) and mark.function is function:
         why = mark.why
-    elif own.get("_torchdynamo_disable"):
+    elif own.get("_torchdynamo_disable") and not is_torch_module_name(function.__module__):
         why = own.get("_torchdynamo_disable_msg") or "it is marked with torch.compiler.disable"
     else:
         return
@@ -158,27 +160,47 @@ def _break(machine: Machine, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
 
 def _make_node_rule(function: Any) -> Rule:
     """Make the rule that shows a call as one node, whatever it does inside."""
+    name = getattr(function, "__qualname__", repr(function))
 
     def rule(machine: Machine, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         # Nothing tells whether what the function calls is the same in another process.
         machine.guards.keep_in_process(machine.target)
         own_args = [machine.materialise(value) for value in args]
-        own_kwargs = {name: machine.materialise(value) for name, value in kwargs.items()}
-        machine.allowed = function
+        own_kwargs = {key: machine.materialise(value) for key, value in kwargs.items()}
+        if not all(_is_data(machine, value) for value in (*own_args, *own_kwargs.values())):
+            raise _refusal(
+                machine, f"an argument of {name} that is neither a tensor nor plain data"
+            )
+        outer, machine.allowed = machine.allowed, function
         try:
             result = machine.recorder.call(function, *own_args, **own_kwargs)
         finally:
-            machine.allowed = None
+            machine.allowed = outer
         if not _is_made_of_tensors(result):
-            msg = f"a result of {getattr(function, '__qualname__', function)} that is no tensor"
-            raise machine.unsupported(
-                msg,
-                why="functions that are allowed in the graph give tensors, or tuples, lists and dicts of them",
-                remedy="compute what else it gives in a function of its own",
-            )
+            raise _refusal(machine, f"a result of {name} that is no tensor")
         return result
 
     return rule
+
+
+def _refusal(machine: Machine, met: str) -> Exception:
+    return machine.unsupported(
+        met,
+        why="functions that are allowed in the graph take tensors, constants and containers of them, and give tensors",
+        remedy="put what else there is to do in a function of its own",
+    )
+
+
+def _is_data(machine: Machine, value: Any) -> bool:
+    """Tell whether a node of the torch-level graph can hold an argument."""
+    kind = type(value)
+    if kind is dict:
+        return all(_is_data(machine, item) for item in value.values())
+    if kind is tuple or kind is list:
+        return all(_is_data(machine, item) for item in value)
+    if kind is slice:
+        return all(_is_data(machine, part) for part in (value.start, value.stop, value.step))
+    return kind in machine.plain_types or is_constant(value)
 
 
 def _is_made_of_tensors(value: Any) -> bool:

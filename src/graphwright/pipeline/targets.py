@@ -106,7 +106,10 @@ class CompiledTarget:
             return self._dispatcher
 
     def _on_miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if self._gave_up or is_compiling() or is_eager_region():
+        if self._gave_up or is_compiling():
+            return self.target(*args, **kwargs)
+        if is_eager_region():
+            counters.add("eager", "disabled")
             return self.target(*args, **kwargs)
         obstacle = find_obstacle(args, kwargs)
         if obstacle is not None:

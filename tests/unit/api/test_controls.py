@@ -171,9 +171,11 @@ def test_nothing_is_compiled_while_a_disabled_function_runs():
     compiled = gw.compile(plus_one, backend="eager", fullgraph=True)
     inside = gw.disable(lambda x: compiled(x))
     inside_once = gw.disable(lambda x: compiled(x), recursive=False)
+    gw.counters.clear()
 
     assert not is_compiled(inside, X)
     assert is_compiled(inside_once, X)
+    assert gw.counters["eager"]["disabled"] == 1
     assert is_compiled(inside, X), "what is compiled already serves the call"
     assert is_compiled(compiled, torch.ones(4))
 
@@ -213,8 +215,15 @@ def test_graph_break_inside_gives_its_message():
 
 
 @pytest.mark.parametrize(
-    "ask", [gw.is_compiling, torch.compiler.is_compiling, lambda: torch.compiler.is_compiling()]
+    "ask",
+    [
+        gw.is_compiling,
+        torch.compiler.is_compiling,
+        lambda: torch.compiler.is_compiling(),
+        lambda: torch._utils.is_compiling(),
+    ],
 )
+@pytest.mark.filterwarnings("ignore:.*is deprecated:UserWarning")
 def test_is_compiling_is_true_inside_alone(ask):
     compiled = gw.compile(lambda x: x + (1 if ask() else 100), backend="eager", fullgraph=True)
 
@@ -261,6 +270,15 @@ def counts(x):
     return len(x)
 
 
+def abs_of(x):
+    return x.abs()
+
+
+@gw.allow_in_graph
+def apply_second(x, functions):
+    return functions[0](x)
+
+
 HIDDEN = torch.ones(3)
 
 
@@ -299,6 +317,16 @@ def test_allowed_function_must_give_tensors():
 
     assert "counts" in error.met
     assert "no tensor" in error.met
+
+
+@pytest.mark.parametrize("make", [lambda: abs_of, lambda: Doubler, object])
+def test_allowed_function_takes_data_alone(make):
+    """A node could not hold anything else: it runs long after the capture."""
+
+    def program(x):
+        return apply_second(x, [make()])
+
+    assert "an argument of apply_second" in break_of(program, X).met
 
 
 def test_allowed_function_must_not_find_tensors_by_itself():
