@@ -1,14 +1,15 @@
-"""The guide to comptime: what it says that its examples print is what they print."""
+"""The guides: what they say that their examples print is what they print."""
 
 from __future__ import annotations
 
 import linecache
 import re
-from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[3] / "docs" / "comptime.md"
+import write_docs
+
+NUM_EXAMPLES = {"comptime.md": 4, "controls.md": 4}
 EXAMPLE = re.compile(r"^```python\n(.*?)^```\n```text\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 
 
@@ -35,10 +36,12 @@ def without_outer_blanks(text: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 
 
-def test_examples_print_what_the_page_says(run):
-    examples = EXAMPLE.findall(PAGE.read_text("utf-8"))
+@pytest.mark.parametrize("name", NUM_EXAMPLES)
+def test_examples_print_what_the_page_says(name, run):
+    page = (write_docs.ROOT / "docs" / name).read_text("utf-8")
+    examples = EXAMPLE.findall(page)
 
     printed = [without_outer_blanks(run(code)) for code, _ in examples]
 
-    assert len(examples) == 4
+    assert len(examples) == NUM_EXAMPLES[name] == page.count("```python")
     assert printed == [without_outer_blanks(text) for _, text in examples]
