@@ -738,6 +738,26 @@ def test_print_guards_shows_what_else_is_guarded():
     assert "comptime" not in OUT.getvalue()
 
 
+class Scale:
+    factor = 2
+
+    def apply(self, x):
+        return x * self.factor
+
+
+def test_print_guards_calls_classes_by_their_names():
+    def program(x, scale):
+        y = scale.apply(x)
+        comptime.print_guards(file=OUT)
+        return y
+
+    capture_call(program, (x_of_2(), Scale()), {})
+
+    assert "local \"L['scale']\" TYPE_MATCH" in OUT.getvalue()
+    assert 'global "Scale.apply" CLOSURE_MATCH' in OUT.getvalue()
+    assert 'global "Scale.factor" CONSTANT_MATCH' in OUT.getvalue()
+
+
 def test_print_guards_lists_those_on_sizes():
     def program(x):
         y = x * 2

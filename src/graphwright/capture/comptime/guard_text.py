@@ -15,7 +15,7 @@ Does not: show what every program has (the code of the target itself) and what `
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from graphwright.capture.machine import Machine
@@ -36,6 +36,7 @@ from graphwright.ir.program import (
     KwargSource,
     LengthGuard,
     NoOverlapGuard,
+    Pin,
     PinSource,
     SameObjectGuard,
     ShapeGuard,
@@ -86,6 +87,9 @@ _WORDS: Final[dict[type, str]] = {
 }
 """PyTorch's word for each kind of guard, where it has one."""
 
+_LOCAL: Final = (TargetSource, ArgSource, KwargSource, ClosureSource)
+"""Where local variables come from."""
+
 _STATES: Final = {
     "AUTOGRAD_SAVED_TENSORS_HOOKS": {GlobalStateKind.SAVED_TENSORS_HOOKS},
     "GRAD_MODE": {GlobalStateKind.GRAD_MODE},
@@ -114,17 +118,21 @@ def render_guards(machine: Machine) -> str:
         if isinstance(guard, GlobalStateGuard):
             kinds.add(guard.kind)
         elif not isinstance(guard, ShapeGuard) and not _is_own(machine, guard):
-            values.append(_value_block(guard))
+            values.append(_value_block(guard, machine.guards.pins))
     values.sort(key=lambda block: block.scope != "local")
     states = [_Block("global", "''", word) for word, pieces in _STATES.items() if pieces & kinds]
     blocks = [*values, *states, _shape_block(machine)]
     return "\n" + "\n".join(block.render() for block in blocks)
 
 
-def _value_block(guard: Guard) -> _Block:
+def _value_block(guard: Guard, pins: Sequence[Pin]) -> _Block:
     source = next(_iter_sources(guard))
-    scope = "local" if _is_local(source) else "global"
-    return _Block(scope, f'"{torch_name(source)}"', _WORDS[type(guard)])
+    root = _root(source)
+    scope = "local" if isinstance(root, _LOCAL) else "global"
+    name = torch_name(source)
+    if isinstance(root, PinSource):
+        name = name.replace(torch_name(root), pins[root.pin].qualname, 1)
+    return _Block(scope, f'"{name}"', _WORDS[type(guard)])
 
 
 def _shape_block(machine: Machine) -> _Block:
@@ -153,13 +161,12 @@ def _base(source: Source) -> Source | None:
     return found
 
 
-def _is_local(source: Source) -> bool:
-    root: Source | None = source
-    while root is not None:
-        if isinstance(root, TargetSource | ArgSource | KwargSource | ClosureSource):
-            return True
-        root = _base(root)
-    return False
+def _root(source: Source) -> Source:
+    """Give what a source is a part of, in the end."""
+    base = _base(source)
+    while base is not None:
+        source, base = base, _base(base)
+    return source
 
 
 def _is_own(machine: Machine, guard: Guard) -> bool:
