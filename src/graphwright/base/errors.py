@@ -48,6 +48,10 @@ class BackendError(GraphwrightError):
     """A user's backend raised; the original is the cause."""
 
 
+class ComptimeError(GraphwrightError):
+    """Code of the user's that runs while a program is captured (`gw.comptime`) raised; the original is the cause."""
+
+
 class CacheArtifactError(GraphwrightError):
     """A blob of cache artifacts is damaged, foreign, or not signed as it must be; nothing was changed."""
 

@@ -12,6 +12,15 @@ Read first: `session.py` (the life of a capture), `world.py` (objects that exist
 """
 
 from graphwright.capture.breaks import Callee, Continuation
+from graphwright.capture.controls import (
+    ALLOWED,
+    graph_break,
+    is_compiling,
+    is_eager_region,
+    make_disabled,
+    mark_outside,
+    original_of_disabled,
+)
 from graphwright.capture.entering import Place, exits_of, make_step_code
 from graphwright.capture.frames import CodeTable
 from graphwright.capture.session import (
@@ -19,11 +28,11 @@ from graphwright.capture.session import (
     CaptureOptions,
     ProgramRaised,
     capture_call,
-    is_capturing,
     make_code_table,
 )
 
 __all__ = [
+    "ALLOWED",
     "Callee",
     "CaptureOptions",
     "Captured",
@@ -33,7 +42,12 @@ __all__ = [
     "ProgramRaised",
     "capture_call",
     "exits_of",
-    "is_capturing",
+    "graph_break",
+    "is_compiling",
+    "is_eager_region",
     "make_code_table",
+    "make_disabled",
     "make_step_code",
+    "mark_outside",
+    "original_of_disabled",
 ]

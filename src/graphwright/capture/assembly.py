@@ -15,6 +15,8 @@ from graphwright.capture import (
     attribute_writes,
     attributes,
     calls,
+    comptime,
+    controls,
     interpreter,
     items,
     lookup,
@@ -97,6 +99,8 @@ def make_rules() -> dict[int, tuple[Any, Rule]]:
         library.make_rules(),
         torch_functions.make_rules(),
         attention.make_rules(),
+        controls.make_rules(),
+        comptime.make_rules(),
     )
     joined: dict[int, tuple[Any, Rule]] = {}
     for family in families:

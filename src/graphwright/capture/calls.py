@@ -17,6 +17,7 @@ import torch
 
 from graphwright.capture.binding import bind
 from graphwright.capture.constants import is_constant
+from graphwright.capture.controls import check_inside
 from graphwright.capture.formatting import format_template
 from graphwright.capture.frames import Frame
 from graphwright.capture.items import CONTAINERS, check_key, check_own, is_read_container
@@ -35,8 +36,8 @@ from graphwright.capture.policy import is_native_function, is_torch_class
 _CHANGES_LISTS: Final = ("_heapq", "_bisect")
 """C modules whose functions work on a list in place."""
 
-_OWN_INTERFACE: Final = "graphwright.api"
-"""Where compiled functions and modules get their form."""
+_OWN_INTERFACE: Final = ("graphwright.api", "graphwright.pipeline.targets")
+"""Where compiled modules and functions get their form."""
 
 _CHANGING: Final = frozenset(
     [
@@ -143,8 +144,9 @@ def _call_function(
         original = original_function(function)
         if original is not function:
             return call(machine, original, args, kwargs)
+        check_inside(machine, function)
         known = machine.native_functions[id(function)] = (function, is_native_function(function))
-    if known[1] and function.__module__ == _OWN_INTERFACE:
+    if known[1] and function.__globals__["__name__"] in _OWN_INTERFACE:
         return _call_compiled(machine, function, args, kwargs)
     if known[1] and not needs_interpretation(machine, args, kwargs):
         if function.__name__ in ("__enter__", "__exit__") and args:
@@ -159,10 +161,13 @@ def _call_compiled(
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
 ) -> Any:
-    """A compiled function or module inside a program: what it was made from is part of the program."""
+    """A compiled function or module inside a program: what it was made from is part of the program. A disabled module is refused."""
     if "__wrapped__" in function.__dict__:
         return call(machine, machine.load_attr(function, "__wrapped__"), args, kwargs)
     original = machine.load_attr(args[0], "_orig_mod")
+    serving = args[0]._call  # noqa: SLF001  (where calls of it go)
+    if type(serving) is types.FunctionType:
+        check_inside(machine, serving)
     if function.__name__ == "__getattr__":
         return machine.load_attr(original, args[1])
     return call(machine, original, args[1:], kwargs)

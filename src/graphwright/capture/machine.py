@@ -19,6 +19,7 @@ from graphwright.capture.policy import is_torch_module_name
 from graphwright.capture.world import World
 from graphwright.ir.locations import Loc
 from graphwright.ir.program import Source
+from graphwright.record import Recorder
 
 Rule = Callable[["Machine", Sequence[Any], Mapping[str, Any]], Any]
 """How a known function is called during a capture: `rule(machine, args, kwargs)`."""
@@ -39,6 +40,10 @@ class Machine:
     """Exact types whose values native code may see as they are."""
     rules: Mapping[int, Rule]
     """How functions known by identity are called, by `id`."""
+    recorder: Recorder
+    """Records what is called on abstract tensors."""
+    target: object
+    """What was compiled, as the user gave it."""
 
     call: Callable[[Any, Sequence[Any], Mapping[str, Any]], Any]
     inline: Callable[[types.FunctionType, Sequence[Any], Mapping[str, Any]], Any]
@@ -77,6 +82,10 @@ class Machine:
         """The frames below it, outermost first."""
         self.handled: BaseException | None = None
         """The exception that is being handled (`sys.exc_info()`)."""
+        self.allowed: Any = None
+        """The function that runs natively as one node, whatever it does (`gw.allow_in_graph`)."""
+        self.comptime: object = None
+        """The object `gw.comptime`, once the program has used it."""
         self.is_over = False
         """The capture has ended: nothing is interpreted any more."""
         self.entered: list[Any] = []
@@ -95,6 +104,8 @@ class Machine:
         """Sources of globals that are not those of an imported module."""
         self.own_classes: set[type] = set()
         """Classes that the program made."""
+        self.written_sets: dict[int, tuple[set[Any], tuple[Any, ...]]] = {}
+        """The members of sets that the program wrote out, in its order, which a set does not keep; for people."""
         self.ready_modules: dict[int, Any] = {}
         """The `forward` of each module whose call was looked at."""
 

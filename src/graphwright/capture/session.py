@@ -8,7 +8,6 @@ Keeps: whatever happens, the user's objects, PyTorch's global state and the rand
 from __future__ import annotations
 
 import contextlib
-import contextvars
 import dataclasses
 import functools
 import inspect
@@ -29,6 +28,7 @@ from graphwright.capture.breaks import (
     iter_stops,
     resume,
 )
+from graphwright.capture.controls import CAPTURING
 from graphwright.capture.effects import iter_changed_values, make_effects
 from graphwright.capture.frames import CodeTable, Outermost
 from graphwright.capture.input_names import input_name
@@ -240,17 +240,9 @@ def _name_and_loc(target: object) -> tuple[str, Loc | None]:
     return name, Loc(code.co_filename, code.co_firstlineno, code.co_name)
 
 
-_CAPTURING: Final[contextvars.ContextVar[bool]] = contextvars.ContextVar("capturing", default=False)
-
-
 def make_code_table() -> CodeTable:
     """Make an empty table for `CaptureOptions.codes`."""
     return CodeTable(OPCODES)
-
-
-def is_capturing() -> bool:
-    """Tell whether this thread is inside a capture."""
-    return _CAPTURING.get()
 
 
 def capture_call(
@@ -313,7 +305,8 @@ def _capture_until(
         on_real_tensor=lambda tensor: _known_tensor(machine, tensor),
     )
     inputs.machine, inputs.recorder = machine, recorder
-    token = _CAPTURING.set(True)
+    machine.recorder, machine.target = recorder, call.target
+    token = CAPTURING.set(True)
     try:
         with _state_kept():
             state = _guard_global_state(machine)
@@ -325,13 +318,23 @@ def _capture_until(
                     machine.leave_contexts()
             return _finish(machine, recorder, inputs, call, result, changes, reason)
     finally:
-        _CAPTURING.reset(token)
+        CAPTURING.reset(token)
         machine.is_over = True
 
 
 def _known_tensor(machine: Machine, tensor: torch.Tensor) -> AbstractTensor | None:
     known = machine.world.standin_of(tensor)
-    return known if isinstance(known, AbstractTensor) else None
+    if isinstance(known, AbstractTensor):
+        return known
+    if machine.allowed is not None:
+        name = getattr(machine.allowed, "__qualname__", machine.allowed)
+        msg = f"a tensor that {name} finds by itself"
+        raise machine.unsupported(
+            msg,
+            why="the function is allowed in the graph as it is, so that nothing it reads is guarded",
+            remedy="pass the tensor to it as an argument",
+        )
+    return None
 
 
 def _run(machine: Machine, call: _Call) -> Any:

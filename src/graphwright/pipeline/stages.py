@@ -25,7 +25,7 @@ from graphwright.base.counters import counters
 from graphwright.base.errors import BackendError, Unsupported
 from graphwright.base.logging import LogName, log
 from graphwright.cache import Caches, KernelEntry, Key, Kind, make_part
-from graphwright.capture import Captured, CaptureOptions, capture_call
+from graphwright.capture import Captured, CaptureOptions, Continuation, capture_call
 from graphwright.codegen.llvm import (
     LoadedCode,
     ObjectCode,
@@ -41,7 +41,7 @@ from graphwright.ir.loops import Kernel
 from graphwright.ir.loops_text import render_kernel
 from graphwright.ir.plan import CallExtern, Plan
 from graphwright.ir.plan_text import render_plan, verify_plan
-from graphwright.ir.program import Break
+from graphwright.ir.program import Break, Program
 from graphwright.ir.program_text import render_guard, verify_program
 from graphwright.ir.symint import Dim
 from graphwright.lower import lower_graph
@@ -135,65 +135,48 @@ def _render_torch_graph(captured: Captured) -> str:
 
 
 def _entry_of(job: Job, captured: Captured) -> Entry:
-    target, settings, observer = job.target, job.settings, job.observer
-    program, live_pins = captured.program, captured.live_pins
+    settings, observer, program = job.settings, job.observer, captured.program
     go_on = _make_go_on(job, captured)
+    if job.options.backend is BackendKind.NATIVE and captured.joint is None:
+        plan, kernels = lower_program(program.graph, settings, observer)
+        code = load_kernels(plan, kernels, settings, observer)
+        with observer.span("runtime"):
+            return make_entry(
+                program,
+                plan,
+                code,
+                target=job.target,
+                live_pins=captured.live_pins,
+                kernel_texts=[render_kernel(kernel) for kernel in kernels],
+                wrapper=settings.wrapper,
+                go_on=go_on,
+            )
+    return make_backend_entry(
+        program,
+        _run_for(job, captured),
+        target=job.target,
+        live_pins=captured.live_pins,
+        wrapper=settings.wrapper,
+        go_on=go_on,
+    )
+
+
+def _run_for(job: Job, captured: Captured) -> Run:
+    """Make what runs a captured graph where no plan does."""
     match job.options.backend:
-        case BackendKind.NATIVE if captured.joint is None:
-            plan, kernels = lower_program(program.graph, settings, observer)
-            code = load_kernels(plan, kernels, settings, observer)
-            with observer.span("runtime"):
-                texts = [render_kernel(kernel) for kernel in kernels]
-                return make_entry(
-                    program,
-                    plan,
-                    code,
-                    target=target,
-                    live_pins=live_pins,
-                    kernel_texts=texts,
-                    wrapper=settings.wrapper,
-                    go_on=go_on,
-                )
         case (BackendKind.NATIVE | BackendKind.ATEN) as kind:
-            run = _make_graph_run(captured, kind, settings, observer)
-            return make_backend_entry(
-                program,
-                run,
-                target=target,
-                live_pins=live_pins,
-                wrapper=settings.wrapper,
-                go_on=go_on,
-            )
+            return _make_graph_run(captured, kind, job.settings, job.observer)
         case BackendKind.EAGER:
-            run = _run_of(captured.torch_graph)
-            return make_backend_entry(
-                program,
-                run,
-                target=target,
-                live_pins=live_pins,
-                wrapper=settings.wrapper,
-                go_on=go_on,
-            )
-        case _ if not program.graph.nodes:
-            run = _make_eager_run(program.graph)
-            return make_backend_entry(
-                program,
-                run,
-                target=target,
-                live_pins=live_pins,
-                wrapper=settings.wrapper,
-                go_on=go_on,
-            )
+            return _run_of(captured.torch_graph)
+        case _ if not captured.program.graph.nodes and _is_part(job, captured.program):
+            return _make_eager_run(captured.program.graph)
         case backend:
-            run = _run_of(_call_backend(backend, captured))
-            return make_backend_entry(
-                program,
-                run,
-                target=target,
-                live_pins=live_pins,
-                wrapper=settings.wrapper,
-                go_on=go_on,
-            )
+            return _run_of(_call_backend(backend, captured))
+
+
+def _is_part(job: Job, program: Program) -> bool:
+    """Tell whether a program is a part of a function that graph breaks divide."""
+    return program.ends_at is not None or isinstance(job.target, Continuation)
 
 
 def _make_go_on(job: Job, captured: Captured) -> Callable[..., Any] | None:

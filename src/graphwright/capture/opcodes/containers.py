@@ -31,7 +31,10 @@ def build_list(machine: Machine, frame: Frame, arg: int) -> None:
 
 def build_set(machine: Machine, frame: Frame, arg: int) -> None:
     """BUILD_SET."""
-    frame.stack.append({check_key(machine, item) for item in _take(frame, arg)})
+    items = _take(frame, arg)
+    made = {check_key(machine, item) for item in items}
+    machine.written_sets[id(made)] = (made, tuple(dict.fromkeys(items)))
+    frame.stack.append(made)
 
 
 def build_map(machine: Machine, frame: Frame, arg: int) -> None:
