@@ -31,6 +31,11 @@ class Unsupported(GraphwrightError):  # noqa: N818  (the name is part of the pub
         self.remedy = remedy
         self.location = location
 
+    def add_obstacle(self, text: str) -> None:
+        """Add a further reason, once."""
+        if text not in self.why:
+            self.why = f"{self.why}; {text}"
+
     def __str__(self) -> str:
         where = f"\n  where: {self.location}" if self.location else ""
         return f"cannot capture {self.met}{where}\n  why: {self.why}\n  what to do: {self.remedy}"

@@ -269,10 +269,12 @@ def capture_call(
         if not options.has_breaks or not can_break(target):
             raise
         # What was captured so far changed nothing, so that it can be thrown away; this time the end is known.
+        reason = _Reason(error, outermost.was_nested)
         for stop in iter_stops(outermost):
-            with contextlib.suppress(Unsupported):
-                reason = _Reason(error, outermost.was_nested)
+            try:
                 return _capture_until(call, options, Outermost(stop), reason)
+            except Unsupported as refusal:
+                error.add_obstacle(f"nor can the graph be broken there: {refusal.met}")
         raise
 
 
