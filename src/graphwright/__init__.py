@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from graphwright.api import allow_in_graph as allow_in_graph
     from graphwright.api import compile as compile
     from graphwright.api import disable as disable
+    from graphwright.api import explain as explain
     from graphwright.api import reset as reset
     from graphwright.base import errors as errors
     from graphwright.base import logging as logging
@@ -32,6 +33,7 @@ __all__ = [
     "counters",
     "disable",
     "errors",
+    "explain",
     "graph_break",
     "is_compiling",
     "logging",
@@ -49,6 +51,7 @@ _HOMES: Final = {
     "config": "graphwright.base.config",
     "counters": "graphwright.base.counters",
     "disable": "graphwright.api",
+    "explain": "graphwright.api",
     "graph_break": "graphwright.capture",
     "is_compiling": "graphwright.capture",
     "reset": "graphwright.api",

@@ -14,12 +14,15 @@ from typing import Any, ParamSpec, TypeVar, overload
 
 import torch
 
+from graphwright.base.config import config
 from graphwright.capture import ALLOWED, make_disabled, mark_outside, original_of_disabled
 from graphwright.pipeline import (
     BackendFunction,
     CompiledTarget,
     CompileOptions,
+    Explanation,
     compile_function,
+    explain_call,
     forget_all,
     make_options,
     uncompiled,
@@ -297,6 +300,33 @@ def allow_in_graph(fn: Any) -> Any:
         raise TypeError(message)
     ALLOWED.add(fn)
     return fn
+
+
+@mark_outside
+def explain(fn: Callable[..., Any], **options: Any) -> Callable[..., Explanation]:
+    """Tell what becomes of a call: graphs, graph breaks with their reasons, guards, kernels, times.
+
+    `print(gw.explain(fn)(*args))` compiles `fn` anew for that call (what was compiled of it before is not used, nor is the cache of
+    programs) and runs it once.
+
+    Args:
+        fn: a function, method or module, compiled or not.
+        options: as for `gw.compile`.
+
+    Returns:
+        A callable of the same arguments, which gives the report: its text is for people, its fields are data (`graphs`,
+        `graph_breaks`, `captures`, `guards`, `seconds`, `eager`).
+
+    Raises:
+        TypeError: `fn` cannot be called.
+    """
+    compiled: Callable[..., Any] = compile(_innermost(fn), **options)
+
+    def explain_one_call(*args: Any, **kwargs: Any) -> Explanation:
+        with config.patch(disk_cache=False):
+            return explain_call(lambda: compiled(*args, **kwargs))
+
+    return explain_one_call
 
 
 @mark_outside

@@ -121,6 +121,15 @@ class Machine:
                 return caller.loc()
         return frame.loc()
 
+    def locs(self) -> list[Loc]:
+        """Give the lines that frames are at, PyTorch's own left out, outermost first."""
+        frames = [*self.callers, self.frame]
+        return [
+            frame.loc()
+            for frame in frames
+            if frame is not None and not is_torch_module_name(frame.globals.get("__name__"))
+        ]
+
     def note_context(self, manager: Any, name: str) -> None:
         """Keep account of a context manager that is entered (`__enter__`) or left (`__exit__`) natively."""
         if name == "__enter__":

@@ -233,7 +233,7 @@ def _parameter_names(target: object) -> list[str]:
 def _name_and_loc(target: object) -> tuple[str, Loc | None]:
     function: Any = getattr(target, "forward", target)
     function = getattr(function, "__func__", function)
-    code = target.code if isinstance(target, Continuation) else getattr(function, "__code__", None)
+    code = getattr(function, "__code__", None)
     name = getattr(target, "__qualname__", None) or type(target).__qualname__
     if code is None:
         return name, None
@@ -408,6 +408,8 @@ def _finish(  # noqa: PLR0913  (what the parts of a capture have found out)
     guards = _final_guards(machine, recorder, inputs, graph)
     ends_at = None if reason is None or stopped is None else stopped.describe(*reason)
     name, loc = _name_and_loc(call.target)
+    if isinstance(call.target, Continuation):
+        loc = machine.codes.info(call.target.code).loc_at(call.target.place.index)
     program = Program(
         name=name,
         pattern=CallPattern(len(call.args), tuple(call.kwargs)),

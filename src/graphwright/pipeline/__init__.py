@@ -5,6 +5,7 @@ Read first: `stages.py` (the way of a program, top to bottom), `targets.py` (wha
 """
 
 from graphwright.pipeline.backends import backend_by_name, compile_fx
+from graphwright.pipeline.explain import Explanation, explain_call
 from graphwright.pipeline.options import (
     BackendFunction,
     BackendKind,
@@ -22,6 +23,7 @@ __all__ = [
     "BackendKind",
     "CompileOptions",
     "CompiledTarget",
+    "Explanation",
     "Job",
     "Mode",
     "backend_by_name",
@@ -29,6 +31,7 @@ __all__ = [
     "collect_observers",
     "compile_function",
     "compile_fx",
+    "explain_call",
     "forget_all",
     "make_options",
     "set_stance",

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, final
 
+import msgspec
 import torch
 
 from graphwright.base.config import Config, Wrapper
@@ -46,6 +47,7 @@ from graphwright.ir.program_text import render_guard, verify_program
 from graphwright.ir.symint import Dim
 from graphwright.lower import lower_graph
 from graphwright.observe import Observer
+from graphwright.pipeline.explain import REPORT, report_of
 from graphwright.pipeline.options import BackendFunction, BackendKind, CompileOptions
 from graphwright.pipeline.session import SESSION
 from graphwright.runtime import (
@@ -113,6 +115,7 @@ def build_entry(job: Job) -> Entry:
     job.observer.artifact("guards", lambda: _render_guards(captured))
     entry = _entry_of(job, captured)
     job.observer.artifact("output_code", lambda: entry.source)
+    job.observer.artifact(REPORT, lambda: msgspec.json.encode(report_of(entry)).decode())
     return entry
 
 
