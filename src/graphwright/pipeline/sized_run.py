@@ -1,0 +1,93 @@
+"""Run a graph with size symbols: one piece of code for each set of sizes.
+
+In: a symbolic graph, and what makes a run of a static one.   Out: `SizedRun`, a run that takes the values of the symbols.
+Keeps: a set of sizes is compiled once, by one thread, while others wait; at most `limit` are kept, those used last.
+
+The capture, which takes most of a compile, is made once for all sizes. The code is made for each, so that extents, strides and
+loop bounds are numbers in it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final, final
+
+import torch
+
+from graphwright.base.counters import counters
+from graphwright.graph import specialise
+from graphwright.ir.aten import AtenGraph
+from graphwright.runtime import Run
+
+Sizes = tuple[int, ...]
+"""Values of the graph's symbols, in their order."""
+
+
+@final
+class SizedRun:
+    """Runs a graph for any sizes.
+
+    Args:
+        graph: a graph with symbols.
+        names: the symbols whose values a call gives, in order; the graph's are among them.
+        make_run: makes the run of a static graph.
+        limit: sets of sizes that are kept.
+    """
+
+    def __init__(
+        self,
+        graph: AtenGraph,
+        names: Sequence[str],
+        make_run: Callable[[AtenGraph], Run],
+        *,
+        limit: int,
+    ) -> None:
+        self._graph: Final = graph
+        self._places: Final = [names.index(name) for name in graph.symbols]
+        self._takes_all: Final = tuple(names) == graph.symbols
+        self._make_run: Final = make_run
+        self._limit: Final = limit
+        self._lock = threading.Lock()
+        self._runs: dict[Sizes, Run] = {}
+        """In the order of last use."""
+        self._latest: Sizes | None = None
+
+    @property
+    def sizes(self) -> tuple[Sizes, ...]:
+        """The sets of sizes that are kept."""
+        return tuple(self._runs)
+
+    def __call__(
+        self, inputs: Sequence[torch.Tensor], symbols: tuple[int, ...]
+    ) -> Sequence[torch.Tensor]:
+        """Run the graph, compiled for these sizes."""
+        sizes = symbols if self._takes_all else tuple([symbols[place] for place in self._places])
+        run = self._runs.get(sizes)
+        if run is None:
+            run = self.prepare(sizes)
+        elif sizes != self._latest and self._lock.acquire(blocking=False):
+            # Which sizes are used is not worth waiting for while another thread compiles.
+            try:
+                self._note_use(sizes, run)
+            finally:
+                self._lock.release()
+        return run(inputs, ())
+
+    def prepare(self, sizes: Sizes) -> Run:
+        """Give the run for one set of sizes, compiling it if need be."""
+        with self._lock:
+            run = self._runs.get(sizes)
+            if run is None:
+                values = dict(zip(self._graph.symbols, sizes, strict=True))
+                run = self._make_run(specialise(self._graph, values))
+                counters.add("codegen", "specialised_sizes")
+            self._note_use(sizes, run)
+        return run
+
+    def _note_use(self, sizes: Sizes, run: Run) -> None:
+        self._runs.pop(sizes, None)
+        self._runs[sizes] = run
+        self._latest = sizes
+        while len(self._runs) > self._limit:
+            del self._runs[next(iter(self._runs))]
