@@ -22,8 +22,8 @@ from graphwright.runtime import Entry, make_entry
 def try_revive(job: Job) -> Entry | None:
     """Give an entry for the job's call from the cache, or None."""
     caches = SESSION.caches(job.settings)
-    if caches is None or job.options.backend is not BackendKind.NATIVE:
-        return None
+    if caches is None or job.options.backend is not BackendKind.NATIVE or job.options.dynamic:
+        return None  # programs with size symbols are not kept
     with job.observer.span("revive"):
         key = _try_make_key(job, caches)
         if key is None:

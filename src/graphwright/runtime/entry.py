@@ -194,12 +194,11 @@ class Entry:
         return describe_failure(self.program, index, evaluator)
 
     def plan_symbols(self, symbols: tuple[int, ...]) -> tuple[int, ...]:
-        """Put the values of the program's size symbols into the order of the plan's."""
-        names = self.program.graph.symbols if self.plan is None else self.plan.symbols
-        if names == self.steps.symbols:
+        """Put the values of the program's size symbols into the order of the plan's; a function takes the program's."""
+        if self.plan is None or self.plan.symbols == self.steps.symbols:
             return symbols
         values = dict(zip(self.steps.symbols, symbols, strict=True))
-        return tuple(values[name] for name in names)
+        return tuple(values[name] for name in self.plan.symbols)
 
 
 def has_autocast(program: Program) -> bool:
