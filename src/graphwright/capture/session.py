@@ -87,6 +87,8 @@ class CaptureOptions:
 
     dynamic_dims: DimNames = no_symbolic_dims
     """Symbolic dimensions of each input."""
+    symbol_ranges: Mapping[str, tuple[int, int | None]] = dataclasses.field(default_factory=dict)
+    """Least and greatest value of symbols of sizes that have a range of their own; looked at when one is made."""
     dynamic_ints: IntNames = no_symbolic_ints
     """The symbol of each int."""
     has_backward: bool = False
@@ -165,6 +167,9 @@ class _Inputs:
         guards.add(TensorGuard(source, _meta(tensor), guards.pin(type(tensor)), guards.locate()))
         dims = self.options.dynamic_dims(tensor, source)
         self.machine.has_symbols |= bool(dims)
+        for dim, symbol in dims.items():
+            low, high = self.options.symbol_ranges.get(symbol, (2, None))
+            self.recorder.new_symbol(symbol, tensor.shape[dim], minimum=low, maximum=high)
         self.tensors.append(tensor)
         self.sources.append(source)
         self.dims.append(dims)

@@ -5,6 +5,7 @@ Read first: `stages.py` (the way of a program, top to bottom), `targets.py` (wha
 """
 
 from graphwright.pipeline.backends import backend_by_name, compile_fx
+from graphwright.pipeline.marks import mark_dynamic, mark_static, maybe_mark_dynamic
 from graphwright.pipeline.options import (
     BackendFunction,
     BackendKind,
@@ -31,6 +32,9 @@ __all__ = [
     "compile_fx",
     "forget_all",
     "make_options",
+    "mark_dynamic",
+    "mark_static",
+    "maybe_mark_dynamic",
     "set_stance",
     "uncompiled",
 ]

@@ -8,6 +8,8 @@ each tensor and each int that it meets.
   changed, and so serves the sizes that come after;
 - `dynamic=False`: none.
 
+What a user marked is as it was marked, whatever `dynamic` says.
+
 Sizes that are alike in this call, and were alike in all earlier variants, are one symbol: they are likely to belong together, and a
 program for which they do is simpler. Where they do not, the next variant has two symbols.
 
@@ -16,11 +18,12 @@ Sizes of 0 and 1 are never symbols: they decide about broadcasting and layout. I
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, final
 
 import torch
 
+from graphwright.base.errors import Unsupported
 from graphwright.capture import SYMBOLIC_INTS
 from graphwright.ir.aten import TensorMeta
 from graphwright.ir.program import (
@@ -38,6 +41,7 @@ from graphwright.ir.program import (
 )
 from graphwright.ir.program_text import base_of
 from graphwright.ir.symint import Dim
+from graphwright.pipeline.marks import MarkKind, marks_of
 from graphwright.pipeline.torch_names import torch_name
 from graphwright.record import size_symbol
 
@@ -66,6 +70,11 @@ class SymbolChoice:
             for program in earlier:
                 self._learn(program)
 
+        self.ranges: Final[dict[str, tuple[int, int | None]]] = {}
+        """The least and greatest value of symbols for which the user gave them."""
+        self._demanded: Final[list[tuple[Source, int]]] = []
+        """Sizes that the user said must be symbols."""
+
     @property
     def is_empty(self) -> bool:
         """Nothing was made a symbol so far."""
@@ -73,15 +82,46 @@ class SymbolChoice:
 
     def dims_of(self, tensor: torch.Tensor, source: Source) -> Mapping[int, str]:
         """Give the symbolic dimensions of a tensor, with the names of their symbols."""
+        marks = marks_of(tensor)
+        chosen = {dim for dim in self._chosen_dims(tensor, source) if dim not in marks}
+        chosen |= {dim for dim, mark in marks.items() if mark.kind is not MarkKind.STATIC}
+        names = {
+            dim: self._name(source, dim) if dim in marks else self._size_name(source, dim, size)
+            for dim, size in enumerate(tensor.shape)
+            if dim in chosen and size >= _LEAST
+        }
+        for dim, mark in marks.items():
+            if mark.kind is MarkKind.DYNAMIC:
+                self._demanded.append((source, dim))
+                if dim in names and (mark.minimum, mark.maximum) != (None, None):
+                    self.ranges[names[dim]] = (max(mark.minimum or 0, _LEAST), mark.maximum)
+        return names
+
+    def check_demands(self, program: Program) -> None:
+        """Check that a program leaves open the sizes that the user said change.
+
+        Raises:
+            Unsupported: it needs one to be what it is.
+        """
+        for source, dim in self._demanded:
+            size = program.graph.inputs[program.inputs.index(source)].shape[dim]
+            if isinstance(size, int):
+                raise Unsupported(
+                    f"a dimension marked dynamic, {dim} of {torch_name(source)}, that the program needs to be {size}",
+                    why="a size of 0 or 1, or one that a loop, a text or a fixed shape depends on, cannot be left open",
+                    remedy="use gw.maybe_mark_dynamic, or keep the program from depending on the size",
+                )
+
+    def _chosen_dims(self, tensor: torch.Tensor, source: Source) -> Iterable[int]:
+        """Give the dimensions that are symbolic where the user marked nothing."""
         if self._dynamic is False or isinstance(tensor, torch.nn.Parameter):
-            return {}
-        wide = [dim for dim, size in enumerate(tensor.shape) if size >= _LEAST]
+            return ()
         if self._dynamic is None:
             metas = [meta for meta in self._metas.get(source, ()) if len(meta.shape) == tensor.ndim]
-            wide = [d for d in wide if any(meta.shape[d] != tensor.shape[d] for meta in metas)]
-        elif not _is_argument(source) or _is_module_state(source):
-            return {}
-        return {dim: self._size_name(source, dim, tensor.shape[dim]) for dim in wide}
+            sizes = enumerate(tensor.shape)
+            return [dim for dim, size in sizes if any(meta.shape[dim] != size for meta in metas)]
+        is_open = _is_argument(source) and not _is_module_state(source)
+        return range(tensor.ndim) if is_open else ()
 
     def int_symbol(self, value: int, source: Source) -> str | None:
         """Give the name of the symbol that an int becomes; None where it is a constant."""

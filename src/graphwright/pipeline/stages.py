@@ -140,14 +140,21 @@ def _capture(job: Job) -> Captured:
         codes=SESSION.codes, has_backward=has_backward, has_breaks=job.make_go_on is not None
     )
     choice = SymbolChoice(job.options.dynamic, job.earlier)
-    how = dataclasses.replace(static, dynamic_dims=choice.dims_of, dynamic_ints=choice.int_symbol)
+    how = dataclasses.replace(
+        static,
+        dynamic_dims=choice.dims_of,
+        symbol_ranges=choice.ranges,
+        dynamic_ints=choice.int_symbol,
+    )
     try:
-        return capture_call(job.target, job.args, job.kwargs, options=how)
+        captured = capture_call(job.target, job.args, job.kwargs, options=how)
     except (Unsupported, ProgramRaised):
         if choice.is_empty:
             raise
-    counters.add("capture", "static_again")
-    return capture_call(job.target, job.args, job.kwargs, options=static)
+        counters.add("capture", "static_again")
+        captured = capture_call(job.target, job.args, job.kwargs, options=static)
+    choice.check_demands(captured.program)
+    return captured
 
 
 def _render_guards(captured: Captured) -> str:
