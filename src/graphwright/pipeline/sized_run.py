@@ -24,6 +24,13 @@ Sizes = tuple[int, ...]
 """Values of the graph's symbols, in their order."""
 
 
+def _run_nothing(
+    inputs: Sequence[torch.Tensor], symbols: tuple[int, ...]
+) -> Sequence[torch.Tensor]:
+    del symbols  # it stands where no sizes were met yet
+    return inputs
+
+
 @final
 class SizedRun:
     """Runs a graph for any sizes.
@@ -51,7 +58,7 @@ class SizedRun:
         self._lock = threading.Lock()
         self._runs: dict[Sizes, Run] = {}
         """In the order of last use."""
-        self._latest: Sizes | None = None
+        self._latest: tuple[Sizes | None, Run] = None, _run_nothing
 
     @property
     def sizes(self) -> tuple[Sizes, ...]:
@@ -63,11 +70,13 @@ class SizedRun:
     ) -> Sequence[torch.Tensor]:
         """Run the graph, compiled for these sizes."""
         sizes = symbols if self._takes_all else tuple([symbols[place] for place in self._places])
-        run = self._runs.get(sizes)
-        if run is None:
-            run = self.prepare(sizes)
-        elif sizes != self._latest and self._lock.acquire(blocking=False):
-            # Which sizes are used is not worth waiting for while another thread compiles.
+        latest, run = self._latest
+        if sizes == latest:
+            return run(inputs, ())
+        known = self._runs.get(sizes)
+        run = self.prepare(sizes) if known is None else known
+        # Which sizes are used is not worth waiting for while another thread compiles.
+        if known is not None and self._lock.acquire(blocking=False):
             try:
                 self._note_use(sizes, run)
             finally:
@@ -88,6 +97,6 @@ class SizedRun:
     def _note_use(self, sizes: Sizes, run: Run) -> None:
         self._runs.pop(sizes, None)
         self._runs[sizes] = run
-        self._latest = sizes
+        self._latest = sizes, run
         while len(self._runs) > self._limit:
             del self._runs[next(iter(self._runs))]

@@ -38,6 +38,10 @@ _AUTOCAST: Final = (GlobalStateKind.AUTOCAST_CPU, GlobalStateKind.AUTOCAST_CUDA)
 class NativeForm(Protocol):
     """The native form of an entry."""
 
+    @property
+    def function(self) -> Callable[..., Any]:
+        """What `try_call` calls, with the arguments as they are: nothing stands between a caller and native code."""
+
     def try_call(self, args: Sequence[object], kwargs: Mapping[str, object]) -> Any:
         """Check the guards and run the program; `MISSING` when the entry does not serve the call."""
 
