@@ -12,6 +12,8 @@ from typing import Final
 import msgspec
 import torch
 
+from graphwright.capture import mark_outside
+
 _ATTRIBUTE: Final = "_graphwright_marks"
 
 
@@ -40,6 +42,7 @@ def marks_of(tensor: torch.Tensor) -> dict[int, Mark]:
     return found
 
 
+@mark_outside
 def mark_dynamic(
     tensor: torch.Tensor, dim: int, *, min: int | None = None, max: int | None = None
 ) -> None:
@@ -64,6 +67,7 @@ def mark_dynamic(
     _mark(tensor, dim, Mark(MarkKind.DYNAMIC, min, max))
 
 
+@mark_outside
 def maybe_mark_dynamic(tensor: torch.Tensor, dim: int) -> None:
     """Say that a size may change: as `mark_dynamic`, but a program that cannot leave it open is compiled for the size as it is.
 
@@ -73,6 +77,7 @@ def maybe_mark_dynamic(tensor: torch.Tensor, dim: int) -> None:
     _mark(tensor, dim, Mark(MarkKind.MAYBE_DYNAMIC))
 
 
+@mark_outside
 def mark_static(tensor: torch.Tensor, dim: int | None = None) -> None:
     """Say that a size is never a symbol: each of its values is compiled for.
 

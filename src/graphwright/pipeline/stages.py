@@ -349,15 +349,20 @@ def _make_graph_run(
         return _run_of(captured.torch_graph, captured)
     graph = program.graph if joint is None else joint.graph
 
-    def make_run(static: AtenGraph) -> Run:
+    def make_run(static: AtenGraph, how: BackendKind = kind) -> Run:
         # Sizes are met long after the compile, and an observer keeps all that it is told.
         of_sizes = observer if static is graph else Observer(observer.compile_id)
-        return _make_static_run(static, joint, kind, settings, of_sizes)
+        return _make_static_run(static, joint, how, settings, of_sizes)
 
     if not graph.symbols:
         return make_run(graph)
-    names = [binding.symbol for binding in program.symbols]
-    run = SizedRun(graph, names, make_run, limit=settings.specialised_sizes)
+    run = SizedRun(
+        graph,
+        [binding.symbol for binding in program.symbols],
+        make_run,
+        lambda static: make_run(static, BackendKind.ATEN),
+        limit=settings.specialised_sizes,
+    )
     run.prepare(tuple(captured.symbol_values[name] for name in graph.symbols))
     return run if not has_autocast(program) else _without_autocast(run)
 

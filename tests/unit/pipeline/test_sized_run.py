@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from graphwright.graph import execute
-from graphwright.pipeline.sized_run import SizedRun
+from graphwright.pipeline.sized_run import COMPILED_AT_ONCE, SizedRun
 from graphwright.record import record_function
 
 
@@ -40,7 +40,7 @@ def call(run, rows, columns, *more):
 
 def test_each_set_of_sizes_is_made_once(graph):
     make = Maker()
-    run = SizedRun(graph, ("s0", "s1"), make, limit=8)
+    run = SizedRun(graph, ("s0", "s1"), make, Maker(), limit=8)
 
     for rows, columns in [(2, 3), (5, 3), (2, 3), (5, 3), (2, 4)]:
         call(run, rows, columns)
@@ -50,7 +50,7 @@ def test_each_set_of_sizes_is_made_once(graph):
 
 def test_sizes_used_longest_ago_are_forgotten_first(graph):
     make = Maker()
-    run = SizedRun(graph, ("s0", "s1"), make, limit=2)
+    run = SizedRun(graph, ("s0", "s1"), make, Maker(), limit=2)
 
     for rows in (2, 3, 2, 4):
         call(run, rows, 5)
@@ -62,7 +62,7 @@ def test_sizes_used_longest_ago_are_forgotten_first(graph):
 
 def test_symbols_that_the_graph_does_not_have_make_no_new_code(graph):
     make = Maker()
-    run = SizedRun(graph, ("s1", "n", "s0"), make, limit=8)
+    run = SizedRun(graph, ("s1", "n", "s0"), make, Maker(), limit=8)
     x = torch.randn(2, 3)
 
     for n in range(5):
@@ -74,7 +74,7 @@ def test_symbols_that_the_graph_does_not_have_make_no_new_code(graph):
 
 def test_threads_share_the_code(graph):
     make = Maker()
-    run = SizedRun(graph, ("s0", "s1"), make, limit=3)
+    run = SizedRun(graph, ("s0", "s1"), make, Maker(), limit=3)
     faults = []
 
     def work(step):
@@ -103,10 +103,24 @@ def test_failed_compile_leaves_the_other_sizes(graph):
             raise ValueError(message)
         return make(static)
 
-    run = SizedRun(graph, ("s0", "s1"), fail_on_three, limit=3)
+    run = SizedRun(graph, ("s0", "s1"), fail_on_three, Maker(), limit=3)
     call(run, 2, 2)
     with pytest.raises(ValueError, match="three"):
         call(run, 3, 2)
     call(run, 2, 2)
 
     assert make.shapes == [(2, 2)]
+
+
+def test_sizes_that_never_come_again_are_not_compiled(graph):
+    make, make_interim = Maker(), Maker()
+    run = SizedRun(graph, ("s0", "s1"), make, make_interim, limit=64)
+
+    for rows in range(2, 50):
+        call(run, rows, 3)
+    assert len(make.shapes) == COMPILED_AT_ONCE
+    assert len(make_interim.shapes) == 48 - COMPILED_AT_ONCE
+
+    for _ in range(3):
+        call(run, 40, 3)
+    assert make.shapes[COMPILED_AT_ONCE:] == [(40, 3)]
