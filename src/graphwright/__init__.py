@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from graphwright.capture import graph_break as graph_break
     from graphwright.capture import is_compiling as is_compiling
     from graphwright.capture.comptime import comptime as comptime
+    from graphwright.pipeline import mark_dynamic as mark_dynamic
+    from graphwright.pipeline import mark_static as mark_static
+    from graphwright.pipeline import maybe_mark_dynamic as maybe_mark_dynamic
     from graphwright.pipeline import set_stance as set_stance
 
 __all__ = [
@@ -37,6 +40,9 @@ __all__ = [
     "graph_break",
     "is_compiling",
     "logging",
+    "mark_dynamic",
+    "mark_static",
+    "maybe_mark_dynamic",
     "reset",
     "set_stance",
     "testing",
@@ -54,6 +60,9 @@ _HOMES: Final = {
     "explain": "graphwright.api",
     "graph_break": "graphwright.capture",
     "is_compiling": "graphwright.capture",
+    "mark_dynamic": "graphwright.pipeline",
+    "mark_static": "graphwright.pipeline",
+    "maybe_mark_dynamic": "graphwright.pipeline",
     "reset": "graphwright.api",
     "set_stance": "graphwright.pipeline",
 }

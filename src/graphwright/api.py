@@ -169,8 +169,11 @@ def compile(  # noqa: PLR0913  (the arguments are torch.compile's)
         model: what to compile. An `nn.Module` gives back a module with the same parameters, `state_dict` and attributes;
             the original is `._orig_mod`. Left out, a decorator is returned.
         fullgraph: raise `gw.errors.Unsupported` where something cannot be captured, rather than run it eagerly.
-        dynamic: `False` specialises on every size. `None` and `True` ask for symbolic sizes where they pay; this version
-            specialises, and says so once for `True`.
+        dynamic: whether one variant serves calls of many sizes. `None`: the first call's sizes and ints are taken as they are;
+            those that differ in a later call are symbols from then on, and further values of them compile nothing more.
+            `True`: all sizes of arguments, and int arguments, are symbols from the start. `False`: each set of sizes is a
+            variant. Sizes of 0 and 1, and those of parameters and buffers, are never symbols; what the program needs the
+            value of (a loop's length, a text) is fixed for the variant.
         backend: `"native"` (LLVM on CPU), `"aten"` (functional ATen graphs run by eager kernels), `"eager"` (the captured
             graph as captured), or a function `f(gm: torch.fx.GraphModule, example_inputs) -> callable`.
         mode: `"default"`, `"reduce-overhead"` or `"max-autotune"`.

@@ -86,6 +86,8 @@ class Machine:
         """The function that runs natively as one node, whatever it does (`gw.allow_in_graph`)."""
         self.comptime: object = None
         """The object `gw.comptime`, once the program has used it."""
+        self.has_symbols = False
+        """Some ints of the program are symbolic (see `symbolic_ints.py`)."""
         self.is_over = False
         """The capture has ended: nothing is interpreted any more."""
         self.entered: list[Any] = []

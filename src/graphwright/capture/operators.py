@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import torch
 
+from graphwright.capture import symbolic_ints
 from graphwright.capture.items import CONTAINERS, check_known, is_read_container, special
 from graphwright.capture.lookup import peek
 from graphwright.capture.machine import Machine
@@ -76,6 +77,10 @@ _UNARY_METHODS: Final[dict[Any, str]] = {
 
 def binary(machine: Machine, function: Any, left: Any, right: Any) -> Any:
     """Give `function(left, right)` for a binary or in-place function of `operator`, `getitem` included."""
+    if machine.has_symbols and function is not operator.getitem:
+        left, right = _plain_beside_others(machine, left, right)
+        if _are_symbolic_ints(left, right):
+            return symbolic_ints.binary(function, left, right)
     if type(left) in machine.plain_types and type(right) in machine.plain_types:
         return function(left, right)
     if function is operator.getitem:
@@ -88,6 +93,31 @@ def binary(machine: Machine, function: Any, left: Any, right: Any) -> Any:
     if result is not NotImplemented:
         return result
     return function(_operand(machine, left), _operand(machine, right))
+
+
+def _plain_beside_others(machine: Machine, left: Any, right: Any) -> tuple[Any, Any]:
+    """Give two operands; a symbolic int stays one beside an int, a tensor, and an object whose methods are Python code."""
+    if type(left) in (str, bytes):  # a template, which looks into what is beside it
+        return left, symbolic_ints.plain_throughout(right)
+    if symbolic_ints.are_plain(left, right) or symbolic_ints.are_ints(left, right):
+        return left, right
+    other = right if symbolic_ints.is_symbolic(left) else left
+    if type(other) is machine.tensor_type or type(other) not in _PLAIN_OPERANDS:
+        return left, right
+    return symbolic_ints.plain(left), symbolic_ints.plain(right)
+
+
+def _are_symbolic_ints(left: Any, right: Any) -> bool:
+    return symbolic_ints.are_ints(left, right) and not symbolic_ints.are_plain(left, right)
+
+
+_PLAIN_OPERANDS: Final = frozenset(
+    {
+        *(float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, type(None)),
+        *(torch.SymFloat, torch.SymBool, torch.Size, range, slice),
+    }
+)
+"""Builtin types whose operators with an int need its value."""
 
 
 def _operand(machine: Machine, value: Any) -> Any:
@@ -149,6 +179,8 @@ def unary(machine: Machine, function: Any, value: Any) -> Any:
     """Give `function(value)` for `operator.neg`, `.pos`, `.invert` or `.not_`."""
     if function is operator.not_:
         return not machine.truth(value)
+    if symbolic_ints.is_symbolic(value):
+        return symbolic_ints.unary(function, value)
     hook = special(machine, value, _UNARY_METHODS[function])
     if hook is not None:
         return machine.call(hook, [value], {})
@@ -157,6 +189,14 @@ def unary(machine: Machine, function: Any, value: Any) -> Any:
 
 def compare(machine: Machine, function: Any, left: Any, right: Any) -> Any:
     """Give `function(left, right)` for a comparison of `operator`."""
+    if machine.has_symbols:
+        left, right = _plain_beside_others(machine, left, right)
+        if _are_symbolic_ints(left, right):
+            return symbolic_ints.compare(function, left, right)
+    return _compare_plain(machine, function, left, right)
+
+
+def _compare_plain(machine: Machine, function: Any, left: Any, right: Any) -> Any:
     if type(left) in machine.plain_types and type(right) in machine.plain_types:
         return function(left, right)
     result = _try_methods(machine, _COMPARE_METHODS[function], left, right)
@@ -201,6 +241,9 @@ def is_same(machine: Machine, left: Any, right: Any) -> bool:
     """Give `left is right`, guarding that two objects that existed before stay apart."""
     if left is right:
         return True
+    if machine.has_symbols and not symbolic_ints.are_plain(left, right):
+        left, right = symbolic_ints.plain(left), symbolic_ints.plain(right)
+        return left is right
     world = machine.world
     if (
         world.source_of(left) is not None
@@ -234,4 +277,6 @@ def text(machine: Machine, function: Callable[..., str], args: Sequence[Any]) ->
             why="its values are not known while the program is captured",
             remedy="format tensors outside the compiled function",
         )
+    if machine.has_symbols:
+        value = symbolic_ints.plain_throughout(value)
     return function(machine.materialise(value), *args[1:])

@@ -17,6 +17,7 @@ from graphwright.capture.items import check_key, check_known, check_own, is_read
 from graphwright.capture.lookup import peek
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
+from graphwright.capture.symbolic_ints import plain, plain_throughout
 
 
 def truth(machine: Machine, value: Any) -> bool:
@@ -57,6 +58,9 @@ def length(machine: Machine, value: Any) -> int:
 
 def contains(machine: Machine, container: Any, item: Any) -> bool:
     """Give `item in container`."""
+    is_compared = isinstance(container, list | tuple | collections.deque)
+    if machine.has_symbols and not is_compared:
+        item = plain_throughout(item)
     hook = special(machine, container, "__contains__")
     if hook is not None:
         return truth(machine, machine.call(hook, [container, item], {}))
@@ -78,6 +82,7 @@ def contains(machine: Machine, container: Any, item: Any) -> bool:
 
 def iterate(machine: Machine, value: Any) -> Any:
     """Give `iter(value)`."""
+    value = plain(value)
     kind = type(value)
     if kind in machine.plain_types:
         return iter(value)

@@ -46,11 +46,14 @@ from graphwright.ir.program import (
     FromOutput,
     FromPin,
     FromSource,
+    FromSymbol,
     ItemSource,
     PlainConst,
     Recipe,
     Source,
 )
+from graphwright.ir.symint_algebra import as_expr
+from graphwright.record import dim_of, to_extent
 
 _REDUCIBLE: Final = frozenset(
     map(
@@ -136,7 +139,7 @@ class Recipes:
         if _is_bound_builtin(value):
             return True
         if (
-            isinstance(value, (torch.Tensor, Unread, *_PINNED))
+            isinstance(value, (torch.Tensor, torch.SymInt, Unread, *_PINNED))
             or is_constant(value)
             or value is ABSENT
         ):
@@ -190,6 +193,10 @@ class Recipes:
             Unsupported: it cannot be made anew.
         """
         machine = self._machine
+        if type(value) is torch.SymInt:
+            value = to_extent(value)
+            if not isinstance(value, int):
+                return FromSymbol(as_expr(dim_of(value)))
         if is_constant(value):
             return FromConstant(machine.guards.constant(value))
         source = self._source_of(value)

@@ -6,6 +6,7 @@ Read first: `stages.py` (the way of a program, top to bottom), `targets.py` (wha
 
 from graphwright.pipeline.backends import backend_by_name, compile_fx
 from graphwright.pipeline.explain import Explanation, explain_call
+from graphwright.pipeline.marks import mark_dynamic, mark_static, maybe_mark_dynamic
 from graphwright.pipeline.options import (
     BackendFunction,
     BackendKind,
@@ -34,6 +35,9 @@ __all__ = [
     "explain_call",
     "forget_all",
     "make_options",
+    "mark_dynamic",
+    "mark_static",
+    "maybe_mark_dynamic",
     "set_stance",
     "uncompiled",
 ]

@@ -9,6 +9,7 @@ from graphwright.capture.instructions import Op
 from graphwright.capture.items import check_key
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
+from graphwright.capture.symbolic_ints import plain_throughout
 
 
 def _take(frame: Frame, count: int) -> list[Any]:
@@ -40,9 +41,8 @@ def build_set(machine: Machine, frame: Frame, arg: int) -> None:
 def build_map(machine: Machine, frame: Frame, arg: int) -> None:
     """BUILD_MAP."""
     items = _take(frame, 2 * arg)
-    for key in items[::2]:
-        check_key(machine, key)
-    frame.stack.append(dict(zip(items[::2], items[1::2], strict=True)))
+    keys = [check_key(machine, key) for key in items[::2]]
+    frame.stack.append(dict(zip(keys, items[1::2], strict=True)))
 
 
 def build_const_key_map(machine: Machine, frame: Frame, arg: int) -> None:
@@ -102,7 +102,9 @@ def list_extend(machine: Machine, frame: Frame, arg: int) -> None:
 def set_update(machine: Machine, frame: Frame, arg: int) -> None:
     """SET_UPDATE."""
     value = frame.stack.pop()
-    machine.world.change(frame.stack[-arg]).update(machine.native_iterable(value))
+    items = machine.native_iterable(value)
+    owned = machine.world.change(frame.stack[-arg])
+    owned.update(map(plain_throughout, items) if machine.has_symbols else items)
 
 
 def read_mapping(machine: Machine, value: Any) -> dict[Any, Any]:

@@ -9,10 +9,12 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from graphwright.capture.items import check_key
 from graphwright.capture.machine import Machine, Rule
 from graphwright.capture.missing import ABSENT
 from graphwright.capture.natives import make_callback
 from graphwright.capture.operators import unary
+from graphwright.capture.symbolic_ints import plain_throughout
 
 Args = Sequence[Any]
 Kwargs = Mapping[str, Any]
@@ -69,6 +71,19 @@ def _from_iterables(function: Callable[..., Any]) -> Rule:
         return function(*map(machine.native_iterable, args), **kwargs)
 
     rule.__doc__ = f"`{function.__name__}(...)` over iterables."
+    return rule
+
+
+def _from_hashables(kind: Callable[..., Any]) -> Rule:
+    """Make the rule of `set` or `frozenset`."""
+
+    def rule(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
+        iterables = [machine.native_iterable(value) for value in args]
+        if machine.has_symbols:
+            iterables = [map(plain_throughout, items) for items in iterables]
+        return kind(*iterables, **kwargs)
+
+    rule.__doc__ = f"`{kind.__name__}(...)` of an iterable."
     return rule
 
 
@@ -202,7 +217,11 @@ def _fill(machine: Machine, made: dict[Any, Any], args: Args, kwargs: Kwargs) ->
         elif hasattr(type(source), "keys"):
             keys = machine.call(machine.load_attr(source, "keys"), [], {})
             for key in machine.native_iterable(keys):
-                made[key] = machine.getitem(source, key)
+                made[check_key(machine, key)] = machine.getitem(source, key)
+        elif machine.has_symbols:
+            made.update(
+                (plain_throughout(key), value) for key, value in machine.native_iterable(source)
+            )
         else:
             made.update(machine.native_iterable(source))
     made.update(kwargs)
@@ -313,8 +332,8 @@ RULES: Final[dict[Any, Rule]] = {
     float: _number(float, ("__float__", "__index__")),
     list: _from_iterables(list),
     tuple: _from_iterables(tuple),
-    set: _from_iterables(set),
-    frozenset: _from_iterables(frozenset),
+    set: _from_hashables(set),
+    frozenset: _from_hashables(frozenset),
     zip: _from_iterables(zip),
     enumerate: _from_iterables(enumerate),
     itertools.chain: _from_iterables(itertools.chain),
