@@ -41,12 +41,15 @@ from graphwright.ir.program import (
     ArgSource,
     CallPattern,
     DistinctTensorsGuard,
+    Effect,
+    FromSource,
     GlobalStateGuard,
     GlobalStateKind,
     Guard,
     KwargSource,
     NoOverlapGuard,
     Program,
+    SetAttrEffect,
     SetGlobalStateEffect,
     Source,
     SymbolBinding,
@@ -399,7 +402,8 @@ def _finish(  # noqa: PLR0913  (what the parts of a capture have found out)
     for value in iter_changed_values(machine):
         recipes.note(value)
     made = recipes.make(result) if stopped is None else stopped.make(recipes)
-    effects = [*make_effects(machine, recipes), *changes]
+    reshaped = _reshaped_inputs(recorder, inputs, recipes)
+    effects = [*make_effects(machine, recipes), *reshaped, *changes]
     machine.world.guard_changed_apart()
     graph = recorder.finish(recipes.outputs)
     joint = _try_joint(recorder, recipes.outputs) if inputs.options.has_backward else None
@@ -427,6 +431,14 @@ def _finish(  # noqa: PLR0913  (what the parts of a capture have found out)
         trace=recorder.trace,
         joint=joint,
     )
+
+
+def _reshaped_inputs(recorder: Recorder, inputs: _Inputs, recipes: Recipes) -> Iterator[Effect]:
+    """Make the caller's tensors follow those inputs that the program gave another shape (`unsqueeze_`, `resize_`)."""
+    for index, tensor in recorder.reshaped_inputs().items():
+        with recorder:
+            value = tensor.detach()
+        yield SetAttrEffect(FromSource(inputs.sources[index]), "data", recipes.make(value))
 
 
 def _try_joint(recorder: Recorder, outputs: Sequence[torch.Tensor]) -> JointGraph | None:

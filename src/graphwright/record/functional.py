@@ -56,7 +56,7 @@ def apply_step(builder: GraphBuilder, step: ViewStep, value: int) -> int:
             and view_strides(own.shape, own.strides, step.target.shape) is None
         ):
             value = _contiguous(builder, value)
-            return _view(builder, value, step.target.shape)
+            return reshape_value(builder, value, step.target.shape)
         if step.op == "aten.as_strided.default":
             value = _with_strides(builder, value, step.source)
     target = _target_on(step, builder.specs[value])
@@ -84,6 +84,16 @@ def write(builder: GraphBuilder, state: TensorState, value: int) -> None:
             why="the tensor was found by value only, so the change could not be put back into it",
             remedy="pass the tensor as an argument, or keep it as an attribute or global of the program",
         )
+    if _repeats_places(state.spec):
+        # In eager's words: it refuses the write.
+        msg = "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
+        raise RuntimeError(msg + "Please clone() the tensor before performing the operation.")
+    if _repeats_places(storage.root):
+        raise Unsupported(
+            "an in-place change of a part of an expanded tensor",
+            why="several elements of the whole tensor share one place in memory",
+            remedy="clone the tensor before it is changed",
+        )
     value = _restride(builder, value, state)
     own = value
     parents = [storage.value]
@@ -95,6 +105,13 @@ def write(builder: GraphBuilder, state: TensorState, value: int) -> None:
     storage.version += 1
     state.value = own
     state.version = storage.version
+
+
+def _repeats_places(spec: TensorSpec) -> bool:
+    return any(
+        isinstance(stride, int) and stride == 0 and not (isinstance(extent, int) and extent <= 1)
+        for extent, stride in zip(spec.shape, spec.strides, strict=True)
+    )
 
 
 def _restride(builder: GraphBuilder, value: int, state: TensorState) -> int:
@@ -132,7 +149,7 @@ def _contiguous(builder: GraphBuilder, value: int) -> int:
     return builder.emit("aten.clone.default", (Ref(value),), kwargs, spec)
 
 
-def _view(builder: GraphBuilder, value: int, shape: Shape) -> int:
+def reshape_value(builder: GraphBuilder, value: int, shape: Shape) -> int:
     """Reshape a value, copying it first where its strides do not allow a view."""
     own = builder.specs[value]
     strides = view_strides(own.shape, own.strides, shape)
@@ -177,7 +194,7 @@ _Undo = Callable[["GraphBuilder", ViewStep, int, int], int]
 
 
 def _undo_reshape(builder: GraphBuilder, step: ViewStep, _parent: int, value: int) -> int:
-    return _view(builder, value, step.source.shape)
+    return reshape_value(builder, value, step.source.shape)
 
 
 def _undo_expand(builder: GraphBuilder, step: ViewStep, _parent: int, value: int) -> int:
@@ -187,7 +204,7 @@ def _undo_expand(builder: GraphBuilder, step: ViewStep, _parent: int, value: int
             why="several of its elements share one place in memory",
             remedy="clone the tensor before it is changed",
         )
-    return _view(builder, value, step.source.shape)
+    return reshape_value(builder, value, step.source.shape)
 
 
 def _undo_permute(builder: GraphBuilder, step: ViewStep, _parent: int, value: int) -> int:

@@ -17,6 +17,7 @@ from graphwright.record.functional import write
 from graphwright.record.layout import same_extents, strides_like
 from graphwright.record.op_recording import KnownOp, OpRecording
 from graphwright.record.operators import Mutated, OpFacts
+from graphwright.record.reshaping import resize
 from graphwright.record.specs import TensorSpec
 
 
@@ -36,20 +37,31 @@ def mutate(
     for position, default in facts.functional_defaults.items():
         if position == len(args):
             args = (*args, default)
+    if facts.out_tells_dtype:
+        kept["dtype"] = recording.state_of(targets[0]).spec.dtype
     rule_args, ir_args = recording.convert(args)
     rule_kwargs, ir_kwargs = recording.convert_kwargs(kept)
     specs = recording.infer(twin, rule_args, rule_kwargs)
     several = (specs,) if type(specs) is TensorSpec else tuple(specs)
     values = recording.builder.emit_many(twin.facts.name, ir_args, ir_kwargs, several)
     written = _flat_tensors(targets)
+    is_out = all(mutated.is_out for mutated in facts.mutated)
     if len(written) != len(values):
         raise AssertionError(
             f"{facts.name} writes {len(written)} tensors, its twin gives {len(values)}"
         )
     for target, value in zip(written, values, strict=True):
         if target is not None:
+            if is_out:
+                _fit(recording, target, recording.builder.specs[value])
             store_result(recording, recording.state_of(target), value)
     return _returned(facts, targets)
+
+
+def _fit(recording: OpRecording, target: Any, result: TensorSpec) -> None:
+    """Give an `out=` tensor the shape of what is written to it, as eager does."""
+    if not same_extents(recording.state_of(target).spec.shape, result.shape):
+        resize(recording, target, result.shape, result.strides)
 
 
 def store(recording: OpRecording, target: TensorState, value: int) -> None:

@@ -30,6 +30,7 @@ from graphwright.record.functional import read
 from graphwright.record.layout import strides_like
 from graphwright.record.modes import RecordDispatchMode, RecordFunctionMode
 from graphwright.record.op_recording import OpRecording
+from graphwright.record.reshaping import is_reshaped
 from graphwright.record.sizes import Extent, SizeTable
 from graphwright.record.specs import TensorSpec
 from graphwright.record.symnodes import to_torch
@@ -82,6 +83,7 @@ class Recorder:
             self, self._builder, self._wrap, self.abstract_of, on_fallback, self.paused
         )
         self._inputs: list[AbstractTensor] = []
+        self._input_storages: list[Storage] = []
         self._stand_ins: dict[int, tuple[torch.Tensor, AbstractTensor]] = {}
         self._stack = ExitStack()
         self._is_paused = False
@@ -154,6 +156,7 @@ class Recorder:
             with self.paused():
                 made.requires_grad_()
         self._inputs.append(made)
+        self._input_storages.append(storage)
         if self._trace is not None and is_shown:
             self._trace.add_placeholder(made, name)
         return made
@@ -212,6 +215,12 @@ class Recorder:
         """The stand-ins of the graph's inputs, in order."""
         return tuple(self._inputs)
 
+    def reshaped_inputs(self) -> Mapping[int, AbstractTensor]:
+        """The stand-ins, by input number, that the program gave another shape, layout or memory."""
+        return {
+            index: tensor for index, tensor in enumerate(self._inputs) if is_reshaped(tensor, index)
+        }
+
     @property
     def shape_guards(self) -> tuple[ShapeGuard, ...]:
         """The guards on size symbols so far, each once, in the order they were taken."""
@@ -258,9 +267,9 @@ class Recorder:
             described = self._describe_outputs(tensors)
             needs_grad = [tensor.requires_grad for tensor in self._inputs]
             mutations = [
-                InputMutation(index, tensor.state.storage.value)
-                for index, tensor in enumerate(self._inputs)
-                if tensor.state.storage.value != self._builder.inputs[index]
+                InputMutation(index, storage.value)
+                for index, storage in enumerate(self._input_storages)
+                if storage.value != self._builder.inputs[index]
             ]
         return self._builder.freeze(described, mutations, needs_grad)
 
