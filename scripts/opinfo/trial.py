@@ -111,7 +111,7 @@ def _count(group: str, name: str, before: dict[str, dict[str, int]]) -> int:
 
 
 def _call(function: Callable[..., Any], trial: Trial) -> _Call:
-    args, kwargs = copy.deepcopy((trial.args, trial.kwargs))
+    args, kwargs = copy.deepcopy((trial.args, trial.kwargs), _sparse_copies(trial))
     seed_all()
     try:
         result = function(*args, **kwargs)
@@ -119,6 +119,15 @@ def _call(function: Callable[..., Any], trial: Trial) -> _Call:
         return _Call(error, None, None, ())
     arguments = (*args, *kwargs.values())
     return _Call(None, result, arguments, _shared(tensors_in(result), tensors_in(arguments)))
+
+
+def _sparse_copies(trial: Trial) -> dict[int, torch.Tensor]:
+    """Copy the tensors that have no memory that a copy could share, for `copy.deepcopy` to take."""
+    return {
+        id(tensor): tensor.clone()
+        for tensor in tensors_in((*trial.args, *trial.kwargs.values()))
+        if tensor.layout is not torch.strided
+    }
 
 
 def _with_out(trial: Trial) -> Trial | None:
