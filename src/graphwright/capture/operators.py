@@ -13,6 +13,7 @@ from typing import Any, Final
 import torch
 
 from graphwright.capture.items import CONTAINERS, check_known, is_read_container, special
+from graphwright.capture.late_calls import LateResult
 from graphwright.capture.lookup import peek
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
@@ -76,10 +77,12 @@ _UNARY_METHODS: Final[dict[Any, str]] = {
 
 def binary(machine: Machine, function: Any, left: Any, right: Any) -> Any:
     """Give `function(left, right)` for a binary or in-place function of `operator`, `getitem` included."""
-    if type(left) in machine.plain_types and type(right) in machine.plain_types:
-        return function(left, right)
     if function is operator.getitem:
         return machine.getitem(left, right)
+    if type(left) in machine.plain_types and type(right) in machine.plain_types:
+        return function(left, right)
+    if type(left) is LateResult or type(right) is LateResult:
+        return machine.late_calls.call(function, (left, right), {})
     in_place = _INPLACE.get(function)
     if in_place is not None:
         return _binary_in_place(machine, function, in_place, left, right)
@@ -149,6 +152,8 @@ def unary(machine: Machine, function: Any, value: Any) -> Any:
     """Give `function(value)` for `operator.neg`, `.pos`, `.invert` or `.not_`."""
     if function is operator.not_:
         return not machine.truth(value)
+    if type(value) is LateResult:
+        return machine.late_calls.call(function, (value,), {})
     hook = special(machine, value, _UNARY_METHODS[function])
     if hook is not None:
         return machine.call(hook, [value], {})
@@ -159,6 +164,8 @@ def compare(machine: Machine, function: Any, left: Any, right: Any) -> Any:
     """Give `function(left, right)` for a comparison of `operator`."""
     if type(left) in machine.plain_types and type(right) in machine.plain_types:
         return function(left, right)
+    if type(left) is LateResult or type(right) is LateResult:
+        return machine.late_calls.call(function, (left, right), {})
     result = _try_methods(machine, _COMPARE_METHODS[function], left, right)
     if result is not NotImplemented:
         return result

@@ -18,6 +18,7 @@ import torch
 
 from graphwright.base.errors import Unsupported
 from graphwright.capture.constants import is_constant
+from graphwright.capture.late_calls import LateResult
 from graphwright.capture.lookup import instance_dict
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT, Unread
@@ -40,6 +41,7 @@ from graphwright.ir.program import (
     BuildSet,
     BuildSlice,
     BuildTuple,
+    CallLate,
     DictEntry,
     FromBuilt,
     FromConstant,
@@ -203,6 +205,8 @@ class Recipes:
             return BuildBuiltinMethod(self.make(value.__self__), value.__name__)
         if isinstance(value, types.CellType):
             return self._make_cell(value)
+        if type(value) is LateResult:
+            return self._late(value)
         if isinstance(value, _PINNED):
             return FromPin(machine.guards.pin(value))
         if isinstance(value, types.FunctionType) and is_native_function(value):
@@ -265,6 +269,19 @@ class Recipes:
         function, args, *state = _reduced(value)
         made_state = self.make(state[0]) if state and state[0] is not None else None
         return BuildReduced(self.make(function), tuple(map(self.make, args)), made_state)
+
+    def _late(self, value: LateResult) -> Recipe:
+        """Give a late result's recipe, whose own arguments are made before it."""
+        index = self._built_index.get(id(value))
+        if index is None:
+            made = self._build_late(value)
+            index = self._built_index[id(value)] = len(self.built)
+            self.built.append(made)
+        return FromBuilt(index)
+
+    def _build_late(self, value: LateResult) -> Recipe:
+        keywords = tuple(AttrEntry(name, self.make(v)) for name, v in value.kwargs.items())
+        return CallLate(self.make(value.function), tuple(map(self.make, value.args)), keywords)
 
     def make_dict(self, value: dict[Any, Any]) -> Recipe:
         """Give the recipe of a dict with these entries, whatever kind of dict they are in."""

@@ -32,6 +32,7 @@ from graphwright.capture.controls import CAPTURING
 from graphwright.capture.effects import iter_changed_values, make_effects
 from graphwright.capture.frames import CodeTable, Outermost
 from graphwright.capture.input_names import input_name
+from graphwright.capture.late_calls import LateCalls
 from graphwright.capture.machine import Machine
 from graphwright.capture.recipes import Recipes
 from graphwright.ir.aten import AtenGraph, TensorMeta
@@ -309,6 +310,7 @@ def _capture_until(
     )
     inputs.machine, inputs.recorder = machine, recorder
     machine.recorder, machine.target = recorder, call.target
+    machine.late_calls = late_calls = LateCalls(recorder)
     token = CAPTURING.set(True)
     try:
         with _state_kept():
@@ -319,6 +321,7 @@ def _capture_until(
                     changes = _changes_of_state(machine, state)
                 finally:
                     machine.leave_contexts()
+            late_calls.check(machine)
             return _finish(machine, recorder, inputs, call, result, changes, reason)
     finally:
         CAPTURING.reset(token)
@@ -397,6 +400,8 @@ def _finish(  # noqa: PLR0913  (what the parts of a capture have found out)
 ) -> Captured:
     recipes = Recipes(machine)
     stopped = Stopped(machine) if machine.outermost.is_stopped else None
+    for late in machine.late_calls.results:
+        recipes.make(late)  # in the order in which they are to be called
     for value in (result,) if stopped is None else (stopped.function, *stopped.values):
         recipes.note(value)
     for value in iter_changed_values(machine):

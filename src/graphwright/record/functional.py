@@ -103,6 +103,7 @@ def write(builder: GraphBuilder, state: TensorState, value: int) -> None:
         value = _undo_step(builder, step, parent, value)
     storage.value = value
     storage.version += 1
+    builder.written.append(storage)
     state.value = own
     state.version = storage.version
 

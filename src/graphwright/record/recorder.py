@@ -18,10 +18,12 @@ from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+import msgspec
 import torch
 
 from graphwright.base.errors import Unsupported
 from graphwright.ir.aten import AtenGraph, GraphOutput, InputMutation
+from graphwright.ir.overloads import find_overload, is_random
 from graphwright.record.abstract import AbstractTensor, Origin, Storage, TensorState, make_abstract
 from graphwright.record.builder import GraphBuilder
 from graphwright.record.constants import MAX_CONSTANT_BYTES, constant_bytes, spec_of_real
@@ -53,6 +55,14 @@ def _unknown(_tensor: torch.Tensor) -> AbstractTensor | None:
 
 def _ignore(_name: str) -> None:
     return None
+
+
+class RecordingMark(msgspec.Struct, frozen=True):
+    """A point of a recording."""
+
+    num_nodes: int
+    num_values: int
+    num_writes: int
 
 
 class Recorder:
@@ -235,6 +245,18 @@ class Recorder:
     def num_nodes(self) -> int:
         """Number of ATen nodes so far."""
         return len(self._builder.nodes)
+
+    def mark(self) -> RecordingMark:
+        """Give the point that the recording has come to."""
+        builder = self._builder
+        return RecordingMark(len(builder.nodes), len(builder.specs), len(builder.written))
+
+    def has_effects_since(self, mark: RecordingMark) -> bool:
+        """Tell whether, since then, random numbers were drawn or tensors written to that existed then."""
+        builder = self._builder
+        return any(
+            is_random(find_overload(node.op)) for node in builder.nodes[mark.num_nodes :]
+        ) or any(storage.first < mark.num_values for storage in builder.written[mark.num_writes :])
 
     @property
     def trace(self) -> TorchTrace:
