@@ -53,6 +53,7 @@ from graphwright.ir.program import (
     Recipe,
     Source,
 )
+from graphwright.record import AbstractTensor
 
 _REDUCIBLE: Final = frozenset(
     map(
@@ -117,6 +118,7 @@ class Recipes:
         """The graph outputs, in order."""
         self.built: list[Recipe] = []
         self._machine = machine
+        self._flagged: dict[int, Recipe] = {}
         self._output_index: dict[int, int] = {}
         self._times_seen: dict[int, int] = {}
         self._built_index: dict[int, int] = {}
@@ -200,7 +202,7 @@ class Recipes:
         if isinstance(value, Unread):
             return FromSource(value.source)
         if isinstance(value, torch.Tensor):
-            return FromOutput(self._output(value))
+            return self._make_tensor(value)
         if _is_bound_builtin(value):
             return BuildBuiltinMethod(self.make(value.__self__), value.__name__)
         if isinstance(value, types.CellType):
@@ -223,6 +225,23 @@ class Recipes:
             index = self._built_index[id(value)] = len(self.built)
             self.built.append(FromBuilt(index))
             self.built[index] = self._build(value)
+        return FromBuilt(index)
+
+    def _make_tensor(self, value: torch.Tensor) -> Recipe:
+        known = self._flagged.get(id(value))
+        if known is not None:
+            return known
+        stripped = self._machine.recorder.strip_flags(value) if type(value) is AbstractTensor else None
+        if stripped is None:
+            return FromOutput(self._output(value))
+        bare, functions = stripped
+        self._alive.append(bare)
+        made: Recipe = FromOutput(self._output(bare))
+        for function in functions:
+            made = CallLate(FromPin(self._machine.guards.pin(function)), (made,), ())
+        index = len(self.built)
+        self.built.append(made)
+        self._flagged[id(value)] = FromBuilt(index)
         return FromBuilt(index)
 
     def _output(self, value: torch.Tensor) -> int:

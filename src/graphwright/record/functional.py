@@ -279,6 +279,13 @@ def _undo_dtype(builder: GraphBuilder, step: ViewStep, _parent: int, value: int)
     return builder.emit("aten.view.dtype", (Ref(_contiguous(builder, value)), dtype), (), spec)
 
 
+def _undo_flag(builder: GraphBuilder, step: ViewStep, _parent: int, value: int) -> int:
+    """Conjugate or negate once more: both undo themselves."""
+    own = builder.specs[value]
+    spec = TensorSpec(own.shape, own.strides, own.dtype, own.device)
+    return builder.emit(step.op, (Ref(value),), (), spec)
+
+
 def _undo_view_as_complex(builder: GraphBuilder, step: ViewStep, _parent: int, value: int) -> int:
     own, source = builder.specs[value], step.source
     strides = (*(stride * 2 for stride in own.strides), 1)
@@ -343,5 +350,7 @@ _UNDO: Final[dict[str, _Undo]] = {
     "aten.unbind.int": _undo_split,
     "aten.view.dtype": _undo_dtype,
     "aten.view_as_real.default": _undo_view_as_real,
+    "aten._conj.default": _undo_flag,
+    "aten._neg_view.default": _undo_flag,
     "aten.view_as_complex.default": _undo_view_as_complex,
 }

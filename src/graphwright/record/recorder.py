@@ -30,6 +30,7 @@ from graphwright.record.constants import MAX_CONSTANT_BYTES, constant_bytes, spe
 from graphwright.record.dispatch import Dispatcher
 from graphwright.record.functional import read
 from graphwright.record.layout import strides_like
+from graphwright.record.lazy_flags import flag_functions, has_flags, without_flags
 from graphwright.record.modes import RecordDispatchMode, RecordFunctionMode
 from graphwright.record.op_recording import OpRecording
 from graphwright.record.reshaping import is_reshaped
@@ -225,6 +226,30 @@ class Recorder:
         """The stand-ins of the graph's inputs, in order."""
         return tuple(self._inputs)
 
+    def strip_flags(self, tensor: AbstractTensor) -> tuple[AbstractTensor, list[Any]] | None:
+        """Give a tensor without its conjugate and negative flags and the functions that put them back, if it has such.
+
+        Raises:
+            Unsupported: the tensor shares memory, and no flag tells how its values come from there.
+        """
+        state = tensor.state
+        if not has_flags(state.recipe):
+            return None
+        functions = flag_functions(state.recipe)
+        if functions is None:
+            raise Unsupported(
+                "a view of the parts of a conjugated tensor in the result",
+                why="its memory holds other values, and only some of them are negated",
+                remedy="clone it",
+            )
+        bare = tensor
+        # In the torch-level graph, putting a flag on once more takes it off.
+        for function in functions or [torch.Tensor.detach]:
+            made = self._wrap(without_flags(state))
+            self.note_call(function, (bare,), {}, made)
+            bare = made
+        return bare, functions
+
     def reshaped_inputs(self) -> Mapping[int, AbstractTensor]:
         """The stand-ins, by input number, that the program gave another shape, layout or memory."""
         return {
@@ -370,7 +395,8 @@ class Recorder:
         owners: dict[int, int] = {}
         for index, tensor in enumerate(tensors):
             state = tensor.state
-            source = state.storage.input_index
+            is_computed = has_flags(state.recipe)
+            source = None if is_computed else state.storage.input_index
             meta = self._builder.meta(state.spec, requires_grad=tensor.requires_grad)
             described.append(
                 GraphOutput(
@@ -378,9 +404,11 @@ class Recorder:
                     meta=meta,
                     alias_of_input=source,
                     is_input_itself=source is not None and tensor is self._inputs[source],
-                    alias_of_output=None if source is not None else owners.get(id(state.storage)),
+                    alias_of_output=owners.get(id(state.storage))
+                    if source is None and not is_computed
+                    else None,
                 )
             )
-            if source is None:
+            if source is None and not is_computed:
                 owners.setdefault(id(state.storage), index)
         return described
