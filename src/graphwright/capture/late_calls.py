@@ -75,8 +75,15 @@ class LateCalls:
         holder = getattr(function, "__self__", None)
         if isinstance(holder, torch.Tensor | LateResult):
             function, args = getattr(torch.Tensor, function.__name__), (holder, *args)
-        if not _may_be_late(function, kwargs) or not _are_plain((args, kwargs)):
+        outs = _tensors_in(kwargs.get("out"))
+        if (
+            not _may_be_late(function)
+            or not _are_plain((args, kwargs))
+            or not all(self._recorder.is_input(out) for out in outs)
+        ):
             raise error or used_late(_first_late((args, kwargs)))
+        for out in outs:
+            out.state.storage.is_late = True
         made = LateResult(function, tuple(args), dict(kwargs))
         self.results.append(made)
         return made
@@ -162,13 +169,20 @@ def _are_plain(value: Any) -> bool:
     return not isinstance(value, list | tuple) or all(map(_are_plain, value))
 
 
-def _may_be_late(function: Any, kwargs: Mapping[str, Any]) -> bool:
-    """Tell whether a function is one of PyTorch's that makes a result and does nothing else."""
+def _tensors_in(value: Any) -> list[Any]:
+    """Give the tensors of `out=`."""
+    if isinstance(value, list | tuple):
+        return list(value)
+    return [] if value is None else [value]
+
+
+def _may_be_late(function: Any) -> bool:
+    """Tell whether a function is one of PyTorch's that makes a result, into `out=` perhaps, and does nothing else."""
     name = getattr(function, "__name__", "")
     is_in_place = name.endswith("_") and not name.endswith("__")
     if function in _OPERATORS:
         return True
-    if is_in_place or kwargs.get("out") is not None:
+    if is_in_place:
         return False
     if isinstance(function, types.MethodDescriptorType):
         return is_torch_class(function.__objclass__)

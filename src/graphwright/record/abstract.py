@@ -65,7 +65,7 @@ class Origin(enum.Enum):
 class Storage:
     """Memory that abstract tensors share."""
 
-    __slots__ = ("first", "input_index", "origin", "root", "value", "version")
+    __slots__ = ("first", "input_index", "is_late", "origin", "root", "value", "version")
 
     def __init__(
         self, root: TensorSpec, value: int, origin: Origin, input_index: int | None = None
@@ -77,6 +77,8 @@ class Storage:
         self.version = 0
         self.origin = origin
         self.input_index = input_index
+        self.is_late = False
+        """It is written to once the graph has run: what it holds then is not known here."""
 
 
 class TensorState:

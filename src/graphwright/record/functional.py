@@ -38,6 +38,8 @@ _RESHAPING: Final = frozenset(
 def read(builder: GraphBuilder, state: TensorState) -> int:
     """Give the tensor's current value, adding view nodes if its storage was written to since the last read."""
     storage = state.storage
+    if storage.is_late:
+        raise _written_late()
     if state.version != storage.version:
         value = storage.value
         for step in state.recipe:
@@ -45,6 +47,14 @@ def read(builder: GraphBuilder, state: TensorState) -> int:
         state.value = value
         state.version = storage.version
     return state.value
+
+
+def _written_late() -> Unsupported:
+    return Unsupported(
+        "a use of an `out=` tensor, after the call that writes to it",
+        why="the size or the values of what is written depend on the values of tensors, so the call is made after the graph has run",
+        remedy="return it as it is, or move what follows out of the compiled function",
+    )
 
 
 def apply_step(builder: GraphBuilder, step: ViewStep, value: int) -> int:
@@ -78,6 +88,8 @@ def _target_on(step: ViewStep, own: TensorSpec) -> TensorSpec:
 def write(builder: GraphBuilder, state: TensorState, value: int) -> None:
     """Make `value` what the tensor holds from now on, in all tensors that share its memory."""
     storage = state.storage
+    if storage.is_late:
+        raise _written_late()
     if storage.origin is Origin.SHARED_CONSTANT:
         raise Unsupported(
             "an in-place change of a tensor that is neither an input nor made by the program",

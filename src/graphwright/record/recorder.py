@@ -250,6 +250,15 @@ class Recorder:
             bare = made
         return bare, functions
 
+    def is_input(self, tensor: torch.Tensor) -> bool:
+        """Tell whether a tensor is the stand-in of an input, as the caller passed it and not written to since."""
+        if not isinstance(tensor, AbstractTensor):
+            return False
+        index = tensor.state.storage.input_index
+        if index is None or self._inputs[index] is not tensor:
+            return False
+        return not is_reshaped(tensor, index) and tensor.state.storage.version == 0
+
     def reshaped_inputs(self) -> Mapping[int, AbstractTensor]:
         """The stand-ins, by input number, that the program gave another shape, layout or memory."""
         return {

@@ -14,7 +14,7 @@ import torch
 from torch._C._nn import linear, one_hot
 
 from graphwright.base.errors import Unsupported
-from graphwright.record.abstract import AbstractTensor, Origin, data_access
+from graphwright.record.abstract import AbstractTensor, NeedsValues, Origin, data_access
 from graphwright.record.reshaping import set_data, take_state
 
 Substitute = Callable[..., Any]
@@ -117,6 +117,27 @@ def _set_data(tensor: torch.Tensor, value: torch.Tensor) -> None:
     take_state(tensor, value.state)
 
 
+def _placed(function: Callable[..., torch.Tensor]) -> Substitute:
+    """Refuse a place in memory, counted from its beginning: which part of it an input shows is not guarded."""
+
+    def substitute(
+        tensor: torch.Tensor, size: Any, stride: Any, storage_offset: int | None = None
+    ) -> torch.Tensor:
+        origin = tensor.state.storage.origin if isinstance(tensor, AbstractTensor) else None
+        if storage_offset is not None and origin is Origin.INPUT:
+            raise NeedsValues(
+                "as_strided with a storage offset, on a tensor that existed before the call",
+                why="where in its memory the tensor begins is not guarded",
+                remedy="leave the offset out: it is then the tensor's own",
+            )
+        return function(tensor, size, stride, storage_offset)
+
+    return substitute
+
+
+_TAKE_PLACE: Final = (torch.as_strided, torch.Tensor.as_strided, torch.Tensor.as_strided_)
+
+
 def _writing_last(function: Callable[..., torch.Tensor]) -> Substitute:
     """Compute first and write to `out=` then; torch's own loses `out=` where it meets a tensor subclass."""
 
@@ -136,6 +157,7 @@ SUBSTITUTES: Final[dict[Any, Substitute]] = {
     one_hot: _one_hot,
     torch.lstm: _lstm,
     set_data: _set_data,
+    **{function: _placed(function) for function in _TAKE_PLACE},
     **{function: _writing_last(function) for function in _LOSE_OUT},
 }
 """By the function that torch hands to a function mode."""
