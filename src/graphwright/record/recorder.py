@@ -265,6 +265,19 @@ class Recorder:
             index: tensor for index, tensor in enumerate(self._inputs) if is_reshaped(tensor, index)
         }
 
+    def check_inputs_kept(self) -> None:
+        """Refuse a program that gave an input another shape, for callers who cannot pass that on to the tensor itself.
+
+        Raises:
+            Unsupported: it did.
+        """
+        for tensor in self.reshaped_inputs().values():
+            raise Unsupported(
+                f"a change of the shape of {tensor!r}, a tensor that existed before the call (`t_`, `resize_`)",
+                why="its shape would have to be changed for the caller too",
+                remedy="use the op without the underscore",
+            )
+
     @property
     def shape_guards(self) -> tuple[ShapeGuard, ...]:
         """The guards on size symbols so far, each once, in the order they were taken."""
