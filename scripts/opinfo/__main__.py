@@ -26,6 +26,7 @@ def main() -> int:
         "--variants", nargs="*", type=Variant, default=tuple(Variant), help="forms of the ops"
     )
     runs.add_argument("--ops", nargs="*", default=(), help="names of database entries; none is all")
+    runs.add_argument("--slice", action="store_true", help="the fixed slice that the tests run")
     runs.add_argument("--part", default="0/1", help="i/n: only every n-th op, from the i-th on")
     runs.add_argument("--jobs", type=int, default=1, help="processes at a time")
     page = commands.add_parser("page", help="write the page of operators from results")
@@ -52,7 +53,7 @@ def _run(given: argparse.Namespace) -> int:
 
     run(
         lambda position, name: position % parts == part and (not given.ops or name in given.ops),
-        Budget(given.samples, tuple(given.dtypes), tuple(given.variants)),
+        Budget(given.samples, tuple(given.dtypes), tuple(given.variants), is_slice=given.slice),
         num_jobs=given.jobs,
         on_results=on_results,
     )

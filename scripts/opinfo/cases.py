@@ -61,6 +61,8 @@ class Budget(msgspec.Struct, frozen=True):
     dtypes: tuple[str, ...] = ()
     """Names of the dtypes; none means all."""
     variants: tuple[Variant, ...] = tuple(Variant)
+    is_slice: bool = False
+    """Instead: one sample of two dtypes, others for each op, and one error."""
 
 
 def full_name(info: Any) -> str:
@@ -68,17 +70,14 @@ def full_name(info: Any) -> str:
     return f"{info.name}.{info.variant_test_name}" if info.variant_test_name else str(info.name)
 
 
-def iter_trials(info: Any, budget: Budget) -> Iterator[Trial]:
-    """Give the trials of one op."""
-    for dtype in DTYPES:
-        if info.supports_dtype(dtype, "cpu") and (
-            not budget.dtypes or _dtype_name(dtype) in budget.dtypes
-        ):
-            yield from _trials_of_dtype(info, dtype, budget)
+def iter_trials(info: Any, position: int, budget: Budget) -> Iterator[Trial]:
+    """Give the trials of one op, which has this position in the database."""
+    for dtype in _dtypes(info, position, budget):
+        yield from _trials_of_dtype(info, dtype, position, budget)
     if Variant.ERROR in budget.variants and info.error_inputs_func is not None:
         seed_all()
         errors = list(info.error_inputs("cpu"))
-        for index in _spread(len(errors), budget.num_samples):
+        for index in _chosen(len(errors), position, budget):
             sample = errors[index].sample_input
             yield _trial(info, "-", Variant.ERROR, index, sample)
 
@@ -90,10 +89,25 @@ def seed_all() -> None:
     random.seed(0)
 
 
-def _trials_of_dtype(info: Any, dtype: torch.dtype, budget: Budget) -> Iterator[Trial]:
+def _dtypes(info: Any, position: int, budget: Budget) -> Sequence[torch.dtype]:
+    supported = [
+        dtype
+        for dtype in DTYPES
+        if info.supports_dtype(dtype, "cpu")
+        and (not budget.dtypes or _dtype_name(dtype) in budget.dtypes)
+    ]
+    if not budget.is_slice or not supported:
+        return supported
+    places = {(position + shift) % len(supported) for shift in (0, len(supported) // 2)}
+    return [supported[place] for place in sorted(places)]
+
+
+def _trials_of_dtype(
+    info: Any, dtype: torch.dtype, position: int, budget: Budget
+) -> Iterator[Trial]:
     seed_all()
     samples: Sequence[Any] = list(info.sample_inputs("cpu", dtype, requires_grad=False))
-    for index in _spread(len(samples), budget.num_samples):
+    for index in _chosen(len(samples), position, budget):
         sample = samples[index]
         for variant in (Variant.FUNCTION, Variant.INPLACE, Variant.OUT):
             if variant in budget.variants and _has_variant(info, variant, sample):
@@ -119,6 +133,12 @@ def _trial(info: Any, dtype: str, variant: Variant, index: int, sample: Any) -> 
         dict(sample.kwargs),
         is_undefined=info.name in _UNDEFINED,
     )
+
+
+def _chosen(total: int, position: int, budget: Budget) -> list[int]:
+    if budget.is_slice:
+        return [position % total] if total else []
+    return _spread(total, budget.num_samples)
 
 
 def _spread(total: int, wanted: int) -> list[int]:

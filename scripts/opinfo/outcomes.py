@@ -73,6 +73,8 @@ class Result(msgspec.Struct, frozen=True, tag="result"):
     num_kernels: int = 0
     externs: tuple[str, ...] = ()
     """The overloads that the plan calls, in order; told for the first sample of each dtype."""
+    late_calls: tuple[str, ...] = ()
+    """The functions that are called once the graph has run."""
 
 
 Line = Case | Result

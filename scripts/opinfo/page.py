@@ -27,7 +27,10 @@ def render_page(results: Sequence[Result]) -> str:
     for result in counted:
         by_op[result.case.op].append(result)
     lines = [_HEAD, *_totals(counted), "", "## Each op", ""]
-    lines += ["“Own” is code that graphwright makes; the ops named after it are calls of ATen."]
+    lines += [
+        "“Own” is code that graphwright makes; the ops named after it are calls of ATen. A late call is one whose result's size or",
+        "value depends on values: it is made once the graph has run, and what follows from it cannot be part of the program.",
+    ]
     lines += [
         "",
         "| op | compiled as | triples | pass | what fails |",
@@ -69,6 +72,8 @@ def _how(results: Sequence[Result]) -> str:
     externs = sorted({name for result in passed for name in result.externs})
     parts = ["own"] if any(result.num_kernels for result in passed) else []
     parts += [f"`{name}`" for name in externs]
+    late = sorted({name for result in passed for name in result.late_calls})
+    parts += [f"`{name}`, called late" for name in late]
     return ", ".join(parts) or "own (a view, or nothing to compute)"
 
 

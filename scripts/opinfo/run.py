@@ -42,7 +42,7 @@ class _Child:
             status = 1
             try:
                 os.close(reading)
-                work(info, budget, len(results), writing)
+                work(info, position, budget, len(results), writing)
                 status = 0
             finally:
                 os._exit(status)

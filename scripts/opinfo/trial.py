@@ -95,6 +95,9 @@ def run_trial(trial: Trial, *, tells_plan: bool) -> Result:
         detail[:_MAX_DETAIL],
         first_call_ms=round(elapsed_ms, 1),
         num_kernels=_count("codegen", "kernels", before),
+        late_calls=tuple(
+            name for name in gw.counters["late_calls"] if _count("late_calls", name, before)
+        ),
         externs=tuple(name for plan in plans for name in _EXTERN_STEP.findall(plan)),
     )
 

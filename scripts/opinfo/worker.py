@@ -49,8 +49,8 @@ def warm_up() -> None:
     gw.compile(program, fullgraph=True)(torch.ones(3))
 
 
-def work(info: Any, budget: Budget, num_done: int, pipe: int) -> None:
-    """Run the trials of an op, leaving out the first `num_done`."""
+def work(info: Any, position: int, budget: Budget, num_done: int, pipe: int) -> None:
+    """Run the trials of the op at a position of the database, leaving out the first `num_done`."""
     encoder = msgspec.json.Encoder()
 
     def tell(item: msgspec.Struct) -> None:
@@ -58,7 +58,7 @@ def work(info: Any, budget: Budget, num_done: int, pipe: int) -> None:
 
     told_plans: set[str] = set()
     with gw.config.patch(strict=True, disk_cache=False):
-        for trial in islice(iter_trials(info, budget), num_done, None):
+        for trial in islice(iter_trials(info, position, budget), num_done, None):
             tell(trial.case)
             is_first = trial.case.variant is Variant.FUNCTION and trial.case.dtype not in told_plans
             if is_first:
