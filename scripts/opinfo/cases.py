@@ -62,7 +62,7 @@ class Budget(msgspec.Struct, frozen=True):
     """Names of the dtypes; none means all."""
     variants: tuple[Variant, ...] = tuple(Variant)
     is_slice: bool = False
-    """Instead: one sample of two dtypes, others for each op, and one error."""
+    """Instead: one sample of one dtype, another for each op, and one error."""
 
 
 def full_name(info: Any) -> str:
@@ -98,8 +98,7 @@ def _dtypes(info: Any, position: int, budget: Budget) -> Sequence[torch.dtype]:
     ]
     if not budget.is_slice or not supported:
         return supported
-    places = {(position + shift) % len(supported) for shift in (0, len(supported) // 2)}
-    return [supported[place] for place in sorted(places)]
+    return [supported[position % len(supported)]]
 
 
 def _trials_of_dtype(

@@ -59,6 +59,6 @@ def test_operators_give_what_eager_gives(part, tmp_path):
         for result in results
         if result.outcome is Outcome.PASSED
     }
-    assert len(passed) > 250
+    assert len(passed) > 200
     assert [text for key, text in failed.items() if key not in KNOWN] == []
     assert sorted(key for key in KNOWN if key in passed and key not in failed) == []

@@ -231,7 +231,9 @@ class Recipes:
         known = self._flagged.get(id(value))
         if known is not None:
             return known
-        stripped = self._machine.recorder.strip_flags(value) if type(value) is AbstractTensor else None
+        stripped = (
+            self._machine.recorder.strip_flags(value) if type(value) is AbstractTensor else None
+        )
         if stripped is None:
             return FromOutput(self._output(value))
         bare, functions = stripped

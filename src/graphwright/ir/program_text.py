@@ -276,7 +276,7 @@ def render_recipe(recipe: Recipe, pins: tuple[Pin, ...]) -> str:
             return _render_build(recipe, pins)
 
 
-def _render_build(  # noqa: C901, PLR0912  (one arm for each case of a closed union)
+def _render_build(  # noqa: C901  (one arm for each case of a closed union)
     recipe: BuildTuple
     | BuildList
     | BuildDict
