@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import torch
 
+from graphwright.capture.late_calls import LateResult, used_late
 from graphwright.capture.lookup import (
     C_DESCRIPTORS,
     attribute_error,
@@ -197,6 +198,14 @@ def _bind_class_attr(machine: Machine, raw: Any, holder: Any, kind: type, name: 
     if peek(raw_kind, "__get__") is not ABSENT and raw_kind is not type:
         return raw.__get__(holder, kind)
     return raw
+
+
+def _load_late_attr(machine: Machine, holder: LateResult, name: str) -> Any:
+    """Give a method of a late result, whose call will be late too; what else it has is not known yet."""
+    method = getattr(torch.Tensor, name, None)
+    if not isinstance(method, types.MethodDescriptorType):
+        raise used_late(holder)
+    return types.MethodType(method, holder)
 
 
 def _load_class_attr(machine: Machine, holder: type, name: str) -> Any:
@@ -388,4 +397,5 @@ _LOADERS: Final = {
     types.FunctionType: _load_function_attr,
     types.MethodType: _load_method_attr,
     super: _load_super_attr,
+    LateResult: _load_late_attr,
 }
