@@ -32,8 +32,8 @@ def build_list(machine: Machine, frame: Frame, arg: int) -> None:
 
 def build_set(machine: Machine, frame: Frame, arg: int) -> None:
     """BUILD_SET."""
-    items = _take(frame, arg)
-    made = {check_key(machine, item) for item in items}
+    items = [check_key(machine, item) for item in _take(frame, arg)]
+    made = set(items)
     machine.written_sets[id(made)] = (made, tuple(dict.fromkeys(items)))
     frame.stack.append(made)
 
