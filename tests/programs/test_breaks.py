@@ -44,7 +44,7 @@ def broken_every(monkeypatch):
         stopped: list[int] = []
 
         def capture(target, args, kwargs, *, options):
-            if not (options.has_breaks and can_break(target)):
+            if not (options.may_break() and can_break(target)):
                 return capture_call(target, args, kwargs, options=options)
             call = session._Call(target, args, kwargs)
             reason = session._Reason(TEST_BREAK, was_nested=False)

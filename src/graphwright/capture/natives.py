@@ -219,9 +219,7 @@ def call_native(
     if not may_run_natively(machine, function):
         raise _unknown_function(machine, function)
     plain = machine.plain_types
-    if machine.has_symbols and not _takes_symbols(machine, function):
-        args = [plain_throughout(value) for value in args]
-        kwargs = {name: plain_throughout(value) for name, value in kwargs.items()}
+    args, kwargs = _without_symbols(machine, function, args, kwargs)
     if type(function) is types.FunctionType and function.__module__ in _INTROSPECTION:
         return function(*args, **kwargs)
     for value in args:
@@ -232,12 +230,24 @@ def call_native(
         if type(value) not in plain:
             kwargs = {name: materialise(machine, value) for name, value in kwargs.items()}
             break
+    # what containers of the caller's hold is known only now
+    args, kwargs = _without_symbols(machine, function, args, kwargs)
     result = machine.late_calls.call(function, args, kwargs)
     if type(result) is types.FunctionType:
         return original_function(result)
     if type(result) is types.GeneratorType and type(function) is types.FunctionType:
         machine.entered.append(result)
     return result
+
+
+def _without_symbols(
+    machine: Machine, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """Make symbolic ints plain for a function that cannot take them."""
+    if not machine.has_symbols or _takes_symbols(machine, function):
+        return args, kwargs
+    named = {name: plain_throughout(value) for name, value in kwargs.items()}
+    return [plain_throughout(value) for value in args], named
 
 
 def _takes_symbols(machine: Machine, function: Any) -> bool:

@@ -286,4 +286,7 @@ def text(machine: Machine, function: Callable[..., str], args: Sequence[Any]) ->
         )
     if machine.has_symbols:
         value = symbolic_ints.plain_throughout(value)
-    return function(machine.materialise(value), *args[1:])
+    shown = machine.materialise(value)
+    if machine.has_symbols:  # what containers of the caller's hold is known only now
+        shown = symbolic_ints.plain_throughout(shown)
+    return function(shown, *args[1:])

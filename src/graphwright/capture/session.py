@@ -101,8 +101,8 @@ class CaptureOptions:
     """What earlier captures learnt of code objects; shared to save time."""
     has_late_calls: bool = True
     """Whether what asks for the values of tensors may be called after the graph, where the program does not look at the result."""
-    has_breaks: bool = False
-    """Whether to end the program before what cannot be captured, rather than refuse it."""
+    may_break: Callable[[], bool] = bool
+    """Asked when something cannot be captured: whether to end the program before it, rather than refuse it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -308,7 +308,7 @@ def capture_call(
     try:
         return _capture_until(call, options, outermost)
     except Unsupported as error:
-        if not options.has_breaks or not can_break(target):
+        if not can_break(target) or not options.may_break():
             raise
         # What was captured so far changed nothing, so that it can be thrown away; this time the end is known.
         reason = _Reason(error, outermost.was_nested)

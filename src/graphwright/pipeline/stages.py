@@ -23,7 +23,7 @@ import torch
 
 from graphwright.base.config import Config, Wrapper
 from graphwright.base.counters import counters
-from graphwright.base.errors import BackendError, Unsupported
+from graphwright.base.errors import BackendError, InternalError, Unsupported
 from graphwright.base.logging import LogName, log
 from graphwright.cache import Caches, KernelEntry, Key, Kind, make_part
 from graphwright.capture import (
@@ -137,27 +137,37 @@ def _tell_break(name: str, ends_at: Break) -> None:
 
 
 def _capture(job: Job) -> Captured:
-    """Capture the job's call, with the symbols that are chosen for it; where that cannot be done, with none."""
-    has_backward = job.options.backend in (BackendKind.NATIVE, BackendKind.ATEN)
+    """Capture the job's call with the symbols that are chosen for it.
+
+    What symbols are in the way of is captured without; what cannot be captured without either is captured as far as a graph break.
+    """
+    can_break = job.make_go_on is not None
     static = CaptureOptions(
-        codes=SESSION.codes, has_backward=has_backward, has_breaks=job.make_go_on is not None
+        codes=SESSION.codes,
+        has_backward=job.options.backend in (BackendKind.NATIVE, BackendKind.ATEN),
     )
     choice = SymbolChoice(job.options.dynamic, job.earlier)
-    how = dataclasses.replace(
+    symbolic = dataclasses.replace(
         static,
         dynamic_dims=choice.dims_of,
         symbol_ranges=choice.ranges,
         dynamic_ints=choice.int_symbol,
+        may_break=lambda: can_break and choice.is_empty,
     )
-    try:
-        captured = capture_call(job.target, job.args, job.kwargs, options=how)
-    except (Unsupported, ProgramRaised):
-        if choice.is_empty:
-            raise
-        counters.add("capture", "static_again")
-        captured = capture_call(job.target, job.args, job.kwargs, options=static)
-    choice.check_demands(captured.program)
-    return captured
+    broken = dataclasses.replace(symbolic, may_break=lambda: can_break)
+    for way in (symbolic, static, broken):
+        try:
+            captured = capture_call(job.target, job.args, job.kwargs, options=way)
+        except (Unsupported, ProgramRaised):
+            if choice.is_empty or way is broken:
+                raise
+        else:
+            if way is static:
+                counters.add("capture", "static_again")
+            choice.check_demands(captured.program)
+            return captured
+    message = "every way to capture a call gives a program or raises"
+    raise InternalError(message)
 
 
 def _render_guards(captured: Captured) -> str:

@@ -9,7 +9,7 @@ from captured_calls import capture
 
 from graphwright.base.errors import Unsupported
 from graphwright.capture import CaptureOptions, ProgramRaised, capture_call, is_compiling
-from graphwright.ir.program import FromBuilt, FromSource, GlobalStateKind
+from graphwright.ir.program import FromBuilt, FromSource, GlobalStateKind, SetGlobalStateEffect
 from graphwright.runtime import read_global_state
 
 FACTOR = 2
@@ -224,14 +224,21 @@ def test_handlers_of_the_program_do_not_see_unsupported():
         capture_call(swallows, (torch.ones(2),), {})
 
 
-def test_lasting_change_of_grad_mode_is_refused():
+def test_lasting_change_of_global_state_is_an_effect_or_refused():
     def changes(x):
         torch.set_grad_enabled(False)
         return x
 
-    with pytest.raises(Unsupported, match="a lasting change of PyTorch's grad mode"):
-        capture_call(changes, (torch.ones(2),), {})
+    def changes_more(x):
+        torch.use_deterministic_algorithms(True)
+        return x
+
+    captured = capture_call(changes, (torch.ones(2),), {})
+    assert captured.program.effects == (SetGlobalStateEffect(GlobalStateKind.GRAD_MODE, "off"),)
     assert torch.is_grad_enabled()
+    with pytest.raises(Unsupported):
+        capture_call(changes_more, (torch.ones(2),), {})
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 def test_write_to_overlapping_inputs_is_refused():
