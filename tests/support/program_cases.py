@@ -9,6 +9,7 @@ Both sides get arguments of their own, made from the same specification with the
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import copy
 import dataclasses
@@ -319,7 +320,9 @@ def compare(
             )
             for (key, value), other in zip(expected.items(), found.values(), strict=True):
                 compare(value, other, f"{where}[{key!r}]", seen)
-        case list() | tuple():
+        case list() | tuple() | collections.deque():
+            limits = [getattr(side, "maxlen", None) for side in (expected, found)]
+            assert limits[0] == limits[1], f"{where}: deques of at most {limits} items"
             assert len(expected) == len(found), f"{where}: lengths {len(expected)} and {len(found)}"
             for index, (value, other) in enumerate(zip(expected, found, strict=True)):
                 compare(value, other, f"{where}[{index}]", seen)

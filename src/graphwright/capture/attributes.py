@@ -57,23 +57,39 @@ def load_attr(machine: Machine, holder: Any, name: str) -> Any:
         return _load_class_attr(machine, holder, name)
     if isinstance(holder, types.ModuleType):
         return _load_module_attr(machine, holder, name)
-    if not is_fixed_class(kind):
-        hook = peek(kind, "__getattribute__")
-        if type(hook) is types.FunctionType:
-            return machine.call(find(machine, kind, "__getattribute__"), [holder, name], {})
-    return load_raw_attr(machine, holder, name)
-
-
-def load_raw_attr(machine: Machine, holder: Any, name: str) -> Any:
-    """Give `holder.name` as `object.__getattribute__` and then `__getattr__` do."""
-    value = _load_instance_attr(machine, holder, name)
+    if holder is None:
+        return getattr(None, name)  # a descriptor cannot tell None from no instance at all
+    try:
+        value = _load_by_hook(machine, holder, name)
+        failure = None
+    except AttributeError as error:
+        value, failure = ABSENT, error
     if value is not ABSENT:
         return value
-    kind = type(holder)
     fallback = find(machine, kind, "__getattr__")
     if fallback is not ABSENT:
         return machine.call(fallback, [holder, name], {})
-    raise attribute_error(holder, name)
+    raise failure or attribute_error(holder, name)
+
+
+def _load_by_hook(machine: Machine, holder: Any, name: str) -> Any:
+    """Give what `__getattribute__` gives, be it the user's or `object`'s; `ABSENT` or an AttributeError when there is nothing."""
+    kind = type(holder)
+    if not is_fixed_class(kind) and type(peek(kind, "__getattribute__")) is types.FunctionType:
+        return machine.call(find(machine, kind, "__getattribute__"), [holder, name], {})
+    return _load_instance_attr(machine, holder, name)
+
+
+def load_raw_attr(machine: Machine, holder: Any, name: str) -> Any:
+    """Give `holder.name` as `object.__getattribute__` does.
+
+    Raises:
+        AttributeError: there is none; `__getattr__` is not asked.
+    """
+    value = _load_instance_attr(machine, holder, name)
+    if value is ABSENT:
+        raise attribute_error(holder, name)
+    return value
 
 
 def _load_instance_attr(machine: Machine, holder: Any, name: str) -> Any:
@@ -86,7 +102,7 @@ def _load_instance_attr(machine: Machine, holder: Any, name: str) -> Any:
         if value is not ABSENT:
             return value
         _guard_own_absence(machine, holder, name)
-        return _bind_class_attr(machine, find(machine, kind, name), holder, kind, name)
+        return bind_class_attr(machine, find(machine, kind, name), holder, kind, name)
     value = load_from_dict(machine, holder, name)
     find(machine, kind, name)
     if value is ABSENT:
@@ -170,7 +186,7 @@ def _load_own_dict(machine: Machine, holder: Any) -> Any:
     return entered
 
 
-def _bind_class_attr(machine: Machine, raw: Any, holder: Any, kind: type, name: str) -> Any:
+def bind_class_attr(machine: Machine, raw: Any, holder: Any, kind: type, name: str) -> Any:
     """Apply the descriptor protocol to a class attribute that was reached through an instance."""
     raw_kind = type(raw)
     if raw_kind is types.FunctionType:
@@ -179,6 +195,8 @@ def _bind_class_attr(machine: Machine, raw: Any, holder: Any, kind: type, name: 
         return read_part(machine, raw, "__func__")
     if raw_kind is classmethod:
         return types.MethodType(read_part(machine, raw, "__func__"), kind)
+    if raw_kind is property:
+        return machine.call(read_part(machine, raw, "fget"), [holder], {})
     if isinstance(raw, functools.cached_property):
         value = machine.call(read_part(machine, raw, "func"), [holder], {})
         machine.store_raw_attr(holder, name, value)
@@ -212,7 +230,7 @@ def _load_class_attr(machine: Machine, holder: type, name: str) -> Any:
     if raw is not ABSENT:
         return _bind_to_class(machine, raw, holder, name)
     if meta_raw is not ABSENT:
-        return _bind_class_attr(machine, find(machine, meta, name), holder, meta, name)
+        return bind_class_attr(machine, find(machine, meta, name), holder, meta, name)
     fallback = find(machine, meta, "__getattr__")
     if fallback is not ABSENT:
         return machine.call(fallback, [holder, name], {})
@@ -316,7 +334,7 @@ def _load_super_attr(machine: Machine, holder: Any, name: str) -> Any:
             return _bind_to_class_from(machine, raw, receiver)
         if is_data_descriptor(raw) and isinstance(raw, property):
             return machine.call(read_part(machine, raw, "fget"), [receiver], {})
-        return _bind_class_attr(machine, raw, receiver, kind, name)
+        return bind_class_attr(machine, raw, receiver, kind, name)
     return getattr(holder, name)
 
 

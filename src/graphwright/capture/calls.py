@@ -15,15 +15,18 @@ from typing import Any, Final
 
 import torch
 
+from graphwright.capture.attributes import bind_class_attr
 from graphwright.capture.binding import bind
 from graphwright.capture.constants import is_constant
 from graphwright.capture.formatting import format_template
 from graphwright.capture.frames import Frame
-from graphwright.capture.items import CONTAINERS, check_key, is_read_container
+from graphwright.capture.getters import call_getter, is_getter
+from graphwright.capture.items import CONTAINERS, check_key, check_members, is_read_container
 from graphwright.capture.lookup import find, is_fixed_class, peek
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
 from graphwright.capture.natives import (
+    OwnCallable,
     call_native,
     call_on_list,
     is_opaque_constant,
@@ -31,9 +34,13 @@ from graphwright.capture.natives import (
     original_function,
 )
 from graphwright.capture.policy import is_native_function, is_torch_class
+from graphwright.capture.sequences import call_comparing_method
 
 _CHANGES_LISTS: Final = ("_heapq", "_bisect")
 """C modules whose functions work on a list in place."""
+
+_DESCRIPTORS: Final = (types.FunctionType, property, classmethod, staticmethod)
+"""Descriptors of Python's own whose `__get__` the program may call itself."""
 
 _OWN_INTERFACE: Final = "graphwright.api"
 """Where compiled functions and modules get their form."""
@@ -221,6 +228,9 @@ def _call_value_method(
     machine: Machine, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> Any:
     """Call a method of a tuple, a string or a generator."""
+    compared = call_comparing_method(machine, function.__name__, function.__self__, args, kwargs)
+    if compared is not ABSENT:
+        return compared
     if isinstance(function.__self__, str):
         if function.__name__ == "format" and not _are_plain(machine, (*args, *kwargs.values())):
             return format_template(machine, function.__self__, args, kwargs)
@@ -243,6 +253,7 @@ def _call_container_method(
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
 ) -> Any:
+    own = holder
     if is_read_container(machine, holder):
         quick = _read_dict_quickly(machine, name, holder, args)
         if quick is not ABSENT:
@@ -256,11 +267,14 @@ def _call_container_method(
                 why="it is a user's container class",
                 remedy="copy it before the call",
             )
+    compared = call_comparing_method(machine, name, own, args, kwargs)
+    if compared is not ABSENT:
+        return compared
     _check_elements(machine, holder, args)
     if name in _TAKES_ITERABLE:
         args = [machine.native_iterable(value) for value in args]
-    if name == "sort" and kwargs.get("key") is not None:
-        kwargs = {**kwargs, "key": machine.materialise(kwargs["key"])}
+        if isinstance(own, dict | set | frozenset):
+            args = [check_members(machine, own, value) for value in args]
     result = function(*args, **kwargs)
     return holder if name in ("__iadd__", "__ior__", "__imul__") and result is not None else result
 
@@ -299,8 +313,10 @@ def _call_object_slot(
             return machine.load_raw_attr(holder, *args)
         case "__new__":
             return _make_empty(machine, args[0], args[1:], kwargs)
+        case "__get__" if isinstance(holder, _DESCRIPTORS) and args and args[0] is not None:
+            return bind_class_attr(machine, holder, args[0], type(args[0]), name)
         case "__init__" if isinstance(holder, CONTAINERS):
-            own = [machine.native_iterable(value) for value in args]
+            own = [check_members(machine, holder, machine.native_iterable(v)) for v in args]
             base = next(kind for kind in CONTAINERS if isinstance(holder, kind))
             base.__init__(holder, *own, **kwargs)
             return None
@@ -353,6 +369,10 @@ def _call_object(
             raw = find(machine, kind, "__call__")
             if type(raw) is types.FunctionType:
                 return call(machine, raw, [function, *args], kwargs)
+    if is_getter(function) and len(args) == 1 and not kwargs:
+        return call_getter(machine, function, args[0])
+    if isinstance(function, OwnCallable):
+        return function(*args, **kwargs)
     if kind is weakref.ReferenceType and machine.world.source_of(function) is None:
         return function(*args, **kwargs)
     wrapped = getattr(function, "__wrapped__", None)
@@ -373,6 +393,8 @@ def construct(machine: Machine, kind: type, args: Sequence[Any], kwargs: Mapping
     meta_call = peek(type(kind), "__call__")
     if type(meta_call) is types.FunctionType and not is_torch_class(kind):
         return call(machine, find(machine, type(kind), "__call__"), [kind, *args], kwargs)
+    if isinstance(meta_call, type):  # a typed dict is made by `dict` itself
+        return construct(machine, meta_call, args, kwargs)
     is_module = issubclass(kind, torch.nn.Module)
     if is_torch_class(kind) and not (is_module or needs_interpretation(machine, args, kwargs)):
         return call_native(machine, kind, args, kwargs)

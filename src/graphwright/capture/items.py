@@ -10,6 +10,7 @@ import collections
 import enum
 import operator
 import types
+from collections.abc import Mapping
 from typing import Any, Final
 
 from graphwright.capture.constants import is_constant
@@ -79,6 +80,28 @@ def check_key(machine: Machine, key: Any) -> Any:
             remedy="use a string, a number or a tuple of them as the key",
         )
     return key
+
+
+def check_members(machine: Machine, holder: Any, items: Any) -> Any:
+    """Check what a dict or set is about to be filled from (see `check_key`); gives something with the same items.
+
+    Args:
+        machine: the machine.
+        holder: what is filled.
+        items: keys for a set, pairs or a mapping for a dict; native code can iterate over it.
+    """
+    if isinstance(holder, set | frozenset):
+        return (check_key(machine, item) for item in items)
+    if not isinstance(holder, dict) or isinstance(items, Mapping):
+        return items
+    return [_check_pair(machine, pair) for pair in items]
+
+
+def _check_pair(machine: Machine, pair: Any) -> Any:
+    parts = pair if isinstance(pair, str) else tuple(machine.native_iterable(pair))
+    for key in parts[:1]:
+        check_key(machine, key)
+    return parts
 
 
 def _own_item(machine: Machine, holder: Any, key: Any) -> Any:

@@ -264,6 +264,14 @@ _INTROSPECTION: Final = frozenset({"typing", "inspect", "types", "abc", "enum"})
 _CALLBACK_MARK: Final = "__graphwright_function__"
 
 
+class OwnCallable:
+    """A callable of ours that works on objects as the interpreter holds them."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Do what it is for."""
+        raise NotImplementedError
+
+
 def make_callback(machine: Machine, function: Any) -> Any:
     """Give a function that native code can call and that is then interpreted."""
 
@@ -304,7 +312,7 @@ def materialise(machine: Machine, value: Any) -> Any:  # noqa: C901  (one arm a 
         Unsupported: it is, or holds, an object of the user's that native code cannot be shown.
     """
     kind = type(value)
-    if kind in machine.plain_types or isinstance(value, torch.Tensor):
+    if kind in machine.plain_types or isinstance(value, torch.Tensor | OwnCallable):
         return value
     if kind is tuple:
         is_plain = _all_plain(machine, value)
@@ -355,7 +363,8 @@ def _check_no_callbacks(machine: Machine, value: Any, kind: type) -> None:
     """Refuse an object of the program's own whose special methods are Python code: native code would run them unseen."""
     if is_fixed_class(kind) or is_torch_class(kind) or isinstance(value, BaseException):
         return
-    name = next((name for name in _NATIVELY_CALLED if machine.special(value, name)), None)
+    hooks = ((name, machine.special(value, name)) for name in _NATIVELY_CALLED)
+    name = next((name for name, hook in hooks if hook and not is_native_function(hook)), None)
     if name is not None:
         raise machine.unsupported(
             f"an object of type {kind.__module__}.{kind.__qualname__} as the argument of native code",

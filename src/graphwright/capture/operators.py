@@ -6,6 +6,7 @@ that existed before the call are read through the world; everything else is done
 
 from __future__ import annotations
 
+import collections
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -16,6 +17,7 @@ from graphwright.capture.items import CONTAINERS, check_known, is_read_container
 from graphwright.capture.lookup import peek
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
+from graphwright.capture.raw_containers import raw_keys, raw_sequence
 
 _BINARY_METHODS: Final[dict[Any, tuple[str, str]]] = {
     getattr(operator, name): (f"__{name.strip('_')}__", f"__r{name.strip('_')}__")
@@ -168,13 +170,48 @@ def compare(machine: Machine, function: Any, left: Any, right: Any) -> Any:
             result = machine.call(hook, [left, right], {})
             if result is not NotImplemented:
                 return not machine.truth(result)
-    if isinstance(left, list | tuple) and isinstance(right, list | tuple):
-        return _compare_sequences(machine, function, left, right)
-    if isinstance(left, CONTAINERS) and isinstance(right, CONTAINERS):
-        return function(machine.materialise(left), machine.materialise(right))
-    if function in (operator.eq, operator.ne):
+    if isinstance(left, _COMPARABLE) and isinstance(right, _COMPARABLE):
+        return _compare_containers(machine, function, left, right)
+    if function in _EQUALITY:
         return _compare_identity(machine, function, left, right)
     return function(_operand(machine, left), _operand(machine, right))
+
+
+_SEQUENCES: Final[tuple[Any, ...]] = (list, tuple, collections.deque)
+"""Kinds of sequences, each comparable with its own kind alone."""
+
+_COMPARABLE: Final[tuple[Any, ...]] = (tuple, *CONTAINERS)
+
+
+def _compare_containers(machine: Machine, function: Any, left: Any, right: Any) -> Any:
+    for kind in _SEQUENCES:
+        if isinstance(left, kind) and isinstance(right, kind):
+            return _compare_sequences(machine, function, left, right)
+    if isinstance(left, dict) and isinstance(right, dict) and function in _EQUALITY:
+        return _are_equal_dicts(machine, left, right) == (function is operator.eq)
+    return function(machine.materialise(left), machine.materialise(right))
+
+
+_EQUALITY: Final = (operator.eq, operator.ne)
+
+
+def _are_equal_dicts(machine: Machine, left: Any, right: Any) -> bool:
+    ours, theirs = _operand(machine, left), _operand(machine, right)
+    keys = raw_keys(ours)
+    if len(keys) != len(raw_keys(theirs)):
+        return False
+    is_ordered = isinstance(left, collections.OrderedDict) and isinstance(
+        right, collections.OrderedDict
+    )
+    if is_ordered and keys != raw_keys(theirs):
+        return False
+    for key in keys:
+        one, other = dict.__getitem__(ours, key), dict.get(theirs, key, ABSENT)
+        if other is ABSENT:
+            return False
+        if one is not other and not machine.truth(compare(machine, operator.eq, one, other)):
+            return False
+    return True
 
 
 def _compare_identity(machine: Machine, function: Any, left: Any, right: Any) -> Any:
@@ -185,9 +222,7 @@ def _compare_identity(machine: Machine, function: Any, left: Any, right: Any) ->
 
 
 def _compare_sequences(machine: Machine, function: Any, left: Any, right: Any) -> Any:
-    if isinstance(left, list) is not isinstance(right, list):
-        return function(left, right)
-    ours, theirs = _operand(machine, left), _operand(machine, right)
+    ours, theirs = (raw_sequence(_operand(machine, side)) for side in (left, right))
     for one, other in zip(ours, theirs, strict=False):
         if one is other or machine.truth(compare(machine, operator.eq, one, other)):
             continue

@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 import operator
 import types
-from collections.abc import Iterator
+from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from typing import Any
 
 from graphwright.capture.constants import is_constant
@@ -17,6 +17,7 @@ from graphwright.capture.items import check_key, check_known, is_read_container,
 from graphwright.capture.lookup import peek
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
+from graphwright.capture.raw_containers import raw_sequence
 
 
 def truth(machine: Machine, value: Any) -> bool:
@@ -64,11 +65,15 @@ def contains(machine: Machine, container: Any, item: Any) -> bool:
         if isinstance(container, dict) and is_constant(item):
             return machine.world.has_key(container, item)
         container = machine.world.contents(container)
-    if special(machine, container, "__iter__") is not None:
-        container = native_iterable(machine, container)
-    elif isinstance(container, dict | set | frozenset):
+    if isinstance(container, dict | set | frozenset | KeysView | ItemsView):
         return check_key(machine, item) in container
-    if isinstance(container, list | tuple | collections.deque | Iterator):
+    if isinstance(container, list | tuple | collections.deque):
+        container = raw_sequence(container)
+    elif special(machine, container, "__iter__") is not None:
+        container = native_iterable(machine, container)
+    elif special(machine, container, "__getitem__") is not None:
+        container = iterate(machine, container)
+    if isinstance(container, list | tuple | collections.deque | ValuesView | Iterator):
         return any(
             x is item or truth(machine, machine.compare(operator.eq, x, item)) for x in container
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import dis
+import enum
 import functools
 import types
 from collections.abc import Iterator
@@ -43,7 +44,13 @@ from graphwright.ir.program import (
     Recipe,
 )
 
-_PINNED: Final = (type, types.ModuleType, types.BuiltinFunctionType, types.MethodDescriptorType)
+_PINNED: Final = (
+    type,
+    types.ModuleType,
+    types.BuiltinFunctionType,
+    types.MethodDescriptorType,
+    enum.Enum,
+)
 
 
 class Recipes:
@@ -242,7 +249,8 @@ class Recipes:
                 why="it is written in C, and there is no recipe to make it again",
                 remedy="return tensors, numbers, builtin containers or your own objects",
             )
-        return BuildObject(machine.guards.pin(kind), self._attrs(value), items, entries)
+        max_length = value.maxlen if isinstance(value, collections.deque) else None
+        return BuildObject(machine.guards.pin(kind), self._attrs(value), items, entries, max_length)
 
 
 def _stores(code: types.CodeType, name: str) -> bool:

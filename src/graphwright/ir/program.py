@@ -556,13 +556,14 @@ class BuildObject(msgspec.Struct, frozen=True, tag="build_object"):
     """An instance of a user's class: `cls.__new__` of its builtin base, then its state, with no user code run.
 
     `attrs` go into `__dict__` (or slots, by `object.__setattr__`); `items` are the contents of a list/tuple/set base, `entries`
-    those of a dict base, filled in with the base's own methods.
+    those of a dict base, filled in with the base's own methods. `max_length` is that of a deque.
     """
 
     type_pin: int
     attrs: tuple[AttrEntry, ...]
     items: tuple[Recipe, ...] = ()
     entries: tuple[DictEntry, ...] = ()
+    max_length: int | None = None
 
 
 class BuildFunction(msgspec.Struct, frozen=True, tag="build_function"):

@@ -35,6 +35,13 @@ def make_instance(cls: Any, make_items: Callable[[], Iterable[object]]) -> Any:
     return base.__new__(cls)
 
 
+def make_deque(cls: Any, max_length: int) -> Any:
+    """Make an empty deque (or instance of a subclass) that keeps at most `max_length` items."""
+    made = collections.deque.__new__(cls)
+    collections.deque.__init__(made, (), max_length)
+    return made
+
+
 def fill_instance(
     made: Any,
     attrs: Mapping[str, object],

@@ -53,6 +53,7 @@ from graphwright.runtime.pins import PinTable
 
 _BUILDERS: Final = (
     "make_instance",
+    "make_deque",
     "fill_instance",
     "make_dict",
     "make_function",
@@ -177,6 +178,8 @@ class RecipesText:
                 return f"make_dict(pin({type_pin}), (), {made})"
             case BuildSet(_, False):
                 return "set()"
+            case BuildObject(max_length=int(length)):
+                return f"make_deque(pin({recipe.type_pin}), {length})"
             case BuildObject():
                 return f"make_instance(pin({recipe.type_pin}), lambda: {self._render_items(recipe.items)})"
             case BuildFunction():

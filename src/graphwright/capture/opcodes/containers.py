@@ -125,24 +125,27 @@ def dict_update(machine: Machine, frame: Frame, arg: int) -> None:
 
 def dict_merge(machine: Machine, frame: Frame, arg: int) -> None:
     """DICT_MERGE."""
-    entries = read_mapping(machine, frame.stack.pop())
+    mapping = frame.stack.pop()
     target = frame.stack[-arg]
-    for key, value in entries.items():
+    function = next(x for x in frame.stack[-arg - 3 :] if x is not ABSENT)
+    if not hasattr(type(mapping), "keys"):
+        kind = type(mapping).__name__
+        msg = f"{function_text(function)} argument after ** must be a mapping, not {kind}"
+        raise TypeError(msg)
+    for key, value in read_mapping(machine, mapping).items():
         if key in target:
-            function = next(x for x in frame.stack[-arg - 3 :] if x is not ABSENT)
-            name = _function_text(function)
-            msg = f"{name}() got multiple values for keyword argument '{key}'"
+            msg = f"{function_text(function)} got multiple values for keyword argument '{key}'"
             raise TypeError(msg)
         target[key] = value
 
 
-def _function_text(function: Any) -> str:
+def function_text(function: Any) -> str:
     """Name a callable the way CPython's messages do."""
     name = getattr(function, "__qualname__", None)
     if not isinstance(name, str):
         return str(function)
     module = getattr(function, "__module__", None)
-    return name if module in (None, "builtins") else f"{module}.{name}"
+    return f"{name}()" if module in (None, "builtins") else f"{module}.{name}()"
 
 
 def convert_value(machine: Machine, frame: Frame, arg: Any) -> None:

@@ -21,8 +21,11 @@ def raise_(machine: Machine, frame: Frame, arg: int) -> None:
     error = _make_exception(machine, frame.stack.pop())
     if cause is ABSENT:
         raise error
+    if isinstance(cause, type) and issubclass(cause, BaseException):
+        cause = machine.call(cause, [], {})
     if cause is not None and not isinstance(cause, BaseException):
-        cause = _make_exception(machine, cause)
+        msg = "exception causes must derive from BaseException"
+        raise TypeError(msg)
     error.__cause__ = cause
     raise error
 

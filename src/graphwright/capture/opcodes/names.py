@@ -212,7 +212,8 @@ def load_special_method(machine: Machine, value: Any, name: str) -> Any:
         return types.MethodType(raw, value)
     if not hasattr(type(value), name):
         msg = f"'{type(value).__name__}' object does not support the context manager protocol"
-        raise TypeError(msg)
+        is_half = name == "__exit__" and hasattr(type(value), "__enter__")
+        raise TypeError(f"{msg} (missed __exit__ method)" if is_half else msg)
     return getattr(value, name)
 
 

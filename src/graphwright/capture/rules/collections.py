@@ -9,9 +9,10 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from graphwright.capture.items import check_members
 from graphwright.capture.machine import Machine, Rule
 from graphwright.capture.missing import ABSENT
-from graphwright.capture.natives import make_callback
+from graphwright.capture.natives import OwnCallable, make_callback
 from graphwright.capture.operators import unary
 
 Args = Sequence[Any]
@@ -72,6 +73,18 @@ def _from_iterables(function: Callable[..., Any]) -> Rule:
     return rule
 
 
+def _set_of(kind: Any) -> Rule:
+    """Make the rule of `set` or `frozenset`."""
+
+    def rule(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
+        made = kind()
+        items = [check_members(machine, made, machine.native_iterable(value)) for value in args]
+        return kind(*items, **kwargs)
+
+    rule.__doc__ = f"`{kind.__name__}(...)`."
+    return rule
+
+
 def _number(kind: type, names: tuple[str, ...]) -> Rule:
     """Make the rule of `int` or `float`."""
 
@@ -81,6 +94,11 @@ def _number(kind: type, names: tuple[str, ...]) -> Rule:
                 hook = machine.special(args[0], name)
                 if hook is not None:
                     return kind(machine.call(hook, [args[0]], {}))
+            if type(args[0]).__mro__[1:] == (object,):
+                args = [
+                    type(type(args[0]).__name__, (), {})(),
+                    *args[1:],
+                ]  # CPython words the error
         return machine.call_native(kind, args, kwargs)
 
     rule.__doc__ = f"`{kind.__name__}(x)`."
@@ -124,10 +142,18 @@ def all_(machine: Machine, args: Args, kwargs: Kwargs) -> bool:
     return all(map(machine.truth, machine.native_iterable(args[0])))
 
 
+_NUMBERS: Final = frozenset({int, float, complex, bool})
+
+
 def sum_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """`sum(iterable[, start])`."""
     total = kwargs.get("start", args[1] if len(args) > 1 else 0)
-    for item in machine.native_iterable(args[0]):
+    if isinstance(total, str | bytes | bytearray):
+        return sum((), total)  # CPython words the error
+    items = list(machine.native_iterable(args[0]))
+    if type(total) in _NUMBERS and all(type(item) in _NUMBERS for item in items):
+        return sum(items, total)  # which rounds floats less often than additions do, from 3.12 on
+    for item in items:
         total = machine.binary(operator.add, total, item)
     return total
 
@@ -145,24 +171,62 @@ class _Ordered:
         return self.machine.truth(self.machine.compare(operator.lt, self.value, other.value))
 
 
+class _Compared(_Ordered):
+    """A value that native sorting compares by a function of the program's (`functools.cmp_to_key`)."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, machine: Machine, function: Any, value: Any) -> None:
+        super().__init__(machine, value)
+        self.function = function
+
+    def __lt__(self, other: _Ordered) -> bool:
+        order = self.machine.call(self.function, [self.value, other.value], {})
+        return self.machine.truth(self.machine.compare(operator.lt, order, 0))
+
+
+class _CompareKey(OwnCallable):
+    """What `functools.cmp_to_key` gives."""
+
+    def __init__(self, machine: Machine, function: Any) -> None:
+        self._machine = machine
+        self._function = function
+
+    def __call__(self, obj: Any) -> Any:
+        return _Compared(self._machine, self._function, obj)
+
+
+def cmp_to_key(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
+    """`functools.cmp_to_key(function)`."""
+    return _CompareKey(machine, *args, **kwargs)
+
+
 def sorted_(machine: Machine, args: Args, kwargs: Kwargs) -> list[Any]:
     """`sorted(iterable, key=, reverse=)`."""
     key = kwargs.get("key")
 
     def rank(item: Any) -> Any:
         value = item if key is None else machine.call(key, [item], {})
-        return value if type(value) in machine.plain_types else _Ordered(machine, value)
+        if type(value) in machine.plain_types or isinstance(value, _Ordered):
+            return value
+        return _Ordered(machine, value)
 
     items = list(machine.native_iterable(args[0]))
     ranks = [rank(item) for item in items]
-    if any(type(value) is _Ordered for value in ranks):
-        ranks = [v if type(v) is _Ordered else _Ordered(machine, v) for v in ranks]
+    if any(isinstance(value, _Ordered) for value in ranks):
+        ranks = [v if isinstance(v, _Ordered) else _Ordered(machine, v) for v in ranks]
     order = sorted(
         range(len(items)),
         key=ranks.__getitem__,
         reverse=machine.truth(kwargs.get("reverse", False)),
     )
     return [items[i] for i in order]
+
+
+def _comes_before(machine: Machine, comparison: Any, rank: Any, best: Any) -> bool:
+    if isinstance(rank, _Ordered):
+        return bool(rank < best if comparison is operator.lt else best < rank)
+    return machine.truth(machine.compare(comparison, rank, best))
 
 
 def _extreme(native: Callable[..., Any], comparison: Callable[..., Any]) -> Rule:
@@ -179,7 +243,7 @@ def _extreme(native: Callable[..., Any], comparison: Callable[..., Any]) -> Rule
         best_rank = best if key is None else machine.call(key, [best], {})
         for item in items:
             rank = item if key is None else machine.call(key, [item], {})
-            if machine.truth(machine.compare(comparison, rank, best_rank)):
+            if _comes_before(machine, comparison, rank, best_rank):
                 best, best_rank = item, rank
         return best
 
@@ -204,7 +268,7 @@ def _fill(machine: Machine, made: dict[Any, Any], args: Args, kwargs: Kwargs) ->
             for key in machine.native_iterable(keys):
                 made[key] = machine.getitem(source, key)
         else:
-            made.update(machine.native_iterable(source))
+            made.update(check_members(machine, made, machine.native_iterable(source)))
     made.update(kwargs)
 
 
@@ -313,8 +377,8 @@ RULES: Final[dict[Any, Rule]] = {
     float: _number(float, ("__float__", "__index__")),
     list: _from_iterables(list),
     tuple: _from_iterables(tuple),
-    set: _from_iterables(set),
-    frozenset: _from_iterables(frozenset),
+    set: _set_of(set),
+    frozenset: _set_of(frozenset),
     zip: _from_iterables(zip),
     enumerate: _from_iterables(enumerate),
     itertools.chain: _from_iterables(itertools.chain),
@@ -340,6 +404,7 @@ RULES: Final[dict[Any, Rule]] = {
     max: _extreme(max, operator.gt),
     functools.partial: partial_,
     functools.reduce: reduce_,
+    functools.cmp_to_key: cmp_to_key,
     operator.getitem: lambda machine, args, kwargs: machine.getitem(*args),
     operator.contains: lambda machine, args, kwargs: machine.contains(*args),
     operator.is_: lambda machine, args, kwargs: machine.is_same(*args),
