@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import torch
 
+from graphwright.capture.faults import natively
 from graphwright.capture.lookup import (
     C_DESCRIPTORS,
     attribute_error,
@@ -58,7 +59,9 @@ def load_attr(machine: Machine, holder: Any, name: str) -> Any:
     if isinstance(holder, types.ModuleType):
         return _load_module_attr(machine, holder, name)
     if holder is None:
-        return getattr(None, name)  # a descriptor cannot tell None from no instance at all
+        return natively(
+            getattr, None, name
+        )  # a descriptor cannot tell None from no instance at all
     try:
         value = _load_by_hook(machine, holder, name)
         failure = None
@@ -158,13 +161,13 @@ def _load_data_descriptor(machine: Machine, holder: Any, name: str) -> Any:
         return _load_own_dict(machine, holder)
     source = machine.world.source_of(holder)
     if source is None:
-        return raw.__get__(holder, kind)
+        return natively(raw.__get__, holder, kind)
     changed = machine.world.changed_attr(holder, name)
     if changed is DELETED:
         raise attribute_error(holder, name)
     if changed is not ABSENT:
         return changed
-    value = raw.__get__(machine.world.original_of(holder), kind)
+    value = natively(raw.__get__, machine.world.original_of(holder), kind)
     return machine.world.read(holder, name, value, lambda: AttrSource(source, name))
 
 
@@ -207,23 +210,23 @@ def bind_class_attr(machine: Machine, raw: Any, holder: Any, kind: type, name: s
     if getter is not None:
         return machine.call(getter, [raw, holder, kind], {})
     if isinstance(raw, C_DESCRIPTORS) or is_object_slot(raw):
-        return raw.__get__(holder, kind) if hasattr(raw, "__get__") else raw
+        return natively(raw.__get__, holder, kind) if hasattr(raw, "__get__") else raw
     if peek(raw_kind, "__get__") is not ABSENT and raw_kind is not type:
-        return raw.__get__(holder, kind)
+        return natively(raw.__get__, holder, kind)
     return raw
 
 
 def _load_class_attr(machine: Machine, holder: type, name: str) -> Any:
     meta = type(holder)
     if is_fixed_class(holder) or (is_trusted(holder)):
-        return getattr(holder, name)
+        return natively(getattr, holder, name)
     _pin_metaclass(machine, holder)
     meta_raw = peek(meta, name)
     if meta_raw is not ABSENT and is_data_descriptor(meta_raw):
         if isinstance(meta_raw, property):
             getter = read_part(machine, find(machine, meta, name), "fget")
             return machine.call(getter, [holder], {})
-        return getattr(holder, name)
+        return natively(getattr, holder, name)
     if isinstance(holder, enum.EnumMeta) and name in holder.__members__:
         return holder.__members__[name]
     raw = find(machine, holder, name)
@@ -250,7 +253,7 @@ def _bind_to_class(machine: Machine, raw: Any, holder: type, name: str) -> Any:
     if getter is not None:
         return machine.call(getter, [raw, None, holder], {})
     if isinstance(raw, C_DESCRIPTORS) or is_object_slot(raw):
-        return getattr(holder, name)
+        return natively(getattr, holder, name)
     return raw
 
 
@@ -259,7 +262,7 @@ def _load_module_attr(machine: Machine, holder: types.ModuleType, name: str) -> 
     if name == "__dict__":
         return machine.world.read(holder, "__dict__", table, lambda: _module_dict(machine, holder))
     if name not in table:
-        value = getattr(holder, name)
+        value = natively(getattr, holder, name)
         if name not in table:
             if type(value) in machine.plain_types or isinstance(value, type | types.ModuleType):
                 return value
@@ -289,7 +292,7 @@ def _load_tensor_attr(machine: Machine, holder: torch.Tensor, name: str) -> Any:
     if name == "__class__":
         return machine.call(type, [holder], {})
     try:
-        return getattr(holder, name)
+        return natively(getattr, holder, name)
     except AttributeError:
         original = machine.world.original_of(holder)
         table = getattr(original, "__dict__", {})
@@ -302,11 +305,11 @@ def _load_tensor_attr(machine: Machine, holder: torch.Tensor, name: str) -> Any:
 def _load_function_attr(machine: Machine, holder: types.FunctionType, name: str) -> Any:
     source = machine.world.source_of(holder)
     if source is None:
-        return getattr(holder, name)
+        return natively(getattr, holder, name)
     changed = machine.world.changed_attr(holder, name)
     if changed is not ABSENT and changed is not DELETED:
         return changed
-    value = getattr(holder, name)
+    value = natively(getattr, holder, name)
     if name in ("__code__", "__globals__", "__closure__", "__get__", "__call__"):
         return value
     if name in ("__name__", "__qualname__", "__doc__", "__module__", "__annotations__"):
@@ -316,7 +319,7 @@ def _load_function_attr(machine: Machine, holder: types.FunctionType, name: str)
 
 def _load_method_attr(machine: Machine, holder: types.MethodType, name: str) -> Any:
     if name in ("__func__", "__self__"):
-        return getattr(holder, name)
+        return natively(getattr, holder, name)
     return load_attr(machine, holder.__func__, name)
 
 
@@ -335,7 +338,7 @@ def _load_super_attr(machine: Machine, holder: Any, name: str) -> Any:
         if is_data_descriptor(raw) and isinstance(raw, property):
             return machine.call(read_part(machine, raw, "fget"), [receiver], {})
         return bind_class_attr(machine, raw, receiver, kind, name)
-    return getattr(holder, name)
+    return natively(getattr, holder, name)
 
 
 def _pin_base(machine: Machine, kind: type, base: type) -> None:
@@ -363,7 +366,7 @@ def _bind_to_class_from(machine: Machine, raw: Any, receiver: type) -> Any:
     if type(raw) is classmethod:
         return types.MethodType(read_part(machine, raw, "__func__"), receiver)
     if hasattr(type(raw), "__get__"):
-        return raw.__get__(None, receiver)
+        return natively(raw.__get__, None, receiver)
     return raw
 
 

@@ -18,6 +18,7 @@ import torch
 from graphwright.capture.attributes import bind_class_attr
 from graphwright.capture.binding import bind
 from graphwright.capture.constants import is_constant
+from graphwright.capture.faults import natively
 from graphwright.capture.formatting import format_template
 from graphwright.capture.frames import Frame
 from graphwright.capture.getters import call_getter, is_getter
@@ -238,7 +239,7 @@ def _call_value_method(
         kwargs = {key: machine.materialise(value) for key, value in kwargs.items()}
     elif function.__name__ in _TAKES_ITERABLE:
         args = [machine.native_iterable(value) for value in args]
-    return function(*args, **kwargs)
+    return natively(function, *args, **kwargs)
 
 
 def _are_plain(machine: Machine, values: Sequence[Any]) -> bool:
@@ -275,7 +276,7 @@ def _call_container_method(
         args = [machine.native_iterable(value) for value in args]
         if isinstance(own, dict | set | frozenset):
             args = [check_members(machine, own, value) for value in args]
-    result = function(*args, **kwargs)
+    result = natively(function, *args, **kwargs)
     return holder if name in ("__iadd__", "__ior__", "__imul__") and result is not None else result
 
 
@@ -318,7 +319,7 @@ def _call_object_slot(
         case "__init__" if isinstance(holder, CONTAINERS):
             own = [check_members(machine, holder, machine.native_iterable(v)) for v in args]
             base = next(kind for kind in CONTAINERS if isinstance(holder, kind))
-            base.__init__(holder, *own, **kwargs)
+            natively(base.__init__, holder, *own, **kwargs)
             return None
     return ABSENT
 
@@ -333,10 +334,10 @@ def _make_empty(
         if isinstance(base.__dict__.get("__new__"), types.BuiltinFunctionType)
     )
     if maker is object.__new__:
-        return object.__new__(kind)
+        return natively(object.__new__, kind)
     if issubclass(kind, tuple | frozenset):
         args = [machine.native_iterable(value) for value in args]
-    return maker(kind, *args, **kwargs)
+    return natively(maker, kind, *args, **kwargs)
 
 
 def _call_descriptor(
@@ -374,7 +375,7 @@ def _call_object(
     if isinstance(function, OwnCallable):
         return function(*args, **kwargs)
     if kind is weakref.ReferenceType and machine.world.source_of(function) is None:
-        return function(*args, **kwargs)
+        return natively(function, *args, **kwargs)
     wrapped = getattr(function, "__wrapped__", None)
     if wrapped is not None and hasattr(function, "cache_info"):
         return call(machine, wrapped, args, kwargs)
@@ -387,7 +388,7 @@ def _call_object(
 def construct(machine: Machine, kind: type, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """Make an instance of a class, interpreting what of its making is Python code."""
     if isinstance(kind, enum.EnumMeta):
-        return kind(*map(machine.materialise, args), **kwargs)
+        return natively(kind, *map(machine.materialise, args), **kwargs)
     if is_fixed_class(kind):
         return call_native(machine, kind, args, kwargs)
     meta_call = peek(type(kind), "__call__")
@@ -414,9 +415,9 @@ def _call_new(machine: Machine, kind: type, args: Sequence[Any], kwargs: Mapping
         if (args or kwargs) and peek(kind, "__init__") is object.__init__:
             msg = f"{kind.__name__}() takes no arguments"
             raise TypeError(msg)
-        return object.__new__(kind)
+        return natively(object.__new__, kind)
     if issubclass(kind, BaseException):
-        return maker(kind, *args, **kwargs)
+        return natively(maker, kind, *args, **kwargs)
     return _make_empty(machine, kind, args, kwargs)
 
 

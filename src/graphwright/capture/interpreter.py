@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from graphwright.base.errors import GraphwrightError, Unsupported
+from graphwright.capture.faults import check_fault
 from graphwright.capture.frames import LEAVE, Frame
 from graphwright.capture.machine import Machine
 
@@ -70,6 +71,7 @@ def _loop(machine: Machine, frame: Frame, i: int) -> int:
                 error.location = loc.render() if loc is not None else ""
             raise
         except BaseException as error:  # noqa: BLE001  (the program decides what it catches)
+            check_fault(machine, error)
             i = _unwind(machine, frame, error)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from graphwright.capture.constants import is_constant
+from graphwright.capture.faults import natively
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT, DELETED
 
@@ -52,7 +53,7 @@ def getitem(machine: Machine, holder: Any, key: Any) -> Any:
     """Give `holder[key]`."""
     kind = type(holder)
     if kind is machine.tensor_type:
-        return holder[machine.materialise(key)]
+        return natively(operator.getitem, holder, machine.materialise(key))
     if kind is list or kind is dict or kind is tuple:
         if machine.world.source_of(holder) is None or kind is tuple:
             return _own_item(machine, holder, key)
@@ -63,7 +64,7 @@ def getitem(machine: Machine, holder: Any, key: Any) -> Any:
     if is_read_container(machine, holder):
         return _read_item(machine, holder, key)
     check_known(machine, holder, "indexed")
-    return holder[machine.materialise(key)]
+    return natively(operator.getitem, holder, machine.materialise(key))
 
 
 def check_key(machine: Machine, key: Any) -> Any:
@@ -106,11 +107,11 @@ def _check_pair(machine: Machine, pair: Any) -> Any:
 
 def _own_item(machine: Machine, holder: Any, key: Any) -> Any:
     if type(key) is machine.tensor_type:
-        return operator.getitem(holder, key)
+        return natively(operator.getitem, holder, key)
     index_hook = special(machine, key, "__index__") if type(holder) is not dict else None
     if index_hook is not None:
         key = machine.call(index_hook, [key], {})
-    return holder[check_key(machine, key)]
+    return natively(operator.getitem, holder, check_key(machine, key))
 
 
 def _read_item(machine: Machine, holder: Any, key: Any) -> Any:
@@ -118,14 +119,14 @@ def _read_item(machine: Machine, holder: Any, key: Any) -> Any:
     if isinstance(holder, dict):
         return _read_dict_item(machine, holder, key)
     if world.has_contents(holder) or not isinstance(key, int):
-        return world.contents(holder)[key]
+        return natively(operator.getitem, world.contents(holder), key)
     if isinstance(holder, set | frozenset):
-        return holder[key]  # type: ignore[index]  # raises as Python does
+        return natively(operator.getitem, holder, key)  # raises as Python does
     size = len(holder)
     if key < 0 or key >= size:
         world.guard_length(holder)
         if not -size <= key < size:
-            return world.contents(holder)[key]
+            return natively(operator.getitem, world.contents(holder), key)
         key += size
     return world.read_index(holder, key)
 
@@ -155,7 +156,7 @@ def setitem(machine: Machine, holder: Any, key: Any, value: Any) -> None:
     """Do `holder[key] = value`."""
     kind = type(holder)
     if kind is machine.tensor_type:
-        holder[machine.materialise(key)] = machine.materialise(value)
+        natively(operator.setitem, holder, machine.materialise(key), machine.materialise(value))
         return
     hook = special(machine, holder, "__setitem__")
     if hook is not None:
@@ -165,12 +166,13 @@ def setitem(machine: Machine, holder: Any, key: Any, value: Any) -> None:
         if isinstance(holder, dict) and is_constant(key):
             machine.world.set_key(holder, key, value)
         else:
-            machine.world.change(holder)[check_key(machine, key)] = value
+            own = machine.world.change(holder)
+            natively(operator.setitem, own, check_key(machine, key), value)
         return
     check_known(machine, holder, "changed")
     if isinstance(holder, list) and isinstance(key, slice):
         value = machine.native_iterable(value)
-    operator.setitem(holder, check_key(machine, key), value)
+    natively(operator.setitem, holder, check_key(machine, key), value)
 
 
 def delitem(machine: Machine, holder: Any, key: Any) -> None:
@@ -185,7 +187,8 @@ def delitem(machine: Machine, holder: Any, key: Any) -> None:
                 raise KeyError(key)
             machine.world.set_key(holder, key, DELETED)
         else:
-            del machine.world.change(holder)[check_key(machine, key)]
+            own = machine.world.change(holder)
+            natively(operator.delitem, own, check_key(machine, key))
         return
     check_known(machine, holder, "changed")
-    operator.delitem(holder, check_key(machine, key))
+    natively(operator.delitem, holder, check_key(machine, key))

@@ -75,6 +75,8 @@ class Machine:
         """The frames below it, outermost first."""
         self.handled: BaseException | None = None
         """The exception that is being handled (`sys.exc_info()`)."""
+        self.judged: BaseException | None = None
+        """The last exception that was found to be the program's."""
         self.is_over = False
         """The capture has ended: nothing is interpreted any more."""
         self.entered: list[Any] = []

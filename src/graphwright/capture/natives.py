@@ -18,6 +18,7 @@ from typing import Any, Final
 import torch
 
 from graphwright.capture.constants import ATOMIC_TYPES
+from graphwright.capture.faults import natively
 from graphwright.capture.lookup import is_fixed_class
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
@@ -217,7 +218,7 @@ def call_native(
         raise _unknown_function(machine, function)
     plain = machine.plain_types
     if type(function) is types.FunctionType and function.__module__ in _INTROSPECTION:
-        return function(*args, **kwargs)
+        return natively(function, *args, **kwargs)
     for value in args:
         if type(value) not in plain:
             args = [materialise(machine, value) for value in args]
@@ -226,7 +227,7 @@ def call_native(
         if type(value) not in plain:
             kwargs = {name: materialise(machine, value) for name, value in kwargs.items()}
             break
-    result = function(*args, **kwargs)
+    result = natively(function, *args, **kwargs)
     if type(result) is types.FunctionType:
         return original_function(result)
     if type(result) is types.GeneratorType and type(function) is types.FunctionType:
@@ -245,7 +246,7 @@ def call_on_list(
     own = machine.world.change(args[0])
     for value in (*own, *args[1:]):
         materialise(machine, value)
-    return function(own, *args[1:], **kwargs)
+    return natively(function, own, *args[1:], **kwargs)
 
 
 def _unknown_function(machine: Machine, function: Any) -> Exception:
@@ -390,7 +391,7 @@ def _materialise_tuple(machine: Machine, value: Any) -> Any:
         return value
     kind = type(value)
     if hasattr(kind, "n_sequence_fields"):
-        return kind(items)
+        return natively(kind, items)
     return tuple.__new__(kind, items)
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import torch
 
+from graphwright.capture.faults import natively
 from graphwright.capture.items import CONTAINERS, check_known, is_read_container, special
 from graphwright.capture.lookup import peek
 from graphwright.capture.machine import Machine
@@ -79,7 +80,7 @@ _UNARY_METHODS: Final[dict[Any, str]] = {
 def binary(machine: Machine, function: Any, left: Any, right: Any) -> Any:
     """Give `function(left, right)` for a binary or in-place function of `operator`, `getitem` included."""
     if type(left) in machine.plain_types and type(right) in machine.plain_types:
-        return function(left, right)
+        return natively(function, left, right)
     if function is operator.getitem:
         return machine.getitem(left, right)
     in_place = _INPLACE.get(function)
@@ -89,7 +90,7 @@ def binary(machine: Machine, function: Any, left: Any, right: Any) -> Any:
     result = _try_methods(machine, names, left, right)
     if result is not NotImplemented:
         return result
-    return function(_operand(machine, left), _operand(machine, right))
+    return natively(function, _operand(machine, left), _operand(machine, right))
 
 
 def _operand(machine: Machine, value: Any) -> Any:
@@ -112,13 +113,13 @@ def _binary_in_place(
             return result
     if is_read_container(machine, left) and peek(type(left), method) is not ABSENT:
         changed = machine.world.change(left)
-        function(changed, machine.native_iterable(right))
+        natively(function, changed, machine.native_iterable(right))
         return left
     if isinstance(left, list):
-        return function(left, machine.native_iterable(right))
+        return natively(function, left, machine.native_iterable(right))
     if peek(type(left), method) is ABSENT:
         return binary(machine, plain, left, right)
-    return function(left, _operand(machine, right))
+    return natively(function, left, _operand(machine, right))
 
 
 def _try_methods(machine: Machine, names: tuple[str, str], left: Any, right: Any) -> Any:
@@ -139,7 +140,7 @@ def _try_methods(machine: Machine, names: tuple[str, str], left: Any, right: Any
     elif backward is not None and not is_right_first:
         own = getattr(type(left), names[0], None)
         if own is not None and type(left) is not machine.tensor_type:
-            result = own(_operand(machine, left), right)
+            result = natively(own, _operand(machine, left), right)
             if result is not NotImplemented:
                 return result
     if backward is not None and not is_right_first and type(left) is not type(right):
@@ -154,13 +155,13 @@ def unary(machine: Machine, function: Any, value: Any) -> Any:
     hook = special(machine, value, _UNARY_METHODS[function])
     if hook is not None:
         return machine.call(hook, [value], {})
-    return function(_operand(machine, value))
+    return natively(function, _operand(machine, value))
 
 
 def compare(machine: Machine, function: Any, left: Any, right: Any) -> Any:
     """Give `function(left, right)` for a comparison of `operator`."""
     if type(left) in machine.plain_types and type(right) in machine.plain_types:
-        return function(left, right)
+        return natively(function, left, right)
     result = _try_methods(machine, _COMPARE_METHODS[function], left, right)
     if result is not NotImplemented:
         return result
@@ -174,7 +175,7 @@ def compare(machine: Machine, function: Any, left: Any, right: Any) -> Any:
         return _compare_containers(machine, function, left, right)
     if function in _EQUALITY:
         return _compare_identity(machine, function, left, right)
-    return function(_operand(machine, left), _operand(machine, right))
+    return natively(function, _operand(machine, left), _operand(machine, right))
 
 
 _SEQUENCES: Final[tuple[Any, ...]] = (list, tuple, collections.deque)
@@ -189,7 +190,7 @@ def _compare_containers(machine: Machine, function: Any, left: Any, right: Any) 
             return _compare_sequences(machine, function, left, right)
     if isinstance(left, dict) and isinstance(right, dict) and function in _EQUALITY:
         return _are_equal_dicts(machine, left, right) == (function is operator.eq)
-    return function(machine.materialise(left), machine.materialise(right))
+    return natively(function, machine.materialise(left), machine.materialise(right))
 
 
 _EQUALITY: Final = (operator.eq, operator.ne)
@@ -217,7 +218,7 @@ def _are_equal_dicts(machine: Machine, left: Any, right: Any) -> bool:
 def _compare_identity(machine: Machine, function: Any, left: Any, right: Any) -> Any:
     for side in (left, right):
         if peek(type(side), "__eq__") is not object.__dict__["__eq__"]:
-            return function(_operand(machine, left), _operand(machine, right))
+            return natively(function, _operand(machine, left), _operand(machine, right))
     return is_same(machine, left, right) == (function is operator.eq)
 
 
@@ -259,7 +260,11 @@ def text(machine: Machine, function: Callable[..., str], args: Sequence[Any]) ->
         if hook is not None:
             rest = args[1:] if name == "__format__" else ()
             made = machine.call(hook, [value, *rest], {})
-            return format(made, *args[1:]) if name != "__format__" and len(args) > 1 else made
+            return (
+                natively(format, made, *args[1:])
+                if name != "__format__" and len(args) > 1
+                else made
+            )
         if peek(type(value), name) is not object.__dict__.get(name, ABSENT) or len(names) == 0:
             break
     if isinstance(value, torch.Tensor):
@@ -269,4 +274,4 @@ def text(machine: Machine, function: Callable[..., str], args: Sequence[Any]) ->
             why="its values are not known while the program is captured",
             remedy="format tensors outside the compiled function",
         )
-    return function(machine.materialise(value), *args[1:])
+    return natively(function, machine.materialise(value), *args[1:])

@@ -11,6 +11,7 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from graphwright.capture.faults import natively
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
 from graphwright.capture.raw_containers import raw_sequence
@@ -64,7 +65,7 @@ class _Named:
 
 def _fail(machine: Machine, method: Callable[..., Any], value: Any) -> Any:
     """Let CPython word the error: the method is called on an empty sequence."""
-    return method(_Named(machine.text(repr, [value])))
+    return natively(method, _Named(machine.text(repr, [value])))
 
 
 def _base_of(holder: Any) -> Any:
@@ -74,7 +75,8 @@ def _base_of(holder: Any) -> Any:
 def _index(machine: Machine, holder: Any, args: Args, kwargs: Kwargs) -> Any:
     if not 1 <= len(args) <= 3 or kwargs:
         return ABSENT
-    start, stop, _ = slice(*args[1:], *(None,) * (3 - len(args))).indices(len(holder))
+    limits = slice(*args[1:], *(None,) * (3 - len(args)))
+    start, stop, _ = natively(limits.indices, len(holder))
     for i in _places(machine, holder, args[0]):
         if start <= i < stop:
             return i

@@ -22,6 +22,7 @@ import torch
 from graphwright.base.errors import GraphwrightError, Unsupported
 from graphwright.capture.assembly import OPCODES, make_machine, make_rules
 from graphwright.capture.effects import iter_changed_values, make_effects
+from graphwright.capture.faults import check_fault
 from graphwright.capture.frames import CodeTable
 from graphwright.capture.input_names import input_name
 from graphwright.capture.machine import Machine
@@ -294,6 +295,7 @@ def _run(machine: Machine, target: Any, args: Sequence[Any], kwargs: Mapping[str
     except GraphwrightError:
         raise
     except BaseException as error:
+        check_fault(machine, error)
         raise ProgramRaised(error) from error
 
 

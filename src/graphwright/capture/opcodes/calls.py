@@ -7,6 +7,7 @@ import sys
 import types
 from typing import Any, Final
 
+from graphwright.capture.faults import natively
 from graphwright.capture.frames import LEAVE, Frame, Opcode
 from graphwright.capture.instructions import CallShape, FunctionPart, Intrinsic, Op
 from graphwright.capture.machine import Machine
@@ -61,14 +62,14 @@ def _spread(machine: Machine, function: Any, sequence: Any) -> list[Any]:
     """Give the positional arguments of `function(*sequence)`."""
     items = machine.native_iterable(sequence)
     try:
-        iterator = iter(items)
+        iterator = natively(iter, items)
     except TypeError:
         if hasattr(type(sequence), "__iter__") or hasattr(type(sequence), "__getitem__"):
             raise
         kind = type(sequence).__name__
         msg = f"{function_text(function)} argument after * must be an iterable, not {kind}"
         raise TypeError(msg) from None
-    return list(iterator)
+    return natively(list, iterator)
 
 
 def make_function(machine: Machine, frame: Frame, arg: Any) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any, Final
 
+from graphwright.capture.faults import natively
 from graphwright.capture.frames import Frame, Opcode
 from graphwright.capture.instructions import Op
-from graphwright.capture.items import check_key
+from graphwright.capture.items import check_key, check_members
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
 
@@ -31,7 +33,7 @@ def build_list(machine: Machine, frame: Frame, arg: int) -> None:
 
 def build_set(machine: Machine, frame: Frame, arg: int) -> None:
     """BUILD_SET."""
-    frame.stack.append({check_key(machine, item) for item in _take(frame, arg)})
+    frame.stack.append(natively(set, [check_key(machine, item) for item in _take(frame, arg)]))
 
 
 def build_map(machine: Machine, frame: Frame, arg: int) -> None:
@@ -39,7 +41,7 @@ def build_map(machine: Machine, frame: Frame, arg: int) -> None:
     items = _take(frame, 2 * arg)
     for key in items[::2]:
         check_key(machine, key)
-    frame.stack.append(dict(zip(items[::2], items[1::2], strict=True)))
+    frame.stack.append(natively(dict, zip(items[::2], items[1::2], strict=True)))
 
 
 def build_const_key_map(machine: Machine, frame: Frame, arg: int) -> None:
@@ -72,14 +74,14 @@ def list_append(machine: Machine, frame: Frame, arg: int) -> None:
 def set_add(machine: Machine, frame: Frame, arg: int) -> None:
     """SET_ADD."""
     value = frame.stack.pop()
-    frame.stack[-arg].add(check_key(machine, value))
+    natively(frame.stack[-arg].add, check_key(machine, value))
 
 
 def map_add(machine: Machine, frame: Frame, arg: int) -> None:
     """MAP_ADD."""
     value = frame.stack.pop()
     key = frame.stack.pop()
-    frame.stack[-arg][check_key(machine, key)] = value
+    natively(operator.setitem, frame.stack[-arg], check_key(machine, key), value)
 
 
 def list_extend(machine: Machine, frame: Frame, arg: int) -> None:
@@ -87,19 +89,21 @@ def list_extend(machine: Machine, frame: Frame, arg: int) -> None:
     value = frame.stack.pop()
     items = machine.native_iterable(value)
     try:
-        iterator = iter(items)
+        iterator = natively(iter, items)
     except TypeError:
         if hasattr(type(value), "__iter__"):
             raise
         text = f"Value after * must be an iterable, not {type(value).__name__}"
         raise TypeError(text) from None
-    frame.stack[-arg].extend(iterator)
+    natively(frame.stack[-arg].extend, iterator)
 
 
 def set_update(machine: Machine, frame: Frame, arg: int) -> None:
     """SET_UPDATE."""
     value = frame.stack.pop()
-    frame.stack[-arg].update(machine.native_iterable(value))
+    target = frame.stack[-arg]
+    items = check_members(machine, target, machine.native_iterable(value))
+    natively(target.update, items)
 
 
 def read_mapping(machine: Machine, value: Any) -> dict[Any, Any]:

@@ -9,6 +9,7 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from graphwright.capture.faults import natively
 from graphwright.capture.items import check_members
 from graphwright.capture.machine import Machine, Rule
 from graphwright.capture.missing import ABSENT
@@ -27,7 +28,7 @@ def len_(machine: Machine, args: Args, kwargs: Kwargs) -> int:
 def iter_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """`iter(x)`, or `iter(function, sentinel)`."""
     if len(args) == 2:
-        return iter(machine.materialise(args[0]), args[1])
+        return natively(iter, machine.materialise(args[0]), args[1])
     return machine.iterate(args[0])
 
 
@@ -49,7 +50,7 @@ def bool_(machine: Machine, args: Args, kwargs: Kwargs) -> bool:
 def str_(machine: Machine, args: Args, kwargs: Kwargs) -> str:
     """`str(x)`."""
     if len(args) != 1 or kwargs:
-        return str(*args, **kwargs)
+        return natively(str, *args, **kwargs)
     return machine.text(str, args)
 
 
@@ -67,7 +68,7 @@ def _from_iterables(function: Callable[..., Any]) -> Rule:
     """Make the rule of a function whose arguments are all iterables."""
 
     def rule(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
-        return function(*map(machine.native_iterable, args), **kwargs)
+        return natively(function, *map(machine.native_iterable, args), **kwargs)
 
     rule.__doc__ = f"`{function.__name__}(...)` over iterables."
     return rule
@@ -79,7 +80,7 @@ def _set_of(kind: Any) -> Rule:
     def rule(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
         made = kind()
         items = [check_members(machine, made, machine.native_iterable(value)) for value in args]
-        return kind(*items, **kwargs)
+        return natively(kind, *items, **kwargs)
 
     rule.__doc__ = f"`{kind.__name__}(...)`."
     return rule
@@ -93,7 +94,7 @@ def _number(kind: type, names: tuple[str, ...]) -> Rule:
             for name in names:
                 hook = machine.special(args[0], name)
                 if hook is not None:
-                    return kind(machine.call(hook, [args[0]], {}))
+                    return natively(kind, machine.call(hook, [args[0]], {}))
             if type(args[0]).__mro__[1:] == (object,):
                 args = [
                     type(type(args[0]).__name__, (), {})(),
@@ -107,15 +108,17 @@ def _number(kind: type, names: tuple[str, ...]) -> Rule:
 
 def map_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """`map(function, ...)`."""
-    return map(make_callback(machine, args[0]), *map(machine.native_iterable, args[1:]))
+    items = map(machine.native_iterable, args[1:])
+    return natively(map, make_callback(machine, args[0]), *items)
 
 
 def filter_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """`filter(function, iterable)`."""
     function, items = args
     if function is None:
-        return filter(machine.truth, machine.native_iterable(items))
-    return filter(
+        return natively(filter, machine.truth, machine.native_iterable(items))
+    return natively(
+        filter,
         lambda item: machine.truth(machine.call(function, [item], {})),
         machine.native_iterable(items),
     )
@@ -129,17 +132,17 @@ def reversed_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     if machine.special(args[0], "__getitem__") is not None:
         size = machine.length(args[0])
         return (machine.getitem(args[0], i) for i in range(size - 1, -1, -1))
-    return reversed(machine.native_iterable(args[0]))
+    return natively(reversed, machine.native_iterable(args[0]))
 
 
 def any_(machine: Machine, args: Args, kwargs: Kwargs) -> bool:
     """`any(iterable)`."""
-    return any(map(machine.truth, machine.native_iterable(args[0])))
+    return any(machine.truth(item) for item in machine.native_iterable(args[0]))
 
 
 def all_(machine: Machine, args: Args, kwargs: Kwargs) -> bool:
     """`all(iterable)`."""
-    return all(map(machine.truth, machine.native_iterable(args[0])))
+    return all(machine.truth(item) for item in machine.native_iterable(args[0]))
 
 
 _NUMBERS: Final = frozenset({int, float, complex, bool})
@@ -149,13 +152,18 @@ def sum_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """`sum(iterable[, start])`."""
     total = kwargs.get("start", args[1] if len(args) > 1 else 0)
     if isinstance(total, str | bytes | bytearray):
-        return sum((), total)  # CPython words the error
-    items = list(machine.native_iterable(args[0]))
-    if type(total) in _NUMBERS and all(type(item) in _NUMBERS for item in items):
-        return sum(items, total)  # which rounds floats less often than additions do, from 3.12 on
-    for item in items:
-        total = machine.binary(operator.add, total, item)
-    return total
+        return natively(sum, (), total)  # CPython words the error
+    numbers: list[Any] = []
+    for item in machine.native_iterable(args[0]):
+        if type(total) in _NUMBERS and type(item) in _NUMBERS:
+            numbers.append(item)
+            continue
+        # together: from 3.12 on, sum() rounds floats less often than additions do
+        total = machine.binary(
+            operator.add, natively(sum, numbers, total) if numbers else total, item
+        )
+        numbers.clear()
+    return natively(sum, numbers, total) if numbers else total
 
 
 class _Ordered:
@@ -211,11 +219,12 @@ def sorted_(machine: Machine, args: Args, kwargs: Kwargs) -> list[Any]:
             return value
         return _Ordered(machine, value)
 
-    items = list(machine.native_iterable(args[0]))
+    items: list[Any] = natively(list, machine.native_iterable(args[0]))
     ranks = [rank(item) for item in items]
     if any(isinstance(value, _Ordered) for value in ranks):
         ranks = [v if isinstance(v, _Ordered) else _Ordered(machine, v) for v in ranks]
-    order = sorted(
+    order = natively(
+        sorted,
         range(len(items)),
         key=ranks.__getitem__,
         reverse=machine.truth(kwargs.get("reverse", False)),
@@ -235,11 +244,11 @@ def _extreme(native: Callable[..., Any], comparison: Callable[..., Any]) -> Rule
     def rule(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
         key = kwargs.get("key")
         if key is None and all(type(value) in machine.plain_types for value in args):
-            return native(*args, **kwargs)
-        items = iter(machine.native_iterable(args[0]) if len(args) == 1 else args)
-        best = next(items, ABSENT)
+            return natively(native, *args, **kwargs)
+        items = natively(iter, machine.native_iterable(args[0]) if len(args) == 1 else args)
+        best = natively(next, items, ABSENT)
         if best is ABSENT:
-            return native((), **kwargs)
+            return natively(native, (), **kwargs)
         best_rank = best if key is None else machine.call(key, [best], {})
         for item in items:
             rank = item if key is None else machine.call(key, [item], {})
@@ -268,7 +277,7 @@ def _fill(machine: Machine, made: dict[Any, Any], args: Args, kwargs: Kwargs) ->
             for key in machine.native_iterable(keys):
                 made[key] = machine.getitem(source, key)
         else:
-            made.update(check_members(machine, made, machine.native_iterable(source)))
+            natively(made.update, check_members(machine, made, machine.native_iterable(source)))
     made.update(kwargs)
 
 
@@ -293,17 +302,17 @@ def default_dict(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
 def partial_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """`functools.partial(function, ...)`."""
     maker: Any = functools.partial
-    return maker(*args, **kwargs)
+    return natively(maker, *args, **kwargs)
 
 
 def reduce_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """`functools.reduce(function, iterable[, start])`."""
-    items = iter(machine.native_iterable(args[1]))
+    items = natively(iter, machine.native_iterable(args[1]))
     total: Any
     if len(args) > 2:
         total = args[2]
     else:
-        total = next(items, ABSENT)
+        total = natively(next, items, ABSENT)
         if total is ABSENT:
             msg = "reduce() of empty iterable with no initial value"
             raise TypeError(msg)
@@ -387,7 +396,7 @@ RULES: Final[dict[Any, Rule]] = {
     itertools.islice: _from_iterables(itertools.islice),
     itertools.permutations: _from_iterables(itertools.permutations),
     itertools.combinations: _from_iterables(itertools.combinations),
-    itertools.repeat: lambda machine, args, kwargs: itertools.repeat(*args, **kwargs),
+    itertools.repeat: lambda machine, args, kwargs: natively(itertools.repeat, *args, **kwargs),
     itertools.cycle: _from_iterables(itertools.cycle),
     collections.deque: _from_iterables(collections.deque),
     collections.OrderedDict: ordered_dict,

@@ -15,6 +15,7 @@ from typing import Any, Final
 import torch
 
 from graphwright.capture.constants import is_constant
+from graphwright.capture.faults import natively
 from graphwright.capture.items import check_key
 from graphwright.capture.lookup import instance_dict, is_fixed_class, peek
 from graphwright.capture.machine import Machine
@@ -104,7 +105,7 @@ class _Copying:
         if issubclass(kind, tuple | frozenset):
             items = list(map(self._copy_part, _iter_members(self._machine, value)))
             base = tuple if issubclass(kind, tuple) else frozenset
-            return base.__new__(kind, items)
+            return natively(base.__new__, kind, items)
         if kind is collections.deque:
             return collections.deque(maxlen=value.maxlen)
         if kind is collections.defaultdict:
@@ -113,7 +114,7 @@ class _Copying:
         maker = maker.__func__ if isinstance(maker, staticmethod) else maker
         if isinstance(maker, types.FunctionType):
             return self._machine.call(maker, [kind], {})
-        return kind.__new__(kind)
+        return natively(kind.__new__, kind)
 
     def _fill(self, made: Any, value: Any) -> None:
         machine, copy_part = self._machine, self._copy_part

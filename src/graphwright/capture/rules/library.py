@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from graphwright.capture.faults import natively
 from graphwright.capture.machine import Machine, Rule
 from graphwright.capture.rules.copying import copy_, deepcopy
 
@@ -75,12 +76,12 @@ def make_weak_reference(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
             why="it would outlive the call",
             remedy="make the reference outside the compiled function",
         )
-    return weakref.ref(*args)
+    return natively(weakref.ref, *args)
 
 
 def wraps_update(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """`functools.update_wrapper(wrapper, wrapped)`."""
-    return functools.update_wrapper(*args, **kwargs)
+    return natively(functools.update_wrapper, *args, **kwargs)
 
 
 def _print(machine: Machine, args: Args, kwargs: Kwargs) -> None:
@@ -103,7 +104,7 @@ def make_rules() -> dict[Any, Rule]:
         copy.deepcopy: deepcopy,
         functools.update_wrapper: wraps_update,
         weakref.ref: make_weak_reference,
-        os.fspath: lambda machine, args, kwargs: os.fspath(machine.materialise(args[0])),
+        os.fspath: lambda machine, args, kwargs: natively(os.fspath, machine.materialise(args[0])),
         sys.intern: lambda machine, args, kwargs: args[0],
         **{getattr(logging.Logger, name): _log_at(name, level) for name, level in _LEVELS.items()},
     }
