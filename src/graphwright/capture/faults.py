@@ -46,6 +46,8 @@ _MEANT: Final = (
     "SEND",
     "YIELD_VALUE",
     "RESUME",
+    "RETURN_GENERATOR",
+    "POP_TOP",
     "CLEANUP_THROW",
 )
 """Instructions at which an exception passes on what the program, or an iterator of its own, raised."""

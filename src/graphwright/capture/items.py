@@ -99,7 +99,10 @@ def check_members(machine: Machine, holder: Any, items: Any) -> Any:
 
 
 def _check_pair(machine: Machine, pair: Any) -> Any:
-    parts = pair if isinstance(pair, str) else tuple(machine.native_iterable(pair))
+    items = machine.native_iterable(pair)
+    if not hasattr(type(items), "__iter__"):
+        return pair
+    parts = pair if isinstance(pair, str) else tuple(items)
     for key in parts[:1]:
         check_key(machine, key)
     return parts
@@ -134,7 +137,7 @@ def _read_item(machine: Machine, holder: Any, key: Any) -> Any:
 def _read_dict_item(machine: Machine, holder: dict[Any, Any], key: Any) -> Any:
     world = machine.world
     value = (
-        dict.get(world.contents(holder), check_key(machine, key), ABSENT)
+        natively(dict.get, world.contents(holder), check_key(machine, key), ABSENT)
         if not is_constant(key)
         else world.read_key(holder, key)
     )

@@ -65,6 +65,7 @@ class Machine:
     binary: Callable[[Any, Any, Any], Any]
     compare: Callable[[Any, Any, Any], Any]
     text: Callable[[Callable[..., str], Sequence[Any]], str]
+    show: Callable[[Any], Any]
     is_same: Callable[[Any, Any], bool]
     materialise: Callable[[Any], Any]
 
@@ -77,6 +78,8 @@ class Machine:
         """The exception that is being handled (`sys.exc_info()`)."""
         self.judged: BaseException | None = None
         """The last exception that was found to be the program's."""
+        self.rendering: set[int] = set()
+        """Containers whose text is being made, by `id`."""
         self.is_over = False
         """The capture has ended: nothing is interpreted any more."""
         self.entered: list[Any] = []

@@ -59,6 +59,11 @@ def repr_(machine: Machine, args: Args, kwargs: Kwargs) -> str:
     return machine.text(repr, args)
 
 
+def ascii_(machine: Machine, args: Args, kwargs: Kwargs) -> str:
+    """`ascii(x)`."""
+    return machine.text(ascii, args)
+
+
 def format_(machine: Machine, args: Args, kwargs: Kwargs) -> str:
     """`format(x[, spec])`."""
     return machine.text(format, args if len(args) == 2 else [*args, ""])
@@ -381,6 +386,7 @@ RULES: Final[dict[Any, Rule]] = {
     bool: bool_,
     str: str_,
     repr: repr_,
+    ascii: ascii_,
     format: format_,
     int: _number(int, ("__int__", "__index__", "__trunc__")),
     float: _number(float, ("__float__", "__index__")),
