@@ -41,11 +41,13 @@ def compare(machine: Machine, function: Any, left: Any, right: Any) -> Any:
             return result
     if isinstance(left, _COMPARABLE) and isinstance(right, _COMPARABLE):
         return _compare_containers(machine, function, left, right)
-    if function in _EQUALITY and _are_known_by_identity(left, right, hooks):
+    sides = list(zip((left, right), hooks, strict=True))
+    is_asked = [hook is not None or _has_no_equality(function, side) for side, hook in sides]
+    if function in _EQUALITY and all(is_asked):
         return is_same(machine, left, right) == (function is operator.eq)
-    sides = zip((left, right), hooks, strict=True)
+    pairs = zip((left, right), is_asked, strict=True)
     return natively(
-        function, *(stand_in(side) if hook else operand(machine, side) for side, hook in sides)
+        function, *(stand_in(side) if done else operand(machine, side) for side, done in pairs)
     )
 
 
@@ -90,11 +92,9 @@ def _ask(
     return NotImplemented
 
 
-def _are_known_by_identity(left: Any, right: Any, hooks: tuple[Hook | None, Hook | None]) -> bool:
-    """Tell whether neither side has an equality that is still to be asked."""
-    plain = object.__dict__["__eq__"]
-    sides = zip((left, right), hooks, strict=True)
-    return all(hook is not None or peek(type(side), "__eq__") is plain for side, hook in sides)
+def _has_no_equality(function: Any, side: Any) -> bool:
+    """Tell whether a side of an equality is known by identity alone."""
+    return function in _EQUALITY and peek(type(side), "__eq__") is object.__dict__["__eq__"]
 
 
 _SEQUENCES: Final[tuple[Any, ...]] = (list, tuple, collections.deque)

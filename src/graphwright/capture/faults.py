@@ -62,9 +62,6 @@ def check_fault(machine: Machine, error: BaseException) -> None:
         InternalError: the interpreter itself failed.
         Unsupported: the interpreter ran out of stack, of which it needs more than the program does.
     """
-    if error is machine.judged:
-        return
-    machine.judged = error
     tail = _innermost(error)
     if tail is None:
         return

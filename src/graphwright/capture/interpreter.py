@@ -40,6 +40,7 @@ def run_frame(machine: Machine, frame: Frame, thrown: BaseException | None = Non
         frame.is_generator = False
         raise
     finally:
+        del thrown  # see Note [No cycles through exceptions]
         machine.frame = outer_frame
         if outer_frame is not None:
             machine.callers.pop()
@@ -75,6 +76,13 @@ def _loop(machine: Machine, frame: Frame, i: int) -> int:
             i = _unwind(machine, frame, error)
 
 
+# Note [No cycles through exceptions]
+#
+# A function that raises an exception which it holds in a variable is part of that exception's traceback, and so of a cycle. The frames
+# of the program would live on until the garbage is collected: a generator that the program dropped would not run its `finally` blocks
+# when CPython does. Such functions therefore let go of their variable before they are left.
+
+
 def _unwind(machine: Machine, frame: Frame, error: BaseException) -> int:
     """Prepare the stack for the handler of an exception and give its index; raise it again when there is none."""
     handled = machine.handled
@@ -82,7 +90,10 @@ def _unwind(machine: Machine, frame: Frame, error: BaseException) -> int:
         error.__context__ = handled
     handler = frame.info.decoded.handler_at(frame.index)
     if handler is None:
-        raise error
+        try:
+            raise error
+        finally:
+            del error, handled  # see Note [No cycles through exceptions]
     del frame.stack[handler.depth :]
     if handler.pushes_position:
         frame.stack.append(frame.index)

@@ -74,13 +74,23 @@ def check_key(machine: Machine, key: Any) -> Any:
     if isinstance(key, tuple | frozenset):
         for item in key:
             check_key(machine, item)
+    elif type(key) is slice:
+        for part in (key.start, key.stop, key.step):
+            check_key(machine, part)
     elif special(machine, key, "__hash__") is not None:
         raise machine.unsupported(
             f"an object of type {type(key).__qualname__} as the key of a dict or a member of a set",
             why="its __hash__ is Python code",
             remedy="use a string, a number or a tuple of them as the key",
         )
+    elif _is_known_by_value(type(key)):
+        check_known(machine, key, "used as a key or an index")
     return key
+
+
+def _is_known_by_value(kind: type) -> bool:
+    """Tell whether a class has more to its hash than identity, or stands for a number."""
+    return getattr(kind, "__hash__", None) is not object.__hash__ or hasattr(kind, "__index__")
 
 
 def check_members(machine: Machine, holder: Any, items: Any) -> Any:

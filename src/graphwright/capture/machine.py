@@ -76,8 +76,6 @@ class Machine:
         """The frames below it, outermost first."""
         self.handled: BaseException | None = None
         """The exception that is being handled (`sys.exc_info()`)."""
-        self.judged: BaseException | None = None
-        """The last exception that was found to be the program's."""
         self.rendering: set[int] = set()
         """Containers whose text is being made, by `id`."""
         self.is_over = False

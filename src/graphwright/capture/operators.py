@@ -122,7 +122,7 @@ def _binary_in_place(
         return natively(function, left, machine.native_iterable(right))
     if peek(type(left), method) is ABSENT:
         return _binary(machine, function, _BINARY_METHODS[plain], left, right)
-    return natively(function, left, operand(machine, right))
+    return natively(function, operand(machine, left), operand(machine, right))
 
 
 def _ask(

@@ -40,6 +40,8 @@ def truth(machine: Machine, value: Any) -> bool:
     hook = special(machine, value, "__len__")
     if hook is not None:
         return natively(bool, machine.call(hook, [value], {}))
+    if peek(kind, "__bool__") is not ABSENT or peek(kind, "__len__") is not ABSENT:
+        check_known(machine, value, "tested for truth")
     return natively(bool, value)
 
 
@@ -101,12 +103,38 @@ def iterate(machine: Machine, value: Any) -> Any:
     if hook is not None:
         return machine.call(hook, [value], {})
     if is_read_container(machine, value):
-        return natively(iter, machine.world.contents(value))
+        contents = machine.world.contents(value)
+        is_dict = type(contents) is dict
+        return _iterate_dict(machine, value, contents) if is_dict else natively(iter, contents)
     hook = special(machine, value, "__getitem__")
     if hook is not None and peek(kind, "__iter__") is ABSENT:
         return _iterate_by_index(machine, value)
     check_known(machine, value, "iterated over")
     return natively(iter, value)
+
+
+def _iterate_dict(machine: Machine, holder: Any, contents: dict[Any, Any]) -> Iterator[Any]:
+    """Iterate over a dict that existed before the call, of which `contents` is a copy of ours.
+
+    When keys come and go while the size stays, what CPython yields depends on the history of the very dict, which the copy lacks.
+    """
+    order = list(contents)
+    for key in order:
+        if id(holder) in machine.world.changed:
+            if len(contents) != len(order):
+                msg = "dictionary changed size during iteration"
+                raise RuntimeError(msg)
+            if list(contents) != order:
+                met = "a dict whose keys change while it is iterated over"
+                raise machine.unsupported(
+                    met,
+                    why="which keys then follow depends on how the dict came to be",
+                    remedy="iterate over list(...) of it",
+                )
+        yield key
+    if len(contents) != len(order):
+        msg = "dictionary changed size during iteration"
+        raise RuntimeError(msg)
 
 
 def _iterate_by_index(machine: Machine, value: Any) -> Iterator[Any]:

@@ -34,7 +34,8 @@ def drive(machine: Machine, frame: Frame) -> Generator[Any, Any, Any]:
             frame.stack.append(sent)
             machine.run_frame(frame)
         else:
-            _throw(machine, frame, thrown)
+            caught, thrown = [thrown], None  # see Note [No cycles through exceptions]
+            _throw(machine, frame, caught)
         if not frame.is_generator:
             return frame.value
         sent = thrown = None
@@ -46,13 +47,13 @@ def drive(machine: Machine, frame: Frame) -> Generator[Any, Any, Any]:
             thrown = error
 
 
-def _throw(machine: Machine, frame: Frame, error: BaseException) -> None:
-    """Raise `error` where the generator stands; one that delegates passes it on first, as `yield from` does."""
+def _throw(machine: Machine, frame: Frame, caught: list[BaseException]) -> None:
+    """Raise the exception in `caught` where the generator stands; one that delegates passes it on first, as `yield from` does."""
     if not _is_delegating(frame):
-        machine.run_frame(frame, error)
+        machine.run_frame(frame, caught.pop())
         return
     try:
-        frame.value = _throw_into(machine, frame.stack[-1], error)
+        frame.value = _throw_into(machine, frame.stack[-1], caught)
     except StopIteration as stop:
         frame.stack[-1] = stop.value
         frame.resume_at = frame.info.args[frame.index - 1]
@@ -69,17 +70,18 @@ def _is_delegating(frame: Frame) -> bool:
     return steps[frame.index].op is Op.YIELD_VALUE and steps[frame.index - 1].op is Op.SEND
 
 
-def _throw_into(machine: Machine, receiver: Any, error: BaseException) -> Any:
+def _throw_into(machine: Machine, receiver: Any, caught: list[BaseException]) -> Any:
     """Do what a `yield from` does with an exception that is thrown in: gives what the receiver yields next."""
-    name = "close" if isinstance(error, GeneratorExit) else "throw"
+    name = "close" if isinstance(caught[0], GeneratorExit) else "throw"
     try:
         method = machine.load_attr(receiver, name)
     except AttributeError:
-        raise error from None
-    if name == "throw":
-        return machine.call(method, [error], {})
-    machine.call(method, [], {})
-    raise error
+        method = None
+    if method is not None and name == "throw":
+        return machine.call(method, caught, {})
+    if method is not None:
+        machine.call(method, [], {})
+    raise caught.pop()
 
 
 def yield_value(machine: Machine, frame: Frame, arg: Any) -> int:
