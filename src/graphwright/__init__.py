@@ -11,22 +11,48 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from graphwright import testing as testing
+    from graphwright.api import allow_in_graph as allow_in_graph
     from graphwright.api import compile as compile
+    from graphwright.api import disable as disable
     from graphwright.api import reset as reset
     from graphwright.base import errors as errors
     from graphwright.base import logging as logging
     from graphwright.base.config import config as config
     from graphwright.base.counters import counters as counters
+    from graphwright.capture import graph_break as graph_break
+    from graphwright.capture import is_compiling as is_compiling
+    from graphwright.capture.comptime import comptime as comptime
+    from graphwright.pipeline import set_stance as set_stance
 
-__all__ = ["compile", "config", "counters", "errors", "logging", "reset", "testing"]
+__all__ = [
+    "allow_in_graph",
+    "compile",
+    "comptime",
+    "config",
+    "counters",
+    "disable",
+    "errors",
+    "graph_break",
+    "is_compiling",
+    "logging",
+    "reset",
+    "set_stance",
+    "testing",
+]
 
 __version__ = "0.1.0"
 
 _HOMES: Final = {
+    "allow_in_graph": "graphwright.api",
     "compile": "graphwright.api",
+    "comptime": "graphwright.capture.comptime",
     "config": "graphwright.base.config",
     "counters": "graphwright.base.counters",
+    "disable": "graphwright.api",
+    "graph_break": "graphwright.capture",
+    "is_compiling": "graphwright.capture",
     "reset": "graphwright.api",
+    "set_stance": "graphwright.pipeline",
 }
 """Public name → the module that defines it."""
 

@@ -31,6 +31,11 @@ class Unsupported(GraphwrightError):  # noqa: N818  (the name is part of the pub
         self.remedy = remedy
         self.location = location
 
+    def add_obstacle(self, text: str) -> None:
+        """Add a further reason, once."""
+        if text not in self.why:
+            self.why = f"{self.why}; {text}"
+
     def __str__(self) -> str:
         where = f"\n  where: {self.location}" if self.location else ""
         return f"cannot capture {self.met}{where}\n  why: {self.why}\n  what to do: {self.remedy}"
@@ -46,6 +51,10 @@ class RecompileLimitExceeded(GraphwrightError):  # noqa: N818  (the name is part
 
 class BackendError(GraphwrightError):
     """A user's backend raised; the original is the cause."""
+
+
+class ComptimeError(GraphwrightError):
+    """Code of the user's that runs while a program is captured (`gw.comptime`) raised; the original is the cause."""
 
 
 class CacheArtifactError(GraphwrightError):

@@ -11,22 +11,43 @@ call are reached through `World`, which guards what is read of them and keeps as
 Read first: `session.py` (the life of a capture), `world.py` (objects that existed before), then `interpreter.py`.
 """
 
+from graphwright.capture.breaks import Callee, Continuation
+from graphwright.capture.controls import (
+    ALLOWED,
+    graph_break,
+    is_compiling,
+    is_eager_region,
+    make_disabled,
+    mark_outside,
+    original_of_disabled,
+)
+from graphwright.capture.entering import Place, exits_of, make_step_code
 from graphwright.capture.frames import CodeTable
 from graphwright.capture.session import (
     Captured,
     CaptureOptions,
     ProgramRaised,
     capture_call,
-    is_capturing,
     make_code_table,
 )
 
 __all__ = [
+    "ALLOWED",
+    "Callee",
     "CaptureOptions",
     "Captured",
     "CodeTable",
+    "Continuation",
+    "Place",
     "ProgramRaised",
     "capture_call",
-    "is_capturing",
+    "exits_of",
+    "graph_break",
+    "is_compiling",
+    "is_eager_region",
     "make_code_table",
+    "make_disabled",
+    "make_step_code",
+    "mark_outside",
+    "original_of_disabled",
 ]

@@ -16,6 +16,8 @@ from graphwright.capture import (
     attributes,
     calls,
     comparisons,
+    comptime,
+    controls,
     interpreter,
     items,
     lookup,
@@ -100,6 +102,8 @@ def make_rules() -> dict[int, tuple[Any, Rule]]:
         library.make_rules(),
         torch_functions.make_rules(),
         attention.make_rules(),
+        controls.make_rules(),
+        comptime.make_rules(),
     )
     joined: dict[int, tuple[Any, Rule]] = {}
     for family in families:

@@ -10,6 +10,7 @@ import enum
 import functools
 import sys
 import types
+import warnings
 from typing import Any, Final
 
 import torch
@@ -291,6 +292,8 @@ def _module_dict(machine: Machine, holder: types.ModuleType) -> Source:
 def _load_tensor_attr(machine: Machine, holder: torch.Tensor, name: str) -> Any:
     if name == "__class__":
         return machine.call(type, [holder], {})
+    if name in _AUTOGRAD_ATTRS:
+        return _load_autograd_attr(machine, holder, name)
     try:
         return natively(getattr, holder, name)
     except AttributeError:
@@ -300,6 +303,34 @@ def _load_tensor_attr(machine: Machine, holder: torch.Tensor, name: str) -> Any:
         if original is holder or source is None or name not in table:
             raise
     return machine.world.read(original, name, table[name], lambda: AttrSource(source, name))
+
+
+_AUTOGRAD_ATTRS: Final = frozenset({"grad", "grad_fn", "is_leaf", "output_nr", "retains_grad"})
+"""What autograd keeps of a tensor: a graph input's stand-in begins a history of its own, and does not have it."""
+
+
+def _load_autograd_attr(machine: Machine, holder: torch.Tensor, name: str) -> Any:
+    source = machine.world.source_of(holder)
+    if source is None:
+        return getattr(holder, name)
+    changed = machine.world.changed_attr(holder, name)
+    if changed is not ABSENT:
+        return None if changed is DELETED else changed
+    original: Any = machine.world.original_of(holder)
+    if name != "grad" and holder._version:  # noqa: SLF001  (no public reader)
+        msg = f"the attribute {name} of an argument that was written to"
+        raise machine.unsupported(
+            msg,
+            why="the history of an argument is not followed through changes in place",
+            remedy="read it before the tensor is written to",
+        )
+    # what is asked of the real tensor is no operation of the program
+    with torch._C.DisableTorchFunction(), warnings.catch_warnings():  # noqa: SLF001  (no public name)
+        warnings.simplefilter(
+            "ignore"
+        )  # reading `grad` of a tensor that is no leaf warns; the program's own read will
+        value = getattr(original, name)
+    return machine.world.read(original, name, value, lambda: AttrSource(source, name))
 
 
 def _load_function_attr(machine: Machine, holder: types.FunctionType, name: str) -> Any:

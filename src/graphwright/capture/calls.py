@@ -18,11 +18,18 @@ import torch
 from graphwright.capture.attributes import bind_class_attr
 from graphwright.capture.binding import bind
 from graphwright.capture.constants import is_constant
+from graphwright.capture.controls import check_inside
 from graphwright.capture.faults import natively
 from graphwright.capture.formatting import format_template
 from graphwright.capture.frames import Frame
 from graphwright.capture.getters import call_getter, is_getter
-from graphwright.capture.items import CONTAINERS, check_key, check_members, is_read_container
+from graphwright.capture.items import (
+    CONTAINERS,
+    check_key,
+    check_members,
+    check_own,
+    is_read_container,
+)
 from graphwright.capture.lookup import find, is_fixed_class, peek
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
@@ -43,8 +50,8 @@ _CHANGES_LISTS: Final = ("_heapq", "_bisect")
 _DESCRIPTORS: Final = (types.FunctionType, property, classmethod, staticmethod)
 """Descriptors of Python's own whose `__get__` the program may call itself."""
 
-_OWN_INTERFACE: Final = "graphwright.api"
-"""Where compiled functions and modules get their form."""
+_OWN_INTERFACE: Final = ("graphwright.api", "graphwright.pipeline.targets")
+"""Where compiled modules and functions get their form."""
 
 _CHANGING: Final = frozenset(
     [
@@ -151,8 +158,9 @@ def _call_function(
         original = original_function(function)
         if original is not function:
             return call(machine, original, args, kwargs)
+        check_inside(machine, function)
         known = machine.native_functions[id(function)] = (function, is_native_function(function))
-    if known[1] and function.__module__ == _OWN_INTERFACE:
+    if known[1] and function.__globals__["__name__"] in _OWN_INTERFACE:
         return _call_compiled(machine, function, args, kwargs)
     if known[1] and not needs_interpretation(machine, args, kwargs):
         if function.__name__ in ("__enter__", "__exit__") and args:
@@ -167,10 +175,13 @@ def _call_compiled(
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
 ) -> Any:
-    """A compiled function or module inside a program: what it was made from is part of the program."""
+    """A compiled function or module inside a program: what it was made from is part of the program. A disabled module is refused."""
     if "__wrapped__" in function.__dict__:
         return call(machine, machine.load_attr(function, "__wrapped__"), args, kwargs)
     original = machine.load_attr(args[0], "_orig_mod")
+    serving = args[0]._call  # noqa: SLF001  (where calls of it go)
+    if type(serving) is types.FunctionType:
+        check_inside(machine, serving)
     if function.__name__ == "__getattr__":
         return machine.load_attr(original, args[1])
     return call(machine, original, args[1:], kwargs)
@@ -229,6 +240,7 @@ def _call_value_method(
     machine: Machine, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> Any:
     """Call a method of a tuple, a string or a generator."""
+    check_own(machine, function.__self__)
     compared = call_comparing_method(machine, function.__name__, function.__self__, args, kwargs)
     if compared is not ABSENT:
         return compared
@@ -256,6 +268,9 @@ def _call_container_method(
 ) -> Any:
     own = holder
     if is_read_container(machine, holder):
+        if name == "append" and isinstance(holder, list) and len(args) == 1 and not kwargs:
+            machine.world.append(holder, args[0])
+            return None
         quick = _read_dict_quickly(machine, name, holder, args)
         if quick is not ABSENT:
             return quick

@@ -20,6 +20,7 @@ from graphwright.ir.program import (
     DeleteAttrEffect,
     DeleteItemEffect,
     Effect,
+    ExtendListEffect,
     FromConstant,
     FromSource,
     InstanceDictSource,
@@ -44,6 +45,7 @@ def iter_changed_values(machine: Machine) -> Iterator[Any]:
             contents = world.contents(holder)
             yield from contents.values() if isinstance(contents, dict) else contents
         else:
+            yield from world.appended.get(key, ())
             yield from (v for v in world.items.get(key, {}).values() if v is not DELETED)
     yield from (value for value in world.cells.stored.values() if value is not DELETED)
     for _, _, names in machine.globals_written.values():
@@ -61,6 +63,9 @@ def make_effects(machine: Machine, recipes: Recipes) -> list[Effect]:
             effects.append(_replace(machine, recipes, holder, source))
         else:
             effects.extend(_set_items(machine, recipes, world.items.get(key, {}), source))
+            if key in world.appended:
+                added = BuildList(tuple(map(recipes.make, world.appended[key])))
+                effects.append(ExtendListEffect(FromSource(source), added))
         effects.extend(_set_attrs(machine, recipes, holder, source))
     for key, value in world.cells.stored.items():
         _, function, index, name = world.cells.known[key]

@@ -19,6 +19,8 @@ LEAVE: Final = -1
 """What an opcode gives when the frame returns: its value is in `Frame.value`."""
 SUSPEND: Final = -2
 """What an opcode gives when the frame yields: the value is in `Frame.value`."""
+STOP: Final = -3
+"""What the loop of the outermost frame gives when it has come to where it is to stop."""
 
 Opcode = Callable[..., "int | None"]
 """`opcode(machine, frame, arg)`: works on the frame; gives None to go on, the index to jump to, `LEAVE` or `SUSPEND`."""
@@ -39,6 +41,7 @@ class CodeInfo:
         "opcodes",
         "params",
         "plain_arity",
+        "starts",
         "user_locs",
         "varargs_name",
         "varkw_name",
@@ -65,6 +68,9 @@ class CodeInfo:
             code.co_flags & (inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR)
         )
         self.user_locs: dict[int, Loc] = {}
+        steps = self.decoded.instructions
+        self.starts = [i == 0 or step.offset != steps[i - 1].offset for i, step in enumerate(steps)]
+        """Whether an instruction is the first that one of CPython's was turned into."""
 
     def loc_at(self, index: int) -> Loc:
         """Give the user's line of instruction `index`; one the compiler made up has that of the one before."""
@@ -141,6 +147,40 @@ class Frame:
     def loc(self) -> Loc:
         """Give the user's line that this frame is at."""
         return self.info.loc_at(self.index)
+
+
+class Outermost:
+    """The frame that a capture began with: how far it got, and where it is to stop.
+
+    Args:
+        stop_at: the number of the step before which the frame stops (steps are counted as they begin; one is an instruction of
+            CPython's); -1: it runs to its end.
+    """
+
+    __slots__ = (
+        "frame",
+        "is_handling",
+        "is_over",
+        "is_stopped",
+        "num_steps",
+        "stop_at",
+        "was_nested",
+        "with_empty_stack",
+    )
+
+    def __init__(self, stop_at: int = -1) -> None:
+        self.stop_at = stop_at
+        self.frame: Frame | None = None
+        self.num_steps = 0
+        self.with_empty_stack: list[int] = []
+        """The steps that began with nothing on the stack."""
+        self.was_nested = False
+        """What could not be captured was met in a function that the frame called."""
+        self.is_stopped = False
+        self.is_handling = False
+        """It stopped inside an exception handler."""
+        self.is_over = False
+        """The frame has returned or raised."""
 
 
 def make_opcode_table(*families: dict[Op, Opcode]) -> list[Opcode]:

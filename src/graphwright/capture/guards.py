@@ -14,7 +14,15 @@ from collections.abc import Callable
 from graphwright.capture.constants import make_constant
 from graphwright.ir.code_digest import code_digest
 from graphwright.ir.locations import Loc
-from graphwright.ir.program import Constant, Guard, IdentityGuard, Pin, PinKind, Source
+from graphwright.ir.program import (
+    Constant,
+    Guard,
+    IdentityGuard,
+    Pin,
+    PinKind,
+    Source,
+    TargetSource,
+)
 
 
 def _find_by_path(module: str, qualname: str) -> object:
@@ -79,6 +87,14 @@ class Guards:
         self.live_pins.append(value)
         self._pin_by_id[id(value)] = number
         return number
+
+    def keep_in_process(self, target: object) -> None:
+        """Keep the program of `target` from serving other processes, by a guard that always holds in this one."""
+        if self.once(("process",)):
+            module, qualname = _name_of(target)
+            self.pins.append(Pin(PinKind.OBJECT, module, qualname))
+            self.live_pins.append(target)
+            self.add(IdentityGuard(TargetSource(), len(self.pins) - 1, self.locate()))
 
     def has_pin(self, value: object) -> bool:
         """Tell whether `value` has a pin already."""

@@ -1,6 +1,6 @@
 """Names of graph inputs, made from where they come from.
 
-In: a source.   Out: a Python identifier, such as `l_x_` or `l_self_modules_fc_parameters_weight_`.
+In: a source.   Out: a Python identifier, such as `L_x_` or `L_self_modules_fc_parameters_weight_`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _NO_WORD: Final = re.compile(r"\W+")
 def input_name(source: Source) -> str:
     """Give the name of the graph input found at `source` (not unique by itself)."""
     text = "_".join(part for part in _parts(source) if part)
-    return _NO_WORD.sub("_", f"l_{text}_").lower()
+    return _NO_WORD.sub("_", f"L_{text}_")
 
 
 def _parts(source: Source) -> list[str]:  # noqa: C901  (one arm a source)

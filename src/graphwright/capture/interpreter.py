@@ -11,7 +11,7 @@ from typing import Any
 
 from graphwright.base.errors import GraphwrightError, Unsupported
 from graphwright.capture.faults import check_fault
-from graphwright.capture.frames import LEAVE, Frame
+from graphwright.capture.frames import LEAVE, STOP, Frame, Outermost
 from graphwright.capture.machine import Machine
 
 
@@ -28,6 +28,9 @@ def run_frame(machine: Machine, frame: Frame, thrown: BaseException | None = Non
         BaseException: what the program raises.
     """
     outer_frame, outer_handled = machine.frame, machine.handled
+    outermost = machine.outermost
+    if outermost.frame is None:
+        outermost.frame = frame
     if outer_frame is not None:
         machine.callers.append(outer_frame)
     machine.frame = frame
@@ -35,9 +38,10 @@ def run_frame(machine: Machine, frame: Frame, thrown: BaseException | None = Non
         machine.handled = frame.handled
     try:
         i = frame.resume_at if thrown is None else _unwind(machine, frame, thrown)
-        status = _loop(machine, frame, i)
-    except BaseException:
+        status = (_loop if frame is not outermost.frame else _loop_outermost)(machine, frame, i)
+    except BaseException as error:
         frame.is_generator = False
+        _note_end(outermost, frame, error)
         raise
     finally:
         del thrown  # see Note [No cycles through exceptions]
@@ -47,10 +51,23 @@ def run_frame(machine: Machine, frame: Frame, thrown: BaseException | None = Non
         inner_handled, machine.handled = machine.handled, outer_handled
     if status == LEAVE:
         frame.is_generator = False
+        if frame is outermost.frame:
+            outermost.is_over = True
+    elif status == STOP:
+        outermost.is_stopped = True
     else:
         frame.resume_at = frame.index + 1
         frame.handled = inner_handled if inner_handled is not outer_handled else None
     return frame.value
+
+
+def _note_end(outermost: Outermost, frame: Frame, error: BaseException) -> None:
+    """Note that an exception has left a frame."""
+    is_unsupported = isinstance(error, Unsupported)
+    if frame is outermost.frame:
+        outermost.is_over = not is_unsupported
+    elif is_unsupported:
+        outermost.was_nested = True
 
 
 def _loop(machine: Machine, frame: Frame, i: int) -> int:
@@ -67,13 +84,48 @@ def _loop(machine: Machine, frame: Frame, i: int) -> int:
                 else:
                     return target
         except GraphwrightError as error:
-            if isinstance(error, Unsupported) and not error.location:
-                loc = machine.loc()
-                error.location = loc.render() if loc is not None else ""
+            _locate(machine, error)
             raise
         except BaseException as error:  # noqa: BLE001  (the program decides what it catches)
             check_fault(machine, error)
             i = _unwind(machine, frame, error)
+
+
+def _loop_outermost(machine: Machine, frame: Frame, i: int) -> int:
+    """Do as `_loop` does, counting steps and stopping where the outermost frame is to stop."""
+    outermost = machine.outermost
+    opcodes, args, starts = frame.info.opcodes, frame.info.args, frame.info.starts
+    while True:
+        try:
+            while True:
+                frame.index = i
+                if starts[i]:
+                    if outermost.num_steps == outermost.stop_at:
+                        outermost.is_handling = machine.handled is not None
+                        return STOP
+                    if not frame.stack:
+                        outermost.with_empty_stack.append(outermost.num_steps)
+                    outermost.num_steps += 1
+                target = opcodes[i](machine, frame, args[i])
+                if target is None:
+                    i += 1
+                elif target >= 0:
+                    i = target
+                else:
+                    return target
+        except GraphwrightError as error:
+            _locate(machine, error)
+            raise
+        except BaseException as error:  # noqa: BLE001  (the program decides what it catches)
+            check_fault(machine, error)
+            i = _unwind(machine, frame, error)
+
+
+def _locate(machine: Machine, error: GraphwrightError) -> None:
+    """Note the user's line in what cannot be captured."""
+    if isinstance(error, Unsupported) and not error.location:
+        loc = machine.loc()
+        error.location = loc.render() if loc is not None else ""
 
 
 # Note [No cycles through exceptions]

@@ -10,7 +10,7 @@ import collections
 import enum
 import operator
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from graphwright.capture.constants import is_constant
@@ -38,6 +38,17 @@ def check_known(machine: Machine, value: Any, how: str) -> None:
             msg,
             why="it is written in C and existed before the call, so what is read of it cannot be guarded",
             remedy="turn it into tensors, numbers or builtin containers before the call",
+        )
+
+
+def check_own(machine: Machine, iterator: Any) -> None:
+    """Refuse an iterator that existed before the call: taking something from it changes it."""
+    if isinstance(iterator, Iterator) and machine.world.source_of(iterator) is not None:
+        msg = f"a step of an iterator that existed before ({type(iterator).__name__})"
+        raise machine.unsupported(
+            msg,
+            why="how far it has come differs from call to call (after a graph break in a loop: from round to round)",
+            remedy="iterate over the container itself, or move what breaks the graph out of the loop",
         )
 
 

@@ -13,12 +13,13 @@ from typing import Any
 import torch
 
 from graphwright.base.errors import Unsupported
-from graphwright.capture.frames import CodeTable, Frame
+from graphwright.capture.frames import CodeTable, Frame, Outermost
 from graphwright.capture.guards import Guards
 from graphwright.capture.policy import is_torch_module_name
 from graphwright.capture.world import World
 from graphwright.ir.locations import Loc
 from graphwright.ir.program import Source
+from graphwright.record import Recorder
 
 Rule = Callable[["Machine", Sequence[Any], Mapping[str, Any]], Any]
 """How a known function is called during a capture: `rule(machine, args, kwargs)`."""
@@ -39,6 +40,10 @@ class Machine:
     """Exact types whose values native code may see as they are."""
     rules: Mapping[int, Rule]
     """How functions known by identity are called, by `id`."""
+    recorder: Recorder
+    """Records what is called on abstract tensors."""
+    target: object
+    """What was compiled, as the user gave it."""
 
     call: Callable[[Any, Sequence[Any], Mapping[str, Any]], Any]
     inline: Callable[[types.FunctionType, Sequence[Any], Mapping[str, Any]], Any]
@@ -72,12 +77,18 @@ class Machine:
     def __init__(self) -> None:
         self.frame: Frame | None = None
         """The innermost frame."""
+        self.outermost = Outermost()
+        """The frame that the capture began with."""
         self.callers: list[Frame] = []
         """The frames below it, outermost first."""
         self.handled: BaseException | None = None
         """The exception that is being handled (`sys.exc_info()`)."""
         self.rendering: set[int] = set()
         """Containers whose text is being made, by `id`."""
+        self.allowed: Any = None
+        """The function that runs natively as one node, whatever it does (`gw.allow_in_graph`)."""
+        self.comptime: object = None
+        """The object `gw.comptime`, once the program has used it."""
         self.is_over = False
         """The capture has ended: nothing is interpreted any more."""
         self.entered: list[Any] = []
@@ -96,6 +107,8 @@ class Machine:
         """Sources of globals that are not those of an imported module."""
         self.own_classes: set[type] = set()
         """Classes that the program made."""
+        self.written_sets: dict[int, tuple[set[Any], tuple[Any, ...]]] = {}
+        """The members of sets that the program wrote out, in its order, which a set does not keep; for people."""
         self.ready_modules: dict[int, Any] = {}
         """The `forward` of each module whose call was looked at."""
 

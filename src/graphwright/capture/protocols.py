@@ -10,11 +10,11 @@ import collections
 import operator
 import types
 from collections.abc import ItemsView, Iterator, KeysView, ValuesView
-from typing import Any
+from typing import Any, Final
 
 from graphwright.capture.constants import is_constant
 from graphwright.capture.faults import natively
-from graphwright.capture.items import check_key, check_known, is_read_container, special
+from graphwright.capture.items import check_key, check_known, check_own, is_read_container, special
 from graphwright.capture.lookup import peek
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
@@ -103,38 +103,12 @@ def iterate(machine: Machine, value: Any) -> Any:
     if hook is not None:
         return machine.call(hook, [value], {})
     if is_read_container(machine, value):
-        contents = machine.world.contents(value)
-        is_dict = type(contents) is dict
-        return _iterate_dict(machine, value, contents) if is_dict else natively(iter, contents)
+        return natively(iter, machine.world.contents(value))
     hook = special(machine, value, "__getitem__")
     if hook is not None and peek(kind, "__iter__") is ABSENT:
         return _iterate_by_index(machine, value)
     check_known(machine, value, "iterated over")
     return natively(iter, value)
-
-
-def _iterate_dict(machine: Machine, holder: Any, contents: dict[Any, Any]) -> Iterator[Any]:
-    """Iterate over a dict that existed before the call, of which `contents` is a copy of ours.
-
-    When keys come and go while the size stays, what CPython yields depends on the history of the very dict, which the copy lacks.
-    """
-    order = list(contents)
-    for key in order:
-        if id(holder) in machine.world.changed:
-            if len(contents) != len(order):
-                msg = "dictionary changed size during iteration"
-                raise RuntimeError(msg)
-            if list(contents) != order:
-                met = "a dict whose keys change while it is iterated over"
-                raise machine.unsupported(
-                    met,
-                    why="which keys then follow depends on how the dict came to be",
-                    remedy="iterate over list(...) of it",
-                )
-        yield key
-    if len(contents) != len(order):
-        msg = "dictionary changed size during iteration"
-        raise RuntimeError(msg)
 
 
 def _iterate_by_index(machine: Machine, value: Any) -> Iterator[Any]:
@@ -157,14 +131,32 @@ def next_item(machine: Machine, iterator: Any) -> Any:
     hook = special(machine, iterator, "__next__")
     if hook is not None:
         return machine.call(hook, [iterator], {})
+    check_own(machine, iterator)
     check_known(machine, iterator, "iterated over")
-    return natively(next, iterator)
+    try:
+        return natively(next, iterator)
+    except RuntimeError as error:
+        if type(iterator) is _DICT_ITERATOR and str(error) == _KEYS_CHANGED:
+            met = "a dict whose keys change while it is iterated over"
+            raise machine.unsupported(
+                met,
+                why="which keys then follow depends on how the dict came to be",
+                remedy="iterate over list(...) of it",
+            ) from error
+        raise
+
+
+_DICT_ITERATOR: Final[type] = type(iter({}))
+_KEYS_CHANGED: Final = "dictionary keys changed during iteration"
 
 
 def native_iterable(machine: Machine, value: Any) -> Any:
     """Give something that native code can iterate over and that yields what iterating over `value` yields."""
     kind = type(value)
-    if kind in machine.plain_types or kind is types.GeneratorType:
+    if kind in machine.plain_types:
+        return value
+    check_own(machine, value)
+    if kind is types.GeneratorType:
         return value
     if special(machine, value, "__iter__") is not None or special(machine, value, "__next__"):
         return _pull(machine, iterate(machine, value))

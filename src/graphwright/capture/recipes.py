@@ -7,31 +7,37 @@ Keeps: an object that appears more than once, or holds itself, is made once (`Pr
 from __future__ import annotations
 
 import collections
-import dis
 import enum
 import functools
+import itertools
+import operator
 import types
 from collections.abc import Iterator
 from typing import Any, Final
 
 import torch
 
+from graphwright.base.errors import Unsupported
 from graphwright.capture.constants import is_constant
 from graphwright.capture.lookup import instance_dict
 from graphwright.capture.machine import Machine
-from graphwright.capture.missing import ABSENT
+from graphwright.capture.missing import ABSENT, Unread
 from graphwright.capture.natives import original_factory
 from graphwright.capture.opcodes.names import globals_source_of
 from graphwright.capture.policy import is_native_function
 from graphwright.capture.raw_containers import raw_items
 from graphwright.ir.program import (
     AttrEntry,
+    AttrSource,
+    BuildBuiltinMethod,
+    BuildCell,
     BuildDict,
     BuildFunction,
     BuildList,
     BuildMethod,
     BuildObject,
     BuildPartial,
+    BuildReduced,
     BuildSet,
     BuildSlice,
     BuildTuple,
@@ -41,8 +47,59 @@ from graphwright.ir.program import (
     FromOutput,
     FromPin,
     FromSource,
+    ItemSource,
+    PlainConst,
     Recipe,
+    Source,
 )
+
+_REDUCIBLE: Final = frozenset(
+    map(
+        type,
+        (
+            iter([]),
+            iter(()),
+            iter(range(0)),
+            iter(range(1 << 64)),
+            iter(""),
+            iter("\u00e9"),
+            iter(b""),
+            iter({}),
+            iter({}.values()),
+            iter({}.items()),
+            iter(set()),
+            iter(collections.deque()),
+            reversed([]),
+            reversed({}),
+            reversed(()),
+            enumerate(()),
+            zip(),
+            map(abs, ()),
+            filter(None, ()),
+        ),
+    )
+) | frozenset(
+    kind
+    for kind in (
+        operator.attrgetter,
+        operator.itemgetter,
+        operator.methodcaller,
+        itertools.accumulate,
+        itertools.chain,
+        itertools.combinations,
+        itertools.count,
+        itertools.cycle,
+        itertools.islice,
+        itertools.permutations,
+        itertools.product,
+        itertools.repeat,
+        itertools.zip_longest,
+    )
+    if "__reduce__" in vars(kind)
+)
+"""Objects written in C that say, by `__reduce__`, how to make them again: iterators with what they still have to give."""
+
+_HEAP_TYPE: Final = 1 << 9
 
 _PINNED: Final = (
     type,
@@ -69,7 +126,6 @@ class Recipes:
         self._times_seen: dict[int, int] = {}
         self._built_index: dict[int, int] = {}
         self._alive: list[Any] = []
-        self._cells: dict[int, tuple[bool, bool]] = {}
 
     def note(self, value: Any) -> None:
         """Look through a value that will be made, to find what appears more than once."""
@@ -84,9 +140,22 @@ class Recipes:
 
     def _is_held(self, value: Any) -> bool:
         """Tell whether a value is an object of ours, with parts."""
-        if isinstance(value, (torch.Tensor, *_PINNED)) or is_constant(value):
+        if _is_bound_builtin(value):
+            return True
+        if (
+            isinstance(value, (torch.Tensor, Unread, *_PINNED))
+            or is_constant(value)
+            or value is ABSENT
+        ):
             return False
-        return self._machine.world.source_of(value) is None
+        if isinstance(value, types.CellType) and id(value) in self._machine.world.cells.known:
+            return False
+        return self._source_of(value) is None
+
+    def _source_of(self, value: Any) -> Source | None:
+        """Give the source of an object that existed before the call; a copy of its contents stands for it."""
+        world = self._machine.world
+        return world.source_of(world.owner_of(value))
 
     def _parts(self, value: Any) -> Iterator[Any]:
         if isinstance(value, dict):
@@ -95,43 +164,57 @@ class Recipes:
                 yield item
         elif isinstance(value, list | tuple | set | frozenset | collections.deque):
             yield from value
+        else:
+            yield from self._parts_of_builtin(value)
         if isinstance(value, collections.defaultdict):
             yield original_factory(value.default_factory)
-        if isinstance(value, types.FunctionType):
-            yield from (self._machine.world.cells.read(cell) for cell in value.__closure__ or ())
-            yield value.__defaults__
-            yield value.__kwdefaults__
-        elif isinstance(value, types.MethodType):
-            yield value.__func__
-            yield value.__self__
-        elif isinstance(value, functools.partial):
-            yield from (value.func, *value.args, *value.keywords.values())
         yield from (instance_dict(value) or {}).values()
 
-    def make(self, value: Any) -> Recipe:
+    def _parts_of_builtin(self, value: Any) -> Iterator[Any]:
+        kind = type(value)
+        if kind is types.FunctionType:
+            yield from value.__closure__ or ()
+            yield value.__defaults__
+            yield value.__kwdefaults__
+            yield value.__annotations__
+        elif kind is types.MethodType:
+            yield value.__func__
+            yield value.__self__
+        elif kind is functools.partial:
+            yield from (value.func, *value.args, *value.keywords.values())
+        elif kind is types.CellType:
+            yield self._machine.world.cells.read(value)
+        elif kind in _REDUCIBLE:
+            _, args, *state = _reduced(value)
+            yield from (*args, *state)
+        elif _is_bound_builtin(value):
+            yield value.__self__
+
+    def make(self, value: Any) -> Recipe:  # noqa: C901  (one arm a kind)
         """Give the recipe of a value.
 
         Raises:
             Unsupported: it cannot be made anew.
         """
         machine = self._machine
-        if value is ABSENT:
-            msg = "a closure with an empty cell in the result"
-            raise machine.unsupported(
-                msg,
-                why="a function is rebuilt with the contents of its cells",
-                remedy="assign the variable before the function is returned",
-            )
         if is_constant(value):
             return FromConstant(machine.guards.constant(value))
-        source = machine.world.source_of(value)
+        source = self._source_of(value)
         if source is not None:
             return FromSource(source)
+        if isinstance(value, Unread):
+            return FromSource(value.source)
         if isinstance(value, torch.Tensor):
             return FromOutput(self._output(value))
+        if _is_bound_builtin(value):
+            return BuildBuiltinMethod(self.make(value.__self__), value.__name__)
+        if isinstance(value, types.CellType):
+            return self._make_cell(value)
         if isinstance(value, _PINNED):
             return FromPin(machine.guards.pin(value))
         if isinstance(value, types.FunctionType) and is_native_function(value):
+            if value.__closure__ and not machine.guards.is_importable(value):
+                raise self._not_remade(value)
             return FromPin(machine.guards.pin(value))
         if self._times_seen.get(id(value), 0) > 1 and not _is_empty_tuple(value):
             return self._make_once(value)
@@ -152,7 +235,7 @@ class Recipes:
             self.outputs.append(value)
         return index
 
-    def _build(self, value: Any) -> Recipe:  # noqa: C901  (one arm a kind)
+    def _build(self, value: Any) -> Recipe:  # noqa: C901, PLR0912  (one arm a kind)
         kind = type(value)
         if kind is tuple:
             return BuildTuple(tuple(map(self.make, value)))
@@ -170,13 +253,25 @@ class Recipes:
             factory = self.make(original_factory(value.default_factory))
             return BuildDict(self._entries(value), self._machine.guards.pin(kind), factory)
         if kind is types.FunctionType:
-            return self._build_function(value)
+            return self.make_function(value)
+        if kind is types.CellType:
+            contents = self._machine.world.cells.read(value)
+            return BuildCell(None if contents is ABSENT else self.make(contents))
+        if kind in _REDUCIBLE:
+            return self._build_reduced(value)
+        if kind is types.MethodType and type(value.__self__) is self._machine.tensor_type:
+            return BuildBuiltinMethod(self.make(value.__self__), value.__func__.__name__)
         if kind is types.MethodType:
             return BuildMethod(self.make(value.__func__), self.make(value.__self__))
         if kind is functools.partial:
             keywords = tuple(AttrEntry(name, self.make(v)) for name, v in value.keywords.items())
             return BuildPartial(self.make(value.func), tuple(map(self.make, value.args)), keywords)
         return self._build_instance(value, kind)
+
+    def _build_reduced(self, value: Any) -> Recipe:
+        function, args, *state = _reduced(value)
+        made_state = self.make(state[0]) if state and state[0] is not None else None
+        return BuildReduced(self.make(function), tuple(map(self.make, args)), made_state)
 
     def make_dict(self, value: dict[Any, Any]) -> Recipe:
         """Give the recipe of a dict with these entries, whatever kind of dict they are in."""
@@ -185,7 +280,8 @@ class Recipes:
     def _entries(self, value: dict[Any, Any]) -> tuple[DictEntry, ...]:
         return tuple(DictEntry(self.make(key), self.make(item)) for key, item in raw_items(value))
 
-    def _build_function(self, value: types.FunctionType) -> Recipe:
+    def make_function(self, value: types.FunctionType) -> Recipe:
+        """Give the recipe of a function that is made anew each time."""
         machine = self._machine
         source = globals_source_of(machine, value)
         if source is None:
@@ -195,8 +291,7 @@ class Recipes:
                 why="nothing leads to the module it was made in",
                 remedy="define it outside the compiled function",
             )
-        self._check_cells(value)
-        cells = tuple(self.make(machine.world.cells.read(cell)) for cell in value.__closure__ or ())
+        cells = tuple(map(self._make_cell, value.__closure__ or ()))
         return BuildFunction(
             code_pin=machine.guards.pin(value.__code__),
             globals_source=source,
@@ -205,30 +300,24 @@ class Recipes:
             cells=cells,
             defaults=self.make(value.__defaults__) if value.__defaults__ else None,
             kw_defaults=self.make(value.__kwdefaults__) if value.__kwdefaults__ else None,
+            annotations=self.make(value.__annotations__) if value.__annotations__ else None,
             attrs=self._attrs(value),
         )
 
-    def _check_cells(self, value: types.FunctionType) -> None:
-        """Refuse a variable that functions share and one of them assigns: each gets a cell of its own."""
-        code = value.__code__
-        for name, cell in zip(code.co_freevars, value.__closure__ or (), strict=True):
-            is_stored = _stores(code, name)
-            others, was_stored = self._cells.get(id(cell), (False, False))
-            is_foreign = id(cell) in self._machine.world.cells.known
-            self._cells[id(cell)] = (True, is_stored or was_stored)
-            if (others or is_foreign) and (is_stored or was_stored):
-                raise self._machine.unsupported(
-                    f"a function in the result that shares the variable {name!r} with others",
-                    why="one of them assigns the variable, and the others would not see it",
-                    remedy="keep the state on an object, and let the functions share that",
-                )
+    def _make_cell(self, cell: types.CellType) -> Recipe:
+        """Give the recipe of a cell, which functions may share."""
+        known = self._machine.world.cells.known.get(id(cell))
+        if known is not None:
+            _, function, index, _ = known
+            return FromSource(ItemSource(AttrSource(function, "__closure__"), PlainConst(index)))
+        return self._make_once(cell)
 
     def _attrs(self, value: Any) -> tuple[AttrEntry, ...]:
         attrs = [AttrEntry(n, self.make(v)) for n, v in (instance_dict(value) or {}).items()]
         for base in type(value).__mro__:
             for name, member in base.__dict__.items():
                 is_slot = isinstance(member, types.MemberDescriptorType)
-                if is_slot and base.__flags__ & (1 << 9) and hasattr(value, name):
+                if is_slot and base.__flags__ & _HEAP_TYPE and hasattr(value, name):
                     attrs.append(AttrEntry(name, self.make(getattr(value, name))))
         return tuple(attrs)
 
@@ -243,26 +332,34 @@ class Recipes:
         elif isinstance(value, list | set | collections.deque):
             items = tuple(map(self.make, value))
         elif not _is_plain_object(kind):
-            msg = f"an object of type {kind.__module__}.{kind.__qualname__} in the result"
-            raise machine.unsupported(
-                msg,
-                why="it is written in C, and there is no recipe to make it again",
-                remedy="return tensors, numbers, builtin containers or your own objects",
-            )
-        max_length = value.maxlen if isinstance(value, collections.deque) else None
-        return BuildObject(machine.guards.pin(kind), self._attrs(value), items, entries, max_length)
+            raise self._not_remade(value)
+        if isinstance(value, collections.deque) and value.maxlen is not None:
+            if kind is not collections.deque:
+                raise self._not_remade(value)
+            length = FromConstant(machine.guards.constant(value.maxlen))
+            return BuildReduced(FromPin(machine.guards.pin(kind)), (BuildTuple(items), length))
+        return BuildObject(machine.guards.pin(kind), self._attrs(value), items, entries)
+
+    def _not_remade(self, value: Any) -> Unsupported:
+        kind = type(value)
+        return self._machine.unsupported(
+            f"an object of type {kind.__module__}.{kind.__qualname__} in the result",
+            why="it is not made of Python objects alone, and there is no recipe to make it again",
+            remedy="return tensors, numbers, builtin containers or your own objects",
+        )
 
 
-def _stores(code: types.CodeType, name: str) -> bool:
-    """Tell whether a code object, or one nested in it, assigns the variable `name` of an enclosing function."""
-    if name not in code.co_freevars:
-        return False
-    is_store = any(
-        step.opname in ("STORE_DEREF", "DELETE_DEREF") and step.argval == name
-        for step in dis.get_instructions(code)
+def _reduced(value: Any) -> tuple[Any, ...]:
+    """Give function, arguments, and state if there is one, of an iterator; for callbacks, what they stand for."""
+    function, args, *state = value.__reduce__()
+    return function, tuple(map(original_factory, args)), *state
+
+
+def _is_bound_builtin(value: Any) -> bool:
+    """Tell whether a value is a method, written in C, of an object that is no module and no class."""
+    return type(value) is types.BuiltinFunctionType and not isinstance(
+        value.__self__, types.ModuleType | type | None
     )
-    nested = (value for value in code.co_consts if isinstance(value, types.CodeType))
-    return is_store or any(_stores(inner, name) for inner in nested)
 
 
 def _is_empty_tuple(value: Any) -> bool:
@@ -271,4 +368,19 @@ def _is_empty_tuple(value: Any) -> bool:
 
 def _is_plain_object(kind: type) -> bool:
     """Tell whether instances are no more than their attributes: no base is written in C but `object`."""
-    return all(base is object or base.__flags__ & (1 << 9) for base in kind.__mro__)
+    return all(base is object or _is_python_class(base) for base in kind.__mro__)
+
+
+_NO_INSTANTIATION: Final = 1 << 7
+
+
+def _is_python_class(kind: type) -> bool:
+    """Tell a class made by a class statement from one of an extension module, which has a way of its own to make instances, or none."""
+    flags = kind.__flags__
+    is_made_in_c = isinstance(vars(kind).get("__new__"), types.BuiltinFunctionType)
+    return bool(flags & _HEAP_TYPE) and not flags & _NO_INSTANTIATION and not is_made_in_c
+
+
+def _is_python_class(kind: type) -> bool:
+    maker = kind.__dict__.get("__new__")
+    return bool(kind.__flags__ & _HEAP_TYPE) and not isinstance(maker, types.BuiltinFunctionType)

@@ -8,22 +8,30 @@ Keeps: whatever happens, the user's objects, PyTorch's global state and the rand
 from __future__ import annotations
 
 import contextlib
-import contextvars
 import dataclasses
 import functools
 import inspect
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import torch
 
 from graphwright.base.errors import GraphwrightError, Unsupported
 from graphwright.capture.assembly import OPCODES, make_machine, make_rules
+from graphwright.capture.breaks import (
+    Callee,
+    Continuation,
+    Stopped,
+    can_break,
+    iter_stops,
+    resume,
+)
+from graphwright.capture.controls import CAPTURING
 from graphwright.capture.effects import iter_changed_values, make_effects
 from graphwright.capture.faults import check_fault
-from graphwright.capture.frames import CodeTable
+from graphwright.capture.frames import CodeTable, Outermost
 from graphwright.capture.input_names import input_name
 from graphwright.capture.machine import Machine
 from graphwright.capture.recipes import Recipes
@@ -40,13 +48,19 @@ from graphwright.ir.program import (
     KwargSource,
     NoOverlapGuard,
     Program,
+    SetGlobalStateEffect,
     Source,
     SymbolBinding,
     TargetSource,
     TensorGuard,
 )
 from graphwright.record import AbstractTensor, JointGraph, Recorder, TorchTrace, try_finish_joint
-from graphwright.runtime import may_overlap, read_global_state
+from graphwright.runtime import (
+    WRITABLE_STATE,
+    may_overlap,
+    read_global_state,
+    write_global_state,
+)
 
 DimNames = Callable[[torch.Tensor, Source], Mapping[int, str]]
 """Says which dimensions of an input are symbolic, and the names of their symbols."""
@@ -67,6 +81,8 @@ class CaptureOptions:
     """Whether to record the gradients too, where outputs need them."""
     codes: CodeTable | None = None
     """What earlier captures learnt of code objects; shared to save time."""
+    has_breaks: bool = False
+    """Whether to end the program before what cannot be captured, rather than refuse it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -180,11 +196,13 @@ def _meta(tensor: torch.Tensor) -> TensorMeta:
 @contextlib.contextmanager
 def _state_kept() -> Iterator[None]:
     """Put back, at the end, whatever of PyTorch's state a program can change."""
-    is_grad = torch.is_grad_enabled()
+    before = {kind: read_global_state(kind) for kind in WRITABLE_STATE}
     try:
         yield
     finally:
-        torch.set_grad_enabled(is_grad)
+        for kind, text in before.items():
+            if read_global_state(kind) != text:
+                write_global_state(kind, text)
 
 
 def _guard_global_state(machine: Machine) -> dict[GlobalStateKind, str]:
@@ -216,24 +234,16 @@ def _parameter_names(target: object) -> list[str]:
 def _name_and_loc(target: object) -> tuple[str, Loc | None]:
     function: Any = getattr(target, "forward", target)
     function = getattr(function, "__func__", function)
-    code = getattr(function, "__code__", None)
+    code = target.code if isinstance(target, Continuation) else getattr(function, "__code__", None)
     name = getattr(target, "__qualname__", None) or type(target).__qualname__
     if code is None:
         return name, None
     return name, Loc(code.co_filename, code.co_firstlineno, code.co_name)
 
 
-_CAPTURING: Final[contextvars.ContextVar[bool]] = contextvars.ContextVar("capturing", default=False)
-
-
 def make_code_table() -> CodeTable:
     """Make an empty table for `CaptureOptions.codes`."""
     return CodeTable(OPCODES)
-
-
-def is_capturing() -> bool:
-    """Tell whether this thread is inside a capture."""
-    return _CAPTURING.get()
 
 
 def capture_call(
@@ -252,46 +262,89 @@ def capture_call(
         ProgramRaised: the program raised an exception.
     """
     options = options or CaptureOptions()
+    call = _Call(target, args, kwargs)
+    outermost = Outermost()
+    try:
+        return _capture_until(call, options, outermost)
+    except Unsupported as error:
+        if not options.has_breaks or not can_break(target):
+            raise
+        # What was captured so far changed nothing, so that it can be thrown away; this time the end is known.
+        reason = _Reason(error, outermost.was_nested)
+        for stop in iter_stops(outermost):
+            try:
+                return _capture_until(call, options, Outermost(stop), reason)
+            except Unsupported as refusal:
+                error.add_obstacle(f"nor can the graph be broken there: {refusal.met}")
+        raise
+
+
+class _Call(NamedTuple):
+    """The call that is captured."""
+
+    target: Any
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+
+
+class _Reason(NamedTuple):
+    """Why a capture ends early."""
+
+    error: Unsupported
+    was_nested: bool
+    """It was met in a function that the outermost frame called."""
+
+
+def _capture_until(
+    call: _Call, options: CaptureOptions, outermost: Outermost, reason: _Reason | None = None
+) -> Captured:
+    """Capture a call, to its end or to where the outermost frame is to stop."""
     codes = options.codes or make_code_table()
     inputs = _Inputs(options)
     machine = make_machine(codes, make_rules(), AbstractTensor, inputs.add)
+    machine.outermost = outermost
     recorder = Recorder(
         location=machine.loc,
         on_real_tensor=lambda tensor: _known_tensor(machine, tensor),
     )
     inputs.machine, inputs.recorder = machine, recorder
-    token = _CAPTURING.set(True)
+    machine.recorder, machine.target = recorder, call.target
+    token = CAPTURING.set(True)
     try:
         with _state_kept():
             state = _guard_global_state(machine)
             with recorder:
                 try:
-                    result = _run(machine, target, args, kwargs)
+                    result = _run(machine, call)
+                    changes = _changes_of_state(machine, state)
                 finally:
                     machine.leave_contexts()
-                _check_state(machine, state)
-            pattern = CallPattern(len(args), tuple(kwargs))
-            return _finish(machine, recorder, inputs, target, pattern, result)
+            return _finish(machine, recorder, inputs, call, result, changes, reason)
     finally:
-        _CAPTURING.reset(token)
+        CAPTURING.reset(token)
         machine.is_over = True
 
 
 def _known_tensor(machine: Machine, tensor: torch.Tensor) -> AbstractTensor | None:
     known = machine.world.standin_of(tensor)
-    return known if isinstance(known, AbstractTensor) else None
+    if isinstance(known, AbstractTensor):
+        return known
+    if machine.allowed is not None:
+        name = getattr(machine.allowed, "__qualname__", machine.allowed)
+        msg = f"a tensor that {name} finds by itself"
+        raise machine.unsupported(
+            msg,
+            why="the function is allowed in the graph as it is, so that nothing it reads is guarded",
+            remedy="pass the tensor to it as an argument",
+        )
+    return None
 
 
-def _run(machine: Machine, target: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    names = _parameter_names(target)
-    names += [f"arg{i}" for i in range(len(names), len(args))]
-    function = machine.world.enter(target, TargetSource())
-    own_args = [machine.world.enter(value, ArgSource(i, names[i])) for i, value in enumerate(args)]
-    own_kwargs = {
-        name: machine.world.enter(value, KwargSource(name)) for name, value in kwargs.items()
-    }
+def _run(machine: Machine, call: _Call) -> Any:
     try:
-        return machine.call(function, own_args, own_kwargs)
+        if isinstance(call.target, Continuation):
+            return resume(machine, call.target, call.args)
+        return _run_from_start(machine, *call)
     except GraphwrightError:
         raise
     except BaseException as error:
@@ -299,49 +352,77 @@ def _run(machine: Machine, target: Any, args: Sequence[Any], kwargs: Mapping[str
         raise ProgramRaised(error) from error
 
 
-def _check_state(machine: Machine, before: Mapping[GlobalStateKind, str]) -> None:
+def _run_from_start(
+    machine: Machine, target: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Any:
+    is_callee = isinstance(target, Callee)
+    names = ["function", *_parameter_names(args[0])] if is_callee else _parameter_names(target)
+    names += [f"arg{i}" for i in range(len(names), len(args))]
+    function = None if is_callee else machine.world.enter(target, TargetSource())
+    own_args = [machine.world.enter(value, ArgSource(i, names[i])) for i, value in enumerate(args)]
+    own_kwargs = {
+        name: machine.world.enter(value, KwargSource(name)) for name, value in kwargs.items()
+    }
+    if is_callee:
+        return machine.call(own_args[0], own_args[1:], own_kwargs)
+    return machine.call(function, own_args, own_kwargs)
+
+
+def _changes_of_state(
+    machine: Machine, before: Mapping[GlobalStateKind, str]
+) -> list[SetGlobalStateEffect]:
+    """Give what the program leaves changed of PyTorch's global state."""
+    changes: list[SetGlobalStateEffect] = []
     for kind, text in before.items():
         now = read_global_state(kind)
-        if now != text and kind not in _NEUTRAL:
+        if now != text and kind in WRITABLE_STATE:
+            changes.append(SetGlobalStateEffect(kind, now))
+        elif now != text and kind not in _NEUTRAL:
             msg = f"a lasting change of PyTorch's {kind.value.replace('_', ' ')} (from {text} to {now})"
             raise machine.unsupported(
                 msg,
                 why="the program leaves global state changed, and such changes are not replayed",
                 remedy="use the context manager, or change the state outside the compiled function",
             )
+    return changes
 
 
-def _finish(
+def _finish(  # noqa: PLR0913  (what the parts of a capture have found out)
     machine: Machine,
     recorder: Recorder,
     inputs: _Inputs,
-    target: Any,
-    pattern: CallPattern,
+    call: _Call,
     result: Any,
+    changes: Sequence[SetGlobalStateEffect],
+    reason: _Reason | None,
 ) -> Captured:
     recipes = Recipes(machine)
-    recipes.note(result)
+    stopped = Stopped(machine) if machine.outermost.is_stopped else None
+    for value in (result,) if stopped is None else (stopped.function, *stopped.values):
+        recipes.note(value)
     for value in iter_changed_values(machine):
         recipes.note(value)
-    result_recipe = recipes.make(result)
-    effects = make_effects(machine, recipes)
+    made = recipes.make(result) if stopped is None else stopped.make(recipes)
+    effects = [*make_effects(machine, recipes), *changes]
     machine.world.guard_changed_apart()
     graph = recorder.finish(recipes.outputs)
     joint = _try_joint(recorder, recipes.outputs) if inputs.options.has_backward else None
     guards = _final_guards(machine, recorder, inputs, graph)
-    name, loc = _name_and_loc(target)
+    ends_at = None if reason is None or stopped is None else stopped.describe(*reason)
+    name, loc = _name_and_loc(call.target)
     program = Program(
         name=name,
-        pattern=pattern,
+        pattern=CallPattern(len(call.args), tuple(call.kwargs)),
         pins=tuple(machine.guards.pins),
         guards=guards,
         symbols=_bindings(inputs, graph),
         inputs=tuple(inputs.sources),
         graph=graph,
         built=tuple(recipes.built),
-        result=result_recipe,
+        result=made,
         effects=tuple(effects),
         loc=loc,
+        ends_at=ends_at,
     )
     return Captured(
         program=program,

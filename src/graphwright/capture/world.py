@@ -81,6 +81,8 @@ class World:
         """Single entries of dicts that the program set (or `DELETED`), by dict."""
         self.cells = Cells(self.enter)
         """Closure cells of functions that existed before."""
+        self.appended: dict[int, list[object]] = {}
+        """What the program appended to lists of which it read nothing else, by list."""
         self.replaced: set[int] = set()
         """Containers whose contents changed as a whole."""
         self._add_tensor = add_tensor
@@ -90,6 +92,7 @@ class World:
         self._reads: dict[tuple[int, object], object] = {}
         self._contents: dict[int, Any] = {}
         self._originals: dict[int, object] = {}
+        self._owners: dict[int, object] = {}
 
     # The way in
 
@@ -120,6 +123,12 @@ class World:
             self._register(value, standin, source)
             return standin
         return value
+
+    def enter_continued(self, function: types.FunctionType, source: Source) -> None:
+        """Let in the function that holds the globals and cells of a frame that is continued."""
+        self.guards.add(CodeGuard(source, self.guards.pin(function.__code__), self._loc()))
+        self.cells.add(function, source)
+        self._register(function, function, source)
 
     def _guard_same(self, value: object, source: Source) -> None:
         canonical = self._sources[id(value)]
@@ -250,8 +259,8 @@ class World:
         return length
 
     def has_contents(self, container: object) -> bool:
-        """Tell whether the contents of a container were read as a whole."""
-        return id(container) in self._contents
+        """Tell whether the contents of a container must be asked for as a whole: they were read so, or have grown."""
+        return id(container) in self._contents or id(container) in self.appended
 
     def contents(self, container: Any) -> Any:
         """Give the contents, as the program sees them now, in a container of ours; to be read only.
@@ -264,7 +273,12 @@ class World:
         copy = self._contents.get(id(container))
         if copy is None:
             copy = self._contents[id(container)] = self._read_contents(container, source)
+            self._owners[id(copy)] = container
         return copy
+
+    def owner_of(self, value: object) -> object:
+        """Give the container that existed before the call whose contents `value` is; any other object as it is."""
+        return self._owners.get(id(value), value)
 
     def change(self, container: Any) -> Any:
         """Give the contents as a container of ours that may be changed: the changes are the program's."""
@@ -275,6 +289,16 @@ class World:
         self.replaced.add(id(container))
         self._note_change(container)
         return copy
+
+    def append(self, container: Any, value: object) -> None:
+        """Append to a list; what one that existed before holds is not read for that."""
+        if id(container) not in self._sources:
+            container.append(value)
+        elif id(container) in self._contents:
+            self.change(container).append(value)
+        else:
+            self.appended.setdefault(id(container), []).append(value)
+            self._note_change(container)
 
     def _note_change(self, value: object) -> None:
         if id(value) not in self.changed:
@@ -305,6 +329,10 @@ class World:
             )
         self.guard_length(container)
         items = [self.read_index(container, i) for i in range(raw_len(container))]
+        added = self.appended.pop(id(container), None)
+        if added is not None:
+            self.replaced.add(id(container))
+            items += added
         return items if kind == "list" else collections.deque(items, container.maxlen)
 
     def _read_set(self, container: Any, source: Source) -> Any:

@@ -251,7 +251,8 @@ def _as_view(
     shift = evaluate_dim(meta.offset, symbols) - evaluate_dim(base_offset, symbols)
     if meta.dtype.torch_dtype != base.dtype:
         base = _reinterpret(base, meta)
-    return base.as_strided(shape, strides, base.storage_offset() + shift)
+    made = base.as_strided(shape, strides, base.storage_offset() + shift)
+    return made.detach() if made.requires_grad and not meta.requires_grad else made
 
 
 def _reinterpret(base: torch.Tensor, meta: TensorMeta) -> torch.Tensor:
@@ -275,4 +276,7 @@ def _copy_with_layout(
     shape = [evaluate_dim(extent, symbols) for extent in meta.shape]
     strides = [evaluate_dim(stride, symbols) for stride in meta.strides]
     copy = torch.empty_strided(shape, strides, dtype=value.dtype, device=value.device)
-    return copy.copy_(value)
+    # along a dimension that was expanded all elements are one, which is written once
+    written = tuple(slice(0, 1) if stride == 0 else slice(None) for stride in strides)
+    copy[written].copy_(value[written])
+    return copy

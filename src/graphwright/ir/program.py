@@ -556,18 +556,38 @@ class BuildObject(msgspec.Struct, frozen=True, tag="build_object"):
     """An instance of a user's class: `cls.__new__` of its builtin base, then its state, with no user code run.
 
     `attrs` go into `__dict__` (or slots, by `object.__setattr__`); `items` are the contents of a list/tuple/set base, `entries`
-    those of a dict base, filled in with the base's own methods. `max_length` is that of a deque.
+    those of a dict base, filled in with the base's own methods.
     """
 
     type_pin: int
     attrs: tuple[AttrEntry, ...]
     items: tuple[Recipe, ...] = ()
     entries: tuple[DictEntry, ...] = ()
-    max_length: int | None = None
+
+
+class BuildCell(msgspec.Struct, frozen=True, tag="build_cell"):
+    """A closure cell; None: an empty one. Always an object of `Program.built`, as functions share it."""
+
+    contents: Recipe | None
+
+
+class BuildReduced(msgspec.Struct, frozen=True, tag="build_reduced"):
+    """An iterator of CPython's own, by what its `__reduce__` gives: `function(*args)`, then `__setstate__(state)`."""
+
+    function: Recipe
+    args: tuple[Recipe, ...]
+    state: Recipe | None = None
+
+
+class BuildBuiltinMethod(msgspec.Struct, frozen=True, tag="build_builtin_method"):
+    """The method `name`, written in C, of an object."""
+
+    receiver: Recipe
+    name: str
 
 
 class BuildFunction(msgspec.Struct, frozen=True, tag="build_function"):
-    """A Python function made in the program: pinned code, globals of `globals_source`, cells' contents, defaults."""
+    """A Python function made in the program: pinned code, globals of `globals_source`, cells, defaults."""
 
     code_pin: int
     globals_source: Source
@@ -576,6 +596,7 @@ class BuildFunction(msgspec.Struct, frozen=True, tag="build_function"):
     cells: tuple[Recipe, ...] = ()
     defaults: Recipe | None = None
     kw_defaults: Recipe | None = None
+    annotations: Recipe | None = None
     attrs: tuple[AttrEntry, ...] = ()
 
 
@@ -607,6 +628,9 @@ Recipe = (
     | BuildSet
     | BuildSlice
     | BuildObject
+    | BuildCell
+    | BuildReduced
+    | BuildBuiltinMethod
     | BuildFunction
     | BuildMethod
     | BuildPartial
@@ -655,6 +679,14 @@ class ReplaceContentsEffect(msgspec.Struct, frozen=True, tag="replace_contents")
     loc: Loc | None = None
 
 
+class ExtendListEffect(msgspec.Struct, frozen=True, tag="extend_list"):
+    """`target` (a list) gets the items of `items` at its end."""
+
+    target: Recipe
+    items: Recipe
+    loc: Loc | None = None
+
+
 class SetCellEffect(msgspec.Struct, frozen=True, tag="set_cell"):
     """`function.__closure__[index].cell_contents = value`."""
 
@@ -673,14 +705,24 @@ class SetGlobalEffect(msgspec.Struct, frozen=True, tag="set_global"):
     loc: Loc | None = None
 
 
+class SetGlobalStateEffect(msgspec.Struct, frozen=True, tag="set_global_state"):
+    """A piece of PyTorch's global state is left at this value."""
+
+    kind: GlobalStateKind
+    text: str
+    loc: Loc | None = None
+
+
 Effect = (
     SetAttrEffect
     | DeleteAttrEffect
     | SetItemEffect
     | DeleteItemEffect
     | ReplaceContentsEffect
+    | ExtendListEffect
     | SetCellEffect
     | SetGlobalEffect
+    | SetGlobalStateEffect
 )
 
 
@@ -700,6 +742,29 @@ class SymbolBinding(msgspec.Struct, frozen=True):
     dim: int | None
 
 
+class Break(msgspec.Struct, frozen=True):
+    """Where a program ends before its function does, and why.
+
+    The program's result is then a tuple: a function with the closure and the globals of the frame (its code goes on at the break, in
+    plain CPython), the values on the frame's stack, and those of the slots `names`.
+    """
+
+    code_pin: int
+    """The code of the frame."""
+    index: int
+    """Number of the instruction (of its normalised form) that runs in plain CPython."""
+    stack: tuple[bool, ...]
+    """The stack there, bottom first: True for a value, False for one of CPython's empty slots."""
+    names: tuple[str, ...]
+    callee: int | None
+    """Number of the value on the stack that the instruction calls, if it is to be compiled on its own."""
+    met: str
+    why: str
+    remedy: str
+    location: str
+    """The line that could not be captured, which may be in a function that the frame called."""
+
+
 class Program(msgspec.Struct, frozen=True):
     """One captured program: what must hold, what is computed, what comes back."""
 
@@ -713,8 +778,9 @@ class Program(msgspec.Struct, frozen=True):
     """Source of each input of `graph`."""
     graph: AtenGraph
     built: tuple[Recipe, ...]
-    """Objects made by the program that are used more than once; a later one may refer to an earlier one, and an
-    object may refer to itself or a later one only from its attributes or contents."""
+    """Objects made by the program that are used more than once. One may refer to any other, and from its attributes or
+    contents to itself."""
     result: Recipe
     effects: tuple[Effect, ...] = ()
     loc: Loc | None = None
+    ends_at: Break | None = None

@@ -18,12 +18,15 @@ from graphwright.ir.program import (
     ArgSource,
     AttrAbsentGuard,
     AttrSource,
+    BuildBuiltinMethod,
+    BuildCell,
     BuildDict,
     BuildFunction,
     BuildList,
     BuildMethod,
     BuildObject,
     BuildPartial,
+    BuildReduced,
     BuildSet,
     BuildSlice,
     BuildTuple,
@@ -41,6 +44,7 @@ from graphwright.ir.program import (
     DistinctTensorsGuard,
     Effect,
     EnumConst,
+    ExtendListEffect,
     FromBuilt,
     FromConstant,
     FromOutput,
@@ -69,6 +73,7 @@ from graphwright.ir.program import (
     SetAttrEffect,
     SetCellEffect,
     SetGlobalEffect,
+    SetGlobalStateEffect,
     SetItemEffect,
     ShapeGuard,
     Source,
@@ -270,13 +275,16 @@ def render_recipe(recipe: Recipe, pins: tuple[Pin, ...]) -> str:
             return _render_build(recipe, pins)
 
 
-def _render_build(
+def _render_build(  # noqa: C901, PLR0912  (one arm for each case of a closed union)
     recipe: BuildTuple
     | BuildList
     | BuildDict
     | BuildSet
     | BuildSlice
     | BuildObject
+    | BuildCell
+    | BuildReduced
+    | BuildBuiltinMethod
     | BuildFunction
     | BuildMethod
     | BuildPartial,
@@ -299,6 +307,12 @@ def _render_build(
         case BuildObject():
             names = ", ".join(attr.name for attr in recipe.attrs)
             return f"new {pins[recipe.type_pin].qualname}({parts}; {names})"
+        case BuildCell():
+            return f"cell({parts})"
+        case BuildReduced():
+            return f"iterator({parts})"
+        case BuildBuiltinMethod():
+            return f"{parts}.{recipe.name}"
         case BuildFunction():
             return f"function {recipe.qualname}({parts})"
         case BuildMethod():
@@ -309,7 +323,7 @@ def _render_build(
             assert_never(recipe)
 
 
-def iter_parts(recipe: Recipe) -> Iterator[Recipe]:  # noqa: C901  (one arm for each case of a closed union)
+def iter_parts(recipe: Recipe) -> Iterator[Recipe]:  # noqa: C901, PLR0912  (one arm for each case of a closed union)
     """Give the recipes that `recipe` is made of, in order."""
     match recipe:
         case BuildTuple() | BuildList() | BuildSet():
@@ -328,9 +342,17 @@ def iter_parts(recipe: Recipe) -> Iterator[Recipe]:  # noqa: C901  (one arm for 
                 yield entry.key
                 yield entry.value
             yield from (attr.value for attr in recipe.attrs)
+        case BuildCell():
+            yield from () if recipe.contents is None else (recipe.contents,)
+        case BuildReduced():
+            yield from (recipe.function, *recipe.args)
+            if recipe.state is not None:
+                yield recipe.state
+        case BuildBuiltinMethod():
+            yield recipe.receiver
         case BuildFunction():
             yield from recipe.cells
-            yield from (part for part in (recipe.defaults, recipe.kw_defaults) if part is not None)
+            yield from (part for part in extras_of(recipe) if part is not None)
             yield from (attr.value for attr in recipe.attrs)
         case BuildMethod():
             yield from (recipe.function, recipe.receiver)
@@ -340,6 +362,11 @@ def iter_parts(recipe: Recipe) -> Iterator[Recipe]:  # noqa: C901  (one arm for 
             return
         case _:
             assert_never(recipe)
+
+
+def extras_of(recipe: BuildFunction) -> tuple[Recipe | None, ...]:
+    """Give a function's defaults, keyword defaults and annotations."""
+    return recipe.defaults, recipe.kw_defaults, recipe.annotations
 
 
 def render_effect(effect: Effect, pins: tuple[Pin, ...]) -> str:
@@ -356,10 +383,14 @@ def render_effect(effect: Effect, pins: tuple[Pin, ...]) -> str:
             return f"del {render_recipe(target, pins)}[{render_recipe(key, pins)}]"
         case ReplaceContentsEffect(target, contents):
             return f"{render_recipe(target, pins)}[:] = {render_recipe(contents, pins)}"
+        case ExtendListEffect(target, items):
+            return f"{render_recipe(target, pins)} += {render_recipe(items, pins)}"
         case SetCellEffect(function, index, value):
             return f"{render_source(function)}.__closure__[{index}] = {render_recipe(value, pins)}"
         case SetGlobalEffect(globals_source, name, value):
             return f"{render_source(globals_source)}[{name!r}] = {render_recipe(value, pins)}"
+        case SetGlobalStateEffect(kind, text):
+            return f"{kind.value} = {text}"
         case _:
             assert_never(effect)
 
@@ -370,6 +401,8 @@ def iter_effect_recipes(effect: Effect) -> Iterator[Recipe]:
         case SetAttrEffect() | ReplaceContentsEffect():
             yield effect.target
             yield effect.contents if isinstance(effect, ReplaceContentsEffect) else effect.value
+        case ExtendListEffect():
+            yield from (effect.target, effect.items)
         case DeleteAttrEffect():
             yield effect.target
         case SetItemEffect():
@@ -378,6 +411,8 @@ def iter_effect_recipes(effect: Effect) -> Iterator[Recipe]:
             yield from (effect.target, effect.key)
         case SetCellEffect() | SetGlobalEffect():
             yield effect.value
+        case SetGlobalStateEffect():
+            return
         case _:
             assert_never(effect)
 

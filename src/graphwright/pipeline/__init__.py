@@ -14,7 +14,8 @@ from graphwright.pipeline.options import (
 )
 from graphwright.pipeline.session import collect_observers, forget_all
 from graphwright.pipeline.stages import Job, build_entry
-from graphwright.pipeline.targets import CompiledTarget, compile_function
+from graphwright.pipeline.stances import set_stance
+from graphwright.pipeline.targets import CompiledTarget, compile_function, uncompiled
 
 __all__ = [
     "BackendFunction",
@@ -30,4 +31,6 @@ __all__ = [
     "compile_fx",
     "forget_all",
     "make_options",
+    "set_stance",
+    "uncompiled",
 ]

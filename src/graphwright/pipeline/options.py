@@ -38,6 +38,19 @@ class Mode(enum.StrEnum):
     MAX_AUTOTUNE = "max-autotune"
 
 
+class Stance(enum.StrEnum):
+    """What all compiled functions and modules do; the names are PyTorch's."""
+
+    DEFAULT = "default"
+    """Serve calls by what was compiled, and compile what is missing."""
+    FORCE_EAGER = "force_eager"
+    """Run everything eagerly."""
+    EAGER_ON_RECOMPILE = "eager_on_recompile"
+    """Serve calls by what was compiled, and run the others eagerly."""
+    FAIL_ON_RECOMPILE = "fail_on_recompile"
+    """Serve calls by what was compiled, and raise for the others."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class CompileOptions:
     """How one target is to be compiled; the public meaning of each field is at `graphwright.api.compile`."""
@@ -84,6 +97,19 @@ def checked_kind(name: str) -> BackendKind:
     except ValueError:
         hint = nearest(name, list(BackendKind))
         raise ConfigError.for_name(name, what="backend", nearest=hint) from None
+
+
+def checked_stance(name: str) -> Stance:
+    """Give the stance of this name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    try:
+        return Stance(name)
+    except ValueError:
+        hint = nearest(str(name), list(Stance))
+        raise ConfigError.for_name(str(name), what="stance", nearest=hint) from None
 
 
 def _checked_backend(backend: Any) -> BackendKind | BackendFunction:

@@ -38,7 +38,7 @@ def try_revive(job: Job) -> Entry | None:
 def keep_program(job: Job, entry: Entry) -> None:
     """Save a new entry for later processes, where it is made of data alone."""
     caches = SESSION.caches(job.settings)
-    if caches is None or entry.plan is None:
+    if caches is None or entry.plan is None or entry.program.ends_at is not None:
         return
     key = _try_make_key(job, caches)
     if key is not None:

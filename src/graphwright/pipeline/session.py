@@ -22,13 +22,17 @@ from graphwright.cache import Caches
 from graphwright.capture import make_code_table
 from graphwright.codegen.llvm import LoadedCode
 from graphwright.observe import Observer
+from graphwright.pipeline.options import Stance
 
 
-class Forgettable(Protocol):
+class Target(Protocol):
     """Something that holds compiled variants."""
 
     def forget(self) -> None:
         """Drop them."""
+
+    def follow_stance(self) -> None:
+        """Serve calls as the stance says, which has changed."""
 
 
 class Session:
@@ -41,7 +45,9 @@ class Session:
         """What captures learnt of code objects."""
         self._loaded: dict[str, LoadedCode] = {}
         self._caches: dict[tuple[str, ...], Caches] = {}
-        self._targets: weakref.WeakSet[Forgettable] = weakref.WeakSet()
+        self._targets: weakref.WeakSet[Target] = weakref.WeakSet()
+        self.stance = Stance.DEFAULT
+        """What all targets do; set by `change_stance`."""
 
     def caches(self, settings: Config) -> Caches | None:
         """Give the caches for these settings, or None where they are switched off."""
@@ -73,9 +79,17 @@ class Session:
         """Keep the loaded code of a kernel; gives what is kept, which another thread may have been first with."""
         return self._loaded.setdefault(kernel_key, code)
 
-    def keep_target(self, target: Forgettable) -> None:
+    def keep_target(self, target: Target) -> None:
         """Remember a target for `forget_all`, for as long as it lives."""
         self._targets.add(target)
+
+    def change_stance(self, stance: Stance) -> Stance:
+        """Make all targets take a stance; gives the one before."""
+        with self._lock:
+            before, self.stance = self.stance, stance
+        for target in list(self._targets):
+            target.follow_stance()
+        return before
 
     def forget_all(self) -> None:
         """Forget the compiled variants of every target."""

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
+import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, final
@@ -21,8 +23,9 @@ import torch
 from graphwright.base.config import Config, Wrapper
 from graphwright.base.counters import counters
 from graphwright.base.errors import BackendError, Unsupported
+from graphwright.base.logging import LogName, log
 from graphwright.cache import Caches, KernelEntry, Key, Kind, make_part
-from graphwright.capture import Captured, CaptureOptions, capture_call
+from graphwright.capture import Captured, CaptureOptions, Continuation, capture_call
 from graphwright.codegen.llvm import (
     LoadedCode,
     ObjectCode,
@@ -31,14 +34,16 @@ from graphwright.codegen.llvm import (
     load_object,
 )
 from graphwright.graph import execute, partition, simplify
-from graphwright.ir.aten import AtenGraph
+from graphwright.ir.aten import AtenGraph, TensorMeta
 from graphwright.ir.aten_text import render_graph
 from graphwright.ir.aten_verify import verify_graph
 from graphwright.ir.loops import Kernel
 from graphwright.ir.loops_text import render_kernel
 from graphwright.ir.plan import CallExtern, Plan
 from graphwright.ir.plan_text import render_plan, verify_plan
+from graphwright.ir.program import Break, Program
 from graphwright.ir.program_text import render_guard, verify_program
+from graphwright.ir.symint import Dim
 from graphwright.lower import lower_graph
 from graphwright.observe import Observer
 from graphwright.pipeline.options import BackendFunction, BackendKind, CompileOptions
@@ -80,6 +85,8 @@ class Job:
     options: CompileOptions
     settings: Config
     observer: Observer
+    make_go_on: Callable[[Break, types.CodeType], Callable[..., Any]] | None = None
+    """Makes what a call goes on with after a graph break; None: a break is an error."""
 
 
 def build_entry(job: Job) -> Entry:
@@ -90,11 +97,16 @@ def build_entry(job: Job) -> Entry:
         BackendError: the user's backend raised.
     """
     has_backward = job.options.backend in (BackendKind.NATIVE, BackendKind.ATEN)
-    how = CaptureOptions(codes=SESSION.codes, has_backward=has_backward)
+    how = CaptureOptions(
+        codes=SESSION.codes, has_backward=has_backward, has_breaks=job.make_go_on is not None
+    )
     with job.observer.span("capture"):
         captured = capture_call(job.target, job.args, job.kwargs, options=how)
     counters.add("capture", "frames")
-    counters.add("capture", "graphs")
+    if captured.program.graph.nodes:
+        counters.add("capture", "graphs")
+    if captured.program.ends_at is not None:
+        _tell_break(captured.program.name, captured.program.ends_at)
     if job.settings.verify:
         verify_program(captured.program)
     job.observer.artifact("graph", lambda: _render_torch_graph(captured))
@@ -102,6 +114,15 @@ def build_entry(job: Job) -> Entry:
     entry = _entry_of(job, captured)
     job.observer.artifact("output_code", lambda: entry.source)
     return entry
+
+
+def _tell_break(name: str, ends_at: Break) -> None:
+    counters.add("capture", "graph_breaks")
+    counters.add("graph_break", ends_at.met)
+    text = "graph break in %s: %s\n  where: %s\n  why: %s\n  what to do: %s"
+    log(LogName.GRAPH_BREAKS).info(
+        text, name, ends_at.met, ends_at.location, ends_at.why, ends_at.remedy
+    )
 
 
 def _render_guards(captured: Captured) -> str:
@@ -114,38 +135,57 @@ def _render_torch_graph(captured: Captured) -> str:
 
 
 def _entry_of(job: Job, captured: Captured) -> Entry:
-    target, settings, observer = job.target, job.settings, job.observer
-    program, live_pins = captured.program, captured.live_pins
+    settings, observer, program = job.settings, job.observer, captured.program
+    go_on = _make_go_on(job, captured)
+    if job.options.backend is BackendKind.NATIVE and captured.joint is None:
+        plan, kernels = lower_program(program.graph, settings, observer)
+        code = load_kernels(plan, kernels, settings, observer)
+        with observer.span("runtime"):
+            return make_entry(
+                program,
+                plan,
+                code,
+                target=job.target,
+                live_pins=captured.live_pins,
+                kernel_texts=[render_kernel(kernel) for kernel in kernels],
+                wrapper=settings.wrapper,
+                go_on=go_on,
+            )
+    return make_backend_entry(
+        program,
+        _run_for(job, captured),
+        target=job.target,
+        live_pins=captured.live_pins,
+        wrapper=settings.wrapper,
+        go_on=go_on,
+    )
+
+
+def _run_for(job: Job, captured: Captured) -> Run:
+    """Make what runs a captured graph where no plan does."""
     match job.options.backend:
-        case BackendKind.NATIVE if captured.joint is None:
-            plan, kernels = lower_program(program.graph, settings, observer)
-            code = load_kernels(plan, kernels, settings, observer)
-            with observer.span("runtime"):
-                texts = [render_kernel(kernel) for kernel in kernels]
-                return make_entry(
-                    program,
-                    plan,
-                    code,
-                    target=target,
-                    live_pins=live_pins,
-                    kernel_texts=texts,
-                    wrapper=settings.wrapper,
-                )
         case (BackendKind.NATIVE | BackendKind.ATEN) as kind:
-            run = _make_graph_run(captured, kind, settings, observer)
-            return make_backend_entry(
-                program, run, target=target, live_pins=live_pins, wrapper=settings.wrapper
-            )
+            return _make_graph_run(captured, kind, job.settings, job.observer)
         case BackendKind.EAGER:
-            run = _run_of(captured.torch_graph)
-            return make_backend_entry(
-                program, run, target=target, live_pins=live_pins, wrapper=settings.wrapper
-            )
+            return _run_of(captured.torch_graph)
+        case _ if not captured.program.graph.nodes and _is_part(job, captured.program):
+            return _make_eager_run(captured.program.graph)
         case backend:
-            run = _run_of(_call_backend(backend, captured))
-            return make_backend_entry(
-                program, run, target=target, live_pins=live_pins, wrapper=settings.wrapper
-            )
+            return _run_of(_call_backend(backend, captured))
+
+
+def _is_part(job: Job, program: Program) -> bool:
+    """Tell whether a program is a part of a function that graph breaks divide."""
+    return program.ends_at is not None or isinstance(job.target, Continuation)
+
+
+def _make_go_on(job: Job, captured: Captured) -> Callable[..., Any] | None:
+    ends_at = captured.program.ends_at
+    if ends_at is None or job.make_go_on is None:
+        return None
+    code = captured.live_pins[ends_at.code_pin]
+    assert isinstance(code, types.CodeType), "a break is in code"
+    return job.make_go_on(ends_at, code)
 
 
 def lower_program(
@@ -328,6 +368,8 @@ def _shared_outputs(graph: AtenGraph, num_outputs: int) -> Iterator[SharedOutput
                 why="the history of such a view is not rebuilt after a compiled program",
                 remedy="clone the tensor first, or call under torch.no_grad()",
             )
+        if of_input is None and not _covers(base, output.meta):
+            continue  # views of one tensor that is no output: each has a gradient of its own
         yield SharedOutput(
             index=index,
             meta=output.meta,
@@ -336,6 +378,29 @@ def _shared_outputs(graph: AtenGraph, num_outputs: int) -> Iterator[SharedOutput
             of_output=of_output,
             is_base_itself=output.is_input_itself,
         )
+
+
+def _covers(base: TensorMeta, view: TensorMeta) -> bool:
+    """Tell whether every element of a view is one of `base`, which then must have no gaps."""
+    first, last = _span(base)
+    view_first, view_last = _span(view)
+    return (
+        last - first + 1 == math.prod(_ints(base.shape))
+        and first <= view_first
+        and view_last <= last
+    )
+
+
+def _span(meta: TensorMeta) -> tuple[int, int]:
+    """Give the places of the first and the last element of a tensor in its memory."""
+    (first,) = _ints((meta.offset,))
+    extents = zip(_ints(meta.shape), _ints(meta.strides), strict=True)
+    return first, first + sum((extent - 1) * stride for extent, stride in extents)
+
+
+def _ints(dims: Sequence[Dim]) -> list[int]:
+    """Give the extents of a static graph."""
+    return [dim for dim in dims if isinstance(dim, int)]
 
 
 def _make_eager_run(graph: AtenGraph) -> Run:

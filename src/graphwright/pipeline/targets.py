@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import types
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Final, ParamSpec, TypeVar, final
@@ -20,14 +21,16 @@ from graphwright.base.errors import (
     GraphwrightError,
     GraphwrightWarning,
     InternalError,
+    RecompileError,
     RecompileLimitExceeded,
     Unsupported,
 )
 from graphwright.base.ids import CompileId
 from graphwright.base.logging import LogName, log
-from graphwright.capture import ProgramRaised, is_capturing
+from graphwright.capture import ProgramRaised, is_compiling, is_eager_region
+from graphwright.pipeline.breaks import Pieces
 from graphwright.pipeline.obstacles import find_obstacle
-from graphwright.pipeline.options import CompileOptions, Mode
+from graphwright.pipeline.options import CompileOptions, Mode, Stance
 from graphwright.pipeline.revival import keep_program, try_revive
 from graphwright.pipeline.session import SESSION, make_observer
 from graphwright.pipeline.stages import Job, build_entry, prepare_runtime
@@ -52,21 +55,31 @@ class CompiledTarget:
         target: the user's function or module.
         options: how to compile it.
         install: told what to call: at once, and again by the first call.
+        pieces: those of the target that this one belongs to, if it is one itself.
+        is_piece: calls give a `Resumption` where there is more to come.
     """
 
     def __init__(
-        self, target: Callable[..., Any], options: CompileOptions, install: Install
+        self,
+        target: Callable[..., Any],
+        options: CompileOptions,
+        install: Install,
+        *,
+        pieces: Pieces | None = None,
+        is_piece: bool = False,
     ) -> None:
         self.target: Final = target
         self.options: Final = options
         self._install = install
+        self._pieces = pieces or Pieces(functools.partial(_compile_piece, options))
+        self._is_piece = is_piece
         self._lock = threading.RLock()
         self._id = SESSION.next_program()
         self._noticed: set[str] = set()
         self._gave_up = False
         self._dispatcher: Dispatcher | None = None
         SESSION.keep_target(self)
-        install(self._first_call)
+        self.follow_stance()
 
     @property
     def entries(self) -> Sequence[Entry]:
@@ -81,6 +94,16 @@ class CompiledTarget:
             self._noticed.clear()
             self._gave_up = False
 
+    def follow_stance(self) -> None:
+        """Have calls come in where the stance of the process wants them, so that the default one costs a call nothing."""
+        with self._lock:
+            self._install(self._entrance())
+
+    def _entrance(self) -> Callable[..., Any]:
+        if SESSION.stance is Stance.FORCE_EAGER:
+            return self.target
+        return self._first_call if self._dispatcher is None else self._dispatcher.function
+
     def _first_call(self, *args: Any, **kwargs: Any) -> Any:
         """Serve the calls that come before `install` has taken effect."""
         return self._ready().function(*args, **kwargs)
@@ -90,16 +113,21 @@ class CompiledTarget:
             if self._dispatcher is None:
                 prepare_runtime(config.snapshot(self.options.settings))
                 self._dispatcher = Dispatcher(self._on_miss)
-                self._install(self._dispatcher.function)
+                self._install(self._entrance())
             return self._dispatcher
 
     def _on_miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if self._gave_up or is_capturing():
+        if self._gave_up or is_compiling():
+            return self.target(*args, **kwargs)
+        if is_eager_region():
+            counters.add("eager", "disabled")
             return self.target(*args, **kwargs)
         obstacle = find_obstacle(args, kwargs)
         if obstacle is not None:
             self._notice("unsupported_argument", f"{obstacle}; calls with it run eagerly")
             return self.target(*args, **kwargs)
+        if SESSION.stance is not Stance.DEFAULT:
+            return self._run_uncompiled(SESSION.stance, args, kwargs)
         settings = config.snapshot(self.options.settings)
         entry, failure = self._find_or_build(args, kwargs, settings)
         if entry is not None:
@@ -112,6 +140,19 @@ class CompiledTarget:
             # Eager accepts what the compiler failed on, so the fault is ours and not the user's.
             self._report(failure, settings)
         return result
+
+    def _run_uncompiled(self, stance: Stance, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Serve a call that needs a new variant, while the stance forbids making one."""
+        if stance is Stance.FAIL_ON_RECOMPILE:
+            failure = self.entries[-1].explain_failure(args, kwargs) if self.entries else None
+            reason = failure.render() if failure else "nothing was compiled for it yet"
+            text = (
+                f"{self._name}: no compiled variant serves this call: {reason}. The stance {stance!s} forbids compiling one: "
+                "call it with such arguments before, or set another stance."
+            )
+            raise RecompileError(text)
+        counters.add("eager", "stance")
+        return self.target(*args, **kwargs)
 
     def _find_or_build(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], settings: Config
@@ -148,7 +189,16 @@ class CompiledTarget:
             self._log_recompile(args, kwargs)
         self._notice_options()
         observer = make_observer(CompileId(self._id.program, len(self.entries)))
-        job = Job(self.target, args, kwargs, self.options, settings, observer)
+        go_on = functools.partial(self._pieces.make_go_on, is_piece=self._is_piece)
+        job = Job(
+            self.target,
+            args,
+            kwargs,
+            self.options,
+            settings,
+            observer,
+            make_go_on=None if self.options.fullgraph else go_on,
+        )
         revived = try_revive(job)
         if revived is not None:
             return revived
@@ -212,6 +262,30 @@ class CompiledTarget:
         return str(getattr(named, "__qualname__", named))
 
 
+def _compile_piece(
+    options: CompileOptions, pieces: Pieces, target: Callable[..., Any], *, is_piece: bool
+) -> Callable[..., Any]:
+    """Compile a continuation, or a function that a break was met in."""
+    place = _Place(target)
+    place.owner = CompiledTarget(target, options, place.install, pieces=pieces, is_piece=is_piece)
+    return place
+
+
+class _Place:
+    """Where the calls of a piece go."""
+
+    def __init__(self, call: Callable[..., Any]) -> None:
+        self._call = call
+        self.owner: CompiledTarget | None = None
+
+    def install(self, call: Callable[..., Any]) -> None:
+        """Let calls go elsewhere."""
+        self._call = call
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._call(*args, **kwargs)
+
+
 def compile_function(function: Callable[P, R], options: CompileOptions) -> Callable[P, R]:
     """Give the compiled form of a function: a function with its name and documentation; `._compiled_target` is the target."""
     call: Callable[..., Any] = function
@@ -229,3 +303,13 @@ def compile_function(function: Callable[P, R], options: CompileOptions) -> Calla
 
     vars(compiled)["_compiled_target"] = target
     return compiled
+
+
+def uncompiled(function: Any) -> Any:
+    """Give what a compiled function was made from; anything else as it is."""
+    # A wrapper of the user's may have taken over the attributes, so the code must be of this module too.
+    if isinstance(function, types.FunctionType) and function.__globals__ is globals():
+        target = vars(function).get("_compiled_target")
+        if isinstance(target, CompiledTarget):
+            return target.target
+    return function

@@ -31,6 +31,7 @@ from graphwright.record.joint import (
 from graphwright.record.recorder import Recorder
 from graphwright.record.specs import TensorSpec
 from graphwright.record.symbol_names import size_symbol
+from graphwright.record.symnodes import is_settled
 from graphwright.record.torch_level import CallRef, TorchCall, TorchTrace
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "TensorSpec",
     "TorchCall",
     "TorchTrace",
+    "is_settled",
     "record_backward",
     "record_function",
     "record_joint",

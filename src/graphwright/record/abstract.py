@@ -103,6 +103,7 @@ def _refuse_data(name: str) -> Any:
     def refuse(self: AbstractTensor, *_args: object, **_kwargs: object) -> Any:
         raise data_access(f"`Tensor.{name}` of a tensor of shape {tuple(self.shape)}")
 
+    refuse.__name__ = name
     return refuse
 
 

@@ -77,7 +77,7 @@ class Recorder:
         self.location = location
         self._table = SizeTable(self._current_location)
         self._builder = GraphBuilder(self._table, self._current_location)
-        self._trace = TorchTrace() if has_torch_graph else None
+        self._trace = TorchTrace(self._current_location) if has_torch_graph else None
         recording = OpRecording(
             self, self._builder, self._wrap, self.abstract_of, on_fallback, self.paused
         )
@@ -268,6 +268,15 @@ class Recorder:
     def paused(self) -> Iterator[None]:
         """Suspend recording: real tensors compute for real again."""
         was_paused, self._is_paused = self._is_paused, True
+        try:
+            yield
+        finally:
+            self._is_paused = was_paused
+
+    @contextmanager
+    def resumed(self) -> Iterator[None]:
+        """Go on recording, inside `paused`."""
+        was_paused, self._is_paused = self._is_paused, False
         try:
             yield
         finally:

@@ -57,7 +57,7 @@ def _read_scalar(
     storage = state.storage
     is_literal = storage.origin is Origin.FRESH_CONSTANT and storage.version == 0
     if not is_literal or state.recipe or state.spec.numel != 1:
-        raise data_access(f"`{known.facts.name}`")
+        raise data_access("the value of a tensor (`.item()`, or a branch on it)")
     data = recording.builder.constant_bytes_of(storage.value)
     with recording.paused():
         return torch.frombuffer(bytearray(data), dtype=state.spec.dtype)[0].item()

@@ -44,6 +44,12 @@ def to_torch(extent: Extent) -> int | torch.SymInt:
     return made
 
 
+def is_settled(value: torch.SymInt) -> bool:
+    """Tell whether a symbolic integer has one value only, by the guards taken so far."""
+    extent = to_extent(value)
+    return isinstance(extent, int) or isinstance(extent.table.simplify(extent.dim), int)
+
+
 def to_extent(value: int | torch.SymInt) -> Extent:
     """Give the extent for an int of torch's."""
     if isinstance(value, int):

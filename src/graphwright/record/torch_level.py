@@ -9,9 +9,9 @@ recording the whole op. Operators appear as operators (`x * 2` is `operator.mul`
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import torch
@@ -23,12 +23,16 @@ from graphwright.record.abstract import AbstractTensor
 from graphwright.record.sizes import dim_of
 from graphwright.record.symnodes import to_extent
 
+if TYPE_CHECKING:
+    from graphwright.ir.locations import Loc
+    from graphwright.record.specs import TensorSpec
+
 
 class CallRef(msgspec.Struct, frozen=True):
     """The result of call number `call`, or the part of it that `path` leads to."""
 
     call: int
-    path: tuple[int, ...] = ()
+    path: tuple[int | str, ...] = ()
 
 
 class SizeRef(msgspec.Struct, frozen=True):
@@ -44,7 +48,7 @@ class HiddenRef(msgspec.Struct, frozen=True):
 class TorchCall:
     """One node to be: a placeholder, a constant or a call."""
 
-    __slots__ = ("args", "kind", "kwargs", "name", "target")
+    __slots__ = ("args", "kind", "kwargs", "loc", "name", "spec", "target")
 
     def __init__(
         self,
@@ -52,7 +56,7 @@ class TorchCall:
         target: Any,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        name: str | None,
+        name: str | None = None,
     ) -> None:
         self.kind = kind
         """fx's own word: `placeholder`, `get_attr`, `call_function`, `call_method`."""
@@ -61,23 +65,34 @@ class TorchCall:
         self.kwargs = kwargs
         self.name = name
         """The name wanted for the node; None for fx's choice."""
+        self.loc: Loc | None = None
+        """The user's line."""
+        self.spec: TensorSpec | None = None
+        """What the tensor is that it gives, if it gives just one."""
 
 
 class TorchTrace:
-    """The calls of one recording."""
+    """The calls of one recording.
 
-    def __init__(self) -> None:
+    Args:
+        location: asked for each call: the user's current line.
+    """
+
+    def __init__(self, location: Callable[[], Loc | None]) -> None:
+        self._location = location
         self.calls: list[TorchCall] = []
         self.constants: dict[str, torch.Tensor] = {}
         """Real tensors that became constants, by the attribute name that their nodes get."""
         self._outputs: list[CallRef | HiddenRef] | None = None
         self._symbols: dict[str, tuple[CallRef, int]] = {}
+        self._parts: dict[CallRef, TorchCall] = {}
+        """The parts of results that have names, with their node to be; its arguments are found when it is built."""
         self._is_silent = False
 
     def add_placeholder(self, tensor: AbstractTensor, name: str | None) -> None:
         """Add the next graph input."""
         wanted = name or f"arg{len(self.calls)}_1"
-        ref = self._add(TorchCall("placeholder", wanted, (), {}, wanted))
+        ref = self._add(TorchCall("placeholder", wanted, (), {}, wanted.lower()), tensor)
         tensor.torch_ref = ref
         for dim, extent in enumerate(tensor.state.spec.shape):
             own = dim_of(extent)
@@ -90,7 +105,7 @@ class TorchTrace:
         """Add a real tensor that is part of the graph."""
         name = f"_tensor_constant{len(self.constants)}"
         self.constants[name] = tensor
-        made.torch_ref = self._add(TorchCall("get_attr", name, (), {}, name))
+        made.torch_ref = self._add(TorchCall("get_attr", name, (), {}, name), made)
 
     def note(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
         """Add a call, if its result holds tensors or it changes some."""
@@ -101,8 +116,7 @@ class TorchTrace:
         kind, target, args = _describe(func, args, kwargs)
         frozen_args = tuple(self._freeze(value) for value in args)
         frozen_kwargs = {name: self._freeze(value) for name, value in kwargs.items()}
-        ref = self._add(TorchCall(kind, target, frozen_args, frozen_kwargs, None))
-        _mark(result, ref)
+        _mark(result, self._add(TorchCall(kind, target, frozen_args, frozen_kwargs), result))
 
     @contextmanager
     def silenced(self) -> Iterator[None]:
@@ -119,15 +133,27 @@ class TorchTrace:
         """Add a call of `target` as it stands, whatever torch functions it called."""
         frozen_args = tuple(self._freeze(value) for value in args)
         frozen_kwargs = {name: self._freeze(value) for name, value in kwargs.items()}
-        _mark(
-            result, self._add(TorchCall("call_function", target, frozen_args, frozen_kwargs, None))
-        )
+        call = TorchCall("call_function", target, frozen_args, frozen_kwargs)
+        _mark(result, self._add(call, result))
 
-    def rename(self, tensor: AbstractTensor, name: str) -> None:
-        """Give the node that made a tensor the name of the user's variable; the first name stays."""
-        ref = getattr(tensor, "torch_ref", None)
-        if ref is not None and not ref.path and self.calls[ref.call].name is None:
+    def rename(self, tensor: torch.Tensor, name: str) -> None:
+        """Give the node that made a tensor the name of the user's variable; the first name stays.
+
+        A node cannot be called like the module that holds the graph, nor by what is no word (the argument of a comprehension).
+        """
+        ref: CallRef | None = getattr(tensor, "torch_ref", None)
+        if ref is None or name == "self" or not name.isidentifier():
+            return
+        if ref.path:
+            self._name_part(tensor, ref, name)
+        elif self.calls[ref.call].name is None:
             self.calls[ref.call].name = name
+
+    def _name_part(self, tensor: torch.Tensor, ref: CallRef, name: str) -> None:
+        if ref not in self._parts:
+            part = self._parts[ref] = TorchCall("call_function", operator.getitem, (), {}, name)
+            part.loc = self.calls[ref.call].loc
+            part.spec = tensor.state.spec if isinstance(tensor, AbstractTensor) else None
 
     def set_outputs(self, tensors: Sequence[AbstractTensor]) -> None:
         """Say what the program returns."""
@@ -139,8 +165,16 @@ class TorchTrace:
         Raises:
             Unsupported: a functional transform made some of the tensors.
         """
+        return self.build_with_calls()[0]
+
+    def build_with_calls(self) -> tuple[torch.fx.Graph, dict[torch.fx.Node, TorchCall]]:
+        """Give what `build` gives, and the call that each node stands for.
+
+        Raises:
+            Unsupported: as `build` does.
+        """
         graph = torch.fx.Graph()
-        building = _Building(graph, self._symbols)
+        building = _Building(graph, self._symbols, self._parts)
         placeholders = [
             index for index, call in enumerate(self.calls) if call.kind == "placeholder"
         ]
@@ -149,9 +183,12 @@ class TorchTrace:
             building.add(index, self.calls[index])
         if self._outputs is not None:
             graph.output(tuple(building.value(ref) for ref in self._outputs))
-        return graph
+        return graph, building.calls
 
-    def _add(self, call: TorchCall) -> CallRef:
+    def _add(self, call: TorchCall, result: Any) -> CallRef:
+        call.loc = self._location()
+        if type(result) is AbstractTensor:
+            call.spec = result.state.spec
         self.calls.append(call)
         return CallRef(len(self.calls) - 1)
 
@@ -181,17 +218,26 @@ class TorchTrace:
 class _Building:
     """Turns calls into fx nodes."""
 
-    def __init__(self, graph: torch.fx.Graph, symbols: Mapping[str, tuple[CallRef, int]]) -> None:
+    def __init__(
+        self,
+        graph: torch.fx.Graph,
+        symbols: Mapping[str, tuple[CallRef, int]],
+        parts: Mapping[CallRef, TorchCall],
+    ) -> None:
         self._graph = graph
         self._symbols = symbols
+        self._parts = parts
         self._nodes: dict[CallRef, torch.fx.Node] = {}
         self._sizes: dict[str, torch.fx.Node] = {}
+        self.calls: dict[torch.fx.Node, TorchCall] = {}
 
     def add(self, index: int, call: TorchCall) -> None:
         args = tuple(self.value(value) for value in call.args)
         kwargs = {name: self.value(value) for name, value in call.kwargs.items()}
-        node = self._graph.create_node(call.kind, call.target, args, kwargs, call.name)
+        shown_type = torch.Tensor if call.kind == "placeholder" else None
+        node = self._graph.create_node(call.kind, call.target, args, kwargs, call.name, shown_type)
         self._nodes[CallRef(index)] = node
+        self.calls[node] = call
 
     def value(self, value: Any) -> Any:
         if isinstance(value, CallRef):
@@ -216,9 +262,14 @@ class _Building:
         node = self._nodes.get(ref)
         if node is None:
             whole = self._node(CallRef(ref.call, ref.path[:-1]))
+            part = self._parts.get(ref)
+            name = None if part is None else part.name
+            args = (whole, ref.path[-1])
             with self._graph.inserting_after(whole):
-                node = self._graph.call_function(operator.getitem, (whole, ref.path[-1]))
+                node = self._graph.create_node("call_function", operator.getitem, args, {}, name)
             self._nodes[ref] = node
+            if part is not None:
+                self.calls[node] = part
         return node
 
     def _dim(self, dim: Dim) -> Any:
@@ -294,6 +345,9 @@ def _mark(result: Any, ref: CallRef) -> None:
     elif isinstance(result, (tuple, list)):
         for index, item in enumerate(result):
             _mark(item, CallRef(ref.call, (*ref.path, index)))
+    elif isinstance(result, dict):
+        for key, item in result.items():
+            _mark(item, CallRef(ref.call, (*ref.path, key)))
 
 
 def _changes_tensors(func: Any, kwargs: Mapping[str, Any]) -> bool:

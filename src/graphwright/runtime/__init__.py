@@ -12,7 +12,8 @@ from graphwright.runtime.construction import make_backend_entry, make_entry
 from graphwright.runtime.dispatcher import Dispatcher
 from graphwright.runtime.entry import Entry, Run
 from graphwright.runtime.failures import GuardFailure
-from graphwright.runtime.global_state import read_global_state
+from graphwright.runtime.global_state import WRITABLE as WRITABLE_STATE
+from graphwright.runtime.global_state import read_global_state, write_global_state
 from graphwright.runtime.native import NativeRefusal, OnMiss, load_native_module
 from graphwright.runtime.plan_code import Code
 from graphwright.runtime.plan_run import PlanRun, make_plan_run
@@ -20,6 +21,7 @@ from graphwright.runtime.reading import MISSING
 
 __all__ = [
     "MISSING",
+    "WRITABLE_STATE",
     "Code",
     "Dispatcher",
     "Entry",
@@ -37,4 +39,5 @@ __all__ = [
     "make_plan_run",
     "may_overlap",
     "read_global_state",
+    "write_global_state",
 ]

@@ -35,13 +35,6 @@ def make_instance(cls: Any, make_items: Callable[[], Iterable[object]]) -> Any:
     return base.__new__(cls)
 
 
-def make_deque(cls: Any, max_length: int) -> Any:
-    """Make an empty deque (or instance of a subclass) that keeps at most `max_length` items."""
-    made = collections.deque.__new__(cls)
-    collections.deque.__init__(made, (), max_length)
-    return made
-
-
 def fill_instance(
     made: Any,
     attrs: Mapping[str, object],
@@ -89,11 +82,10 @@ def make_function(
     namespace: Any,
     name: str,
     qualname: str,
-    cells: Iterable[object],
+    cells: Iterable[types.CellType],
 ) -> types.FunctionType:
-    """Make a Python function with fresh cells that hold `cells`."""
-    closure = tuple(types.CellType(content) for content in cells)
-    function = types.FunctionType(code, namespace, name, None, closure)
+    """Make a Python function with the closure `cells`."""
+    function = types.FunctionType(code, namespace, name, None, tuple(cells) or None)
     function.__qualname__ = qualname
     return function
 
@@ -102,13 +94,29 @@ def finish_function(
     function: Any,
     defaults: Any,
     kw_defaults: Any,
+    annotations: Any,
     attrs: Mapping[str, object],
 ) -> Any:
-    """Give a function its defaults and attributes."""
+    """Give a function its defaults, annotations and attributes."""
     function.__defaults__ = defaults
     function.__kwdefaults__ = kw_defaults
+    if annotations is not None:
+        function.__annotations__ = annotations
     function.__dict__.update(attrs)
     return function
+
+
+def make_reduced(function: Callable[..., Any], args: Iterable[object], state: object = None) -> Any:
+    """Make an iterator from what its `__reduce__` gave."""
+    made = function(*args)
+    if state is not None:
+        made.__setstate__(state)
+    return made
+
+
+def fill_cell(cell: types.CellType, contents: object) -> None:
+    """Put something into a cell."""
+    cell.cell_contents = contents
 
 
 def set_attr(target: Any, name: str, value: object) -> None:

@@ -6,7 +6,8 @@ Keeps: where native code cannot serve, the readable Python does, and `refusal` s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from graphwright.base.config import Wrapper
 from graphwright.ir.plan import Plan
@@ -25,6 +26,7 @@ def make_entry(  # noqa: PLR0913  (program, plan, code; and how)
     live_pins: Sequence[object] | None = None,
     kernel_texts: Sequence[str] = (),
     wrapper: Wrapper = Wrapper.NATIVE,
+    go_on: Callable[..., Any] | None = None,
 ) -> Entry:
     """Make an entry whose graph is run by a plan.
 
@@ -36,6 +38,7 @@ def make_entry(  # noqa: PLR0913  (program, plan, code; and how)
         live_pins: the objects of `program.pins`, where they are known.
         kernel_texts: for each kernel, what to say of it in the readable source.
         wrapper: the form that serves calls.
+        go_on: what the call goes on with after a graph break.
 
     Raises:
         InternalError: the data contradict each other.
@@ -48,6 +51,7 @@ def make_entry(  # noqa: PLR0913  (program, plan, code; and how)
         target=target,
         live_pins=live_pins,
         kernel_texts=kernel_texts,
+        go_on=go_on,
     )
     return _in_form(entry, wrapper)
 
@@ -59,6 +63,7 @@ def make_backend_entry(
     target: object,
     live_pins: Sequence[object] | None = None,
     wrapper: Wrapper = Wrapper.NATIVE,
+    go_on: Callable[..., Any] | None = None,
 ) -> Entry:
     """Make an entry whose graph is run by a function: a user's backend, eager kernels, autograd at call time.
 
@@ -68,8 +73,11 @@ def make_backend_entry(
         target: the object that was compiled.
         live_pins: the objects of `program.pins`, where they are known.
         wrapper: the form that checks the guards.
+        go_on: what the call goes on with after a graph break.
     """
-    entry = Entry(program, plan=None, code=None, run=run, target=target, live_pins=live_pins)
+    entry = Entry(
+        program, plan=None, code=None, run=run, target=target, live_pins=live_pins, go_on=go_on
+    )
     return _in_form(entry, wrapper)
 
 

@@ -57,6 +57,7 @@ class Entry:
         target: the object that was compiled.
         live_pins: the objects of `program.pins`, where they are known.
         kernel_texts: for each kernel, what to say of it in the readable source.
+        go_on: called with the result's items, and giving the call's result, where the program ends before its function does.
 
     Attributes:
         steps: the guards, lowered.
@@ -76,7 +77,11 @@ class Entry:
         target: object,
         live_pins: Sequence[object] | None,
         kernel_texts: Sequence[str] = (),
+        go_on: Callable[..., Any] | None = None,
     ) -> None:
+        if program.ends_at is not None and go_on is None:
+            message = f"nothing goes on after the graph break of {program.name}"
+            raise InternalError(message)
         self.program: Final = program
         self.plan: Final = plan
         self.code: Final = code
@@ -86,6 +91,7 @@ class Entry:
         constants = () if plan is None else plan.constants
         self.constants: Final = tuple(map(make_constant_tensor, constants))
         self._run = run
+        self._go_on = go_on
         self._kernel_texts = tuple(kernel_texts)
         self.native: NativeForm | None = None
         self.refusal = ""
@@ -130,7 +136,7 @@ class Entry:
 
     @functools.cached_property
     def _build_part(self) -> SourcePart:
-        recipes = RecipesText(self.program, self.steps, self.pins)
+        recipes = RecipesText(self.program, self.steps, self.pins, self._go_on)
         return SourcePart(f"result of {self.program.name}", recipes.render(), recipes.namespace)
 
     @functools.cached_property

@@ -31,6 +31,11 @@ def read_global_state(kind: GlobalStateKind) -> str:
     return _READERS[kind]()
 
 
+def write_global_state(kind: GlobalStateKind, text: str) -> None:
+    """Set a piece of global state to a value that `read_global_state` gave; for the kinds in `WRITABLE`."""
+    _WRITERS[kind](text)
+
+
 def _switch(state: object) -> str:
     return ON if state else OFF
 
@@ -83,3 +88,25 @@ _READERS: Final[dict[GlobalStateKind, Callable[[], str]]] = {
     GlobalStateKind.FLOAT32_MATMUL_PRECISION: torch.get_float32_matmul_precision,
     GlobalStateKind.GLOBAL_MODULE_HOOKS: lambda: str(sum(map(len, hook_tables()))),
 }
+
+
+def _write_autocast(device_type: str) -> Callable[[str], None]:
+    def write(text: str) -> None:
+        torch.set_autocast_enabled(device_type, text != OFF)
+        if text != OFF:
+            torch.set_autocast_dtype(device_type, getattr(torch, text))
+
+    return write
+
+
+_WRITERS: Final[dict[GlobalStateKind, Callable[[str], object]]] = {
+    GlobalStateKind.GRAD_MODE: lambda text: torch.set_grad_enabled(text == ON),
+    GlobalStateKind.DEFAULT_DTYPE: lambda text: torch.set_default_dtype(getattr(torch, text)),
+    GlobalStateKind.AUTOCAST_CPU: _write_autocast("cpu"),
+    GlobalStateKind.AUTOCAST_CUDA: _write_autocast("cuda"),
+    GlobalStateKind.AUTOCAST_CACHE: lambda text: torch.set_autocast_cache_enabled(text == ON),
+    GlobalStateKind.FLOAT32_MATMUL_PRECISION: torch.set_float32_matmul_precision,
+}
+
+WRITABLE: Final = frozenset(_WRITERS)
+"""What a program may leave changed."""

@@ -302,11 +302,16 @@ class PlanCode:
             case InputOutput(index):
                 return f"inputs[{index}]"
             case ViewOfInput(index, meta):
-                return _render_view(f"inputs[{index}]", meta)
+                return self._render_attached(_render_view(f"inputs[{index}]", meta), meta)
             case ViewOfOutput(index, meta):
-                return _render_view(f"out{index}", meta)
+                return self._render_attached(_render_view(f"out{index}", meta), meta)
             case _:
                 assert_never(output)
+
+    def _render_attached(self, text: str, meta: TensorMeta) -> str:
+        """Take a view that has no gradient off the history of what it is a view of."""
+        can_have_history = any(one.requires_grad for one in self._plan.inputs)
+        return f"{text}.detach()" if can_have_history and not meta.requires_grad else text
 
 
 def _render_view(name: str, arg: TensorArg | TensorMeta) -> str:

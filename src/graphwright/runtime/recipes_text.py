@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, assert_never, final
 
 from graphwright.ir.constants import make_object
@@ -18,12 +18,15 @@ from graphwright.ir.dims import render_dim
 from graphwright.ir.locations import Loc
 from graphwright.ir.program import (
     AttrEntry,
+    BuildBuiltinMethod,
+    BuildCell,
     BuildDict,
     BuildFunction,
     BuildList,
     BuildMethod,
     BuildObject,
     BuildPartial,
+    BuildReduced,
     BuildSet,
     BuildSlice,
     BuildTuple,
@@ -32,12 +35,14 @@ from graphwright.ir.program import (
     DeleteItemEffect,
     DictEntry,
     Effect,
+    ExtendListEffect,
     FromBuilt,
     FromConstant,
     FromOutput,
     FromPin,
     FromSource,
     FromSymbol,
+    GlobalStateKind,
     PlainConst,
     Program,
     Recipe,
@@ -45,19 +50,23 @@ from graphwright.ir.program import (
     SetAttrEffect,
     SetCellEffect,
     SetGlobalEffect,
+    SetGlobalStateEffect,
     SetItemEffect,
 )
+from graphwright.ir.program_text import extras_of, iter_parts
 from graphwright.runtime import building
+from graphwright.runtime.global_state import write_global_state
 from graphwright.runtime.guard_steps import GuardSteps
 from graphwright.runtime.pins import PinTable
 
 _BUILDERS: Final = (
     "make_instance",
-    "make_deque",
     "fill_instance",
     "make_dict",
     "make_function",
     "finish_function",
+    "make_reduced",
+    "fill_cell",
     "set_attr",
     "delete_attr",
     "set_item",
@@ -75,9 +84,16 @@ class RecipesText:
         program: the program.
         steps: its guards, lowered, which say what `sources` holds.
         pins: its live pins.
+        go_on: what the call goes on with where the program ends before its function does.
     """
 
-    def __init__(self, program: Program, steps: GuardSteps, pins: PinTable) -> None:
+    def __init__(
+        self,
+        program: Program,
+        steps: GuardSteps,
+        pins: PinTable,
+        go_on: Callable[..., Any] | None = None,
+    ) -> None:
         self._program = program
         self._symbols = steps.symbols
         self._pins = pins
@@ -88,6 +104,10 @@ class RecipesText:
             "recipe_constants": self._constants,
             "partial": functools.partial,
             "MethodType": types.MethodType,
+            "CellType": types.CellType,
+            "GlobalStateKind": GlobalStateKind,
+            "write_global_state": write_global_state,
+            "go_on": go_on,
             **{name: getattr(building, name) for name in _BUILDERS},
         }
 
@@ -96,13 +116,18 @@ class RecipesText:
         lines = ["def build(outputs, symbols, sources):"]
         if self._symbols:
             lines.append(f"    {_tuple(self._symbols)} = symbols")
-        for number, recipe in enumerate(self._program.built):
-            lines.append(f"    built{number} = {self._render_shell(recipe)}")
-        for number, recipe in enumerate(self._program.built):
+        built = self._program.built
+        lines += [f"    built{i} = {self._render_shell(built[i])}" for i in _shell_order(built)]
+        for number, recipe in enumerate(built):
             lines += [f"    {line}" for line in self._render_filling(f"built{number}", recipe)]
         lines.append(f"    result = {self.render_recipe(self._program.result)}")
         lines += [f"    {self._render_effect(effect)}" for effect in self._program.effects]
-        lines.append("    return result")
+        ends = self._program.ends_at
+        lines.append(
+            "    return result"
+            if ends is None
+            else f"    return go_on(*result)  # graph break: {ends.met}"
+        )
         return "\n".join(lines) + "\n"
 
     def render_recipe(self, recipe: Recipe) -> str:
@@ -122,6 +147,8 @@ class RecipesText:
                 return f"built{index}"
             case BuildTuple() | BuildList() | BuildDict() | BuildSet() | BuildSlice():
                 return self._render_container(recipe)
+            case BuildReduced() | BuildBuiltinMethod() | BuildCell():
+                return self._render_builtin(recipe)
             case BuildObject() | BuildFunction() | BuildMethod() | BuildPartial():
                 return self._render_made(recipe)
             case _:
@@ -152,6 +179,19 @@ class RecipesText:
             case _:
                 assert_never(recipe)
 
+    def _render_builtin(self, recipe: BuildReduced | BuildBuiltinMethod | BuildCell) -> str:
+        match recipe:
+            case BuildReduced(function, args, state):
+                parts = f"{self.render_recipe(function)}, {self._render_items(args)}"
+                ending = "" if state is None else f", {self.render_recipe(state)}"
+                return f"make_reduced({parts}{ending})"
+            case BuildBuiltinMethod(receiver, name):
+                return f"getattr({self.render_recipe(receiver)}, {name!r})"
+            case BuildCell(contents):
+                return f"CellType({'' if contents is None else self.render_recipe(contents)})"
+            case _:
+                assert_never(recipe)
+
     def _render_made(self, recipe: BuildObject | BuildFunction | BuildMethod | BuildPartial) -> str:
         match recipe:
             case BuildObject() | BuildFunction():
@@ -178,8 +218,8 @@ class RecipesText:
                 return f"make_dict(pin({type_pin}), (), {made})"
             case BuildSet(_, False):
                 return "set()"
-            case BuildObject(max_length=int(length)):
-                return f"make_deque(pin({recipe.type_pin}), {length})"
+            case BuildCell():
+                return "CellType()"
             case BuildObject():
                 return f"make_instance(pin({recipe.type_pin}), lambda: {self._render_items(recipe.items)})"
             case BuildFunction():
@@ -198,6 +238,8 @@ class RecipesText:
                 return [f"{name}.update({self._render_items(items)})"]
             case BuildDict(entries) if entries:
                 return [f"{name}.update({self._render_entries(entries)})"]
+            case BuildCell(contents) if contents is not None:
+                return [f"fill_cell({name}, {self.render_recipe(contents)})"]
             case BuildObject() | BuildFunction():
                 return [self._render_fill(name, recipe)]
             case _:
@@ -212,10 +254,10 @@ class RecipesText:
                     self._render_entries(recipe.entries),
                 )
                 return f"fill_instance({made}, {attrs}, {items}, {entries})"
-            case BuildFunction(defaults=defaults, kw_defaults=kw_defaults):
+            case BuildFunction():
                 parts = (
                     "None" if part is None else self.render_recipe(part)
-                    for part in (defaults, kw_defaults)
+                    for part in extras_of(recipe)
                 )
                 return f"finish_function({made}, {', '.join(parts)}, {attrs})"
             case _:
@@ -256,12 +298,58 @@ class RecipesText:
                 return f"delete_item({make(target)}, {make(key)})"
             case ReplaceContentsEffect(target, contents):
                 return f"replace_contents({make(target)}, {make(contents)})"
+            case ExtendListEffect(target, items):
+                return f"list.extend({make(target)}, {make(items)})"
             case SetCellEffect(function, index, value):
                 return f"set_cell(sources[{self._number_of[function]}], {index}, {make(value)})"
             case SetGlobalEffect(globals_source, name, value):
                 return f"sources[{self._number_of[globals_source]}][{name!r}] = {make(value)}"
+            case SetGlobalStateEffect(kind, text):
+                return f"write_global_state({type(kind).__name__}.{kind.name}, {text!r})"
             case _:
                 assert_never(effect)
+
+
+def _shell_order(built: Sequence[Recipe]) -> list[int]:
+    """Order objects so that each stands behind those that it cannot be made without."""
+    order: dict[int, None] = {}
+    started: set[int] = set()
+
+    def visit(number: int) -> None:
+        if number in started:
+            return
+        started.add(number)
+        for needed in _iter_needed(_shell_parts(built[number])):
+            visit(needed)
+        order[number] = None
+
+    for number in range(len(built)):
+        visit(number)
+    return list(order)
+
+
+def _shell_parts(recipe: Recipe) -> Iterable[Recipe]:
+    """Give the parts without which an object cannot be made, even without its contents."""
+    match recipe:
+        case BuildList() | BuildSet(_, False) | BuildCell() | BuildDict(factory=None):
+            return ()
+        case BuildDict(factory=factory) if factory is not None:
+            return (factory,)
+        case BuildObject(items=items):
+            return items
+        case BuildFunction(cells=cells):
+            return cells
+        case _:
+            return iter_parts(recipe)
+
+
+def _iter_needed(parts: Iterable[Recipe]) -> Iterator[int]:
+    """Give the numbers of the built objects that parts, made in place, refer to."""
+    for part in parts:
+        if isinstance(part, FromBuilt):
+            yield part.index
+        else:
+            yield from _iter_needed(iter_parts(part))
 
 
 def _tuple(parts: Iterable[str]) -> str:

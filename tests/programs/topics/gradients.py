@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from program_cases import Topic, after, again, call, fresh_call, t, under
+from program_cases import Fresh, Topic, after, again, call, fresh_call, t, under
 from torch import nn
 
 TOPIC = Topic("gradients")
@@ -138,6 +138,50 @@ def attention_block():
         return x + out(y.transpose(1, 2).reshape(2, 5, 8))
 
     return program, [qkv, out]
+
+
+@TOPIC.program(call(t(2, 6, grad=True)))
+def views_of_one_tensor(x):
+    y = x * 2
+    return y.chunk(3, 1)
+
+
+@TOPIC.program(call(t(4, 6, grad=True)))
+def overlapping_views_of_one_tensor(x):
+    y = x.exp()
+    return y[:3], y[1:], y[1:3, ::2], y.t()
+
+
+@TOPIC.program(call(t(3, grad=True)))
+def detached_argument(x):
+    return x.detach()
+
+
+@TOPIC.program(call(t(2, 3, grad=True)))
+def detached_views_beside_views(x):
+    y = x * 3
+    return y, y.detach(), y[0], y[0].detach(), x[1].detach()
+
+
+@TOPIC.program(
+    call(Fresh(lambda: torch.ones(2, requires_grad=True) * 2)),
+    call(Fresh(lambda: torch.ones(2, requires_grad=True))),
+    call(Fresh(lambda: torch.ones(2))),
+)
+def history_of_an_argument(x):
+    return x.is_leaf, x.grad_fn is None, x * 2
+
+
+@TOPIC.made(call(t(2, 3)), call(t(2, 3)))
+def gradient_of_a_parameter():
+    torch.manual_seed(4)
+    layer = nn.Linear(3, 2)
+
+    def program(x):
+        y = layer(x)
+        return y if layer.weight.grad is None else y + layer.weight.grad.sum()
+
+    return program, layer
 
 
 @TOPIC.program(call(t(3, grad=True)))

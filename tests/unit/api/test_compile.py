@@ -11,6 +11,8 @@ import torch
 
 import graphwright as gw
 
+FACTOR = 2.0
+
 
 def double(x):
     return x * 2
@@ -176,17 +178,19 @@ def test_an_argument_on_an_unsupported_device_runs_eagerly_and_says_so_once():
     assert first.device.type == "meta"
 
 
-def test_what_cannot_be_captured_runs_eagerly_and_says_why(capsys):
+def test_what_cannot_be_captured_runs_in_plain_python_and_is_told_of(capsys, caplog):
     @gw.compile
     def talk(x):
         print("hello")
         return x + 1
 
-    with gw.config.patch(strict=False), pytest.warns(UserWarning, match="print"):
+    with gw.config.patch(strict=False), caplog.at_level("INFO", "graphwright.graph_breaks"):
         result = talk(torch.ones(2))
 
     assert torch.equal(result, torch.full((2,), 2.0))
     assert capsys.readouterr().out == "hello\n"
+    assert gw.counters["capture"]["graph_breaks"] == 1
+    assert "a call of print()" in caplog.text
 
 
 def test_what_cannot_be_captured_is_an_error_with_fullgraph():
@@ -317,3 +321,14 @@ def test_threads_that_call_first_compile_once():
 
     assert counter.frame_count == 1
     assert all(torch.equal(result, torch.full((4,), 2.0)) for result in results)
+
+
+def test_compiled_function_inside_another_is_guarded_like_the_rest(monkeypatch):
+    inner = gw.compile(lambda x: x * FACTOR, backend="eager")
+    outer = gw.compile(lambda x: inner(x) + 1, backend="eager", fullgraph=True)
+    before = outer(torch.ones(3))
+
+    monkeypatch.setitem(globals(), "FACTOR", 5.0)
+
+    assert before.tolist() == [3.0] * 3
+    assert outer(torch.ones(3)).tolist() == [6.0] * 3

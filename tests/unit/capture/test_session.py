@@ -8,7 +8,7 @@ import torch
 from captured_calls import capture
 
 from graphwright.base.errors import Unsupported
-from graphwright.capture import CaptureOptions, ProgramRaised, capture_call, is_capturing
+from graphwright.capture import CaptureOptions, ProgramRaised, capture_call, is_compiling
 from graphwright.ir.program import FromBuilt, FromSource, GlobalStateKind
 from graphwright.runtime import read_global_state
 
@@ -183,7 +183,7 @@ def test_capture_that_fails_leaves_the_state_of_pytorch_alone(program):
     assert state() == before
     assert torch.equal(torch.get_rng_state(), random_state)
     assert torch.backends.cuda.flash_sdp_enabled() == flash
-    assert not is_capturing()
+    assert not is_compiling()
 
 
 def test_capture_that_fails_leaves_the_users_objects_alone():

@@ -100,13 +100,16 @@ def test_literal_tensor_belongs_to_each_call():
 
 
 def test_every_node_has_the_users_line():
-    lines = iter(range(1, 100))
+    line = 1
     real = torch.randn(3)
-    with Recorder(location=lambda: Loc("m.py", next(lines), "f")) as recorder:
-        x = recorder.add_input(real)
-        graph = recorder.finish([x.sin().cos()])
+    with Recorder(location=lambda: Loc("m.py", line, "f")) as recorder:
+        x = recorder.add_input(real).sin()
+        line = 2
+        graph = recorder.finish([x.cos()])
 
-    assert [node.loc for node in graph.nodes] == [Loc("m.py", 1, "f"), Loc("m.py", 2, "f")]
+    expected = [Loc("m.py", 1, "f"), Loc("m.py", 2, "f")]
+    assert [node.loc for node in graph.nodes] == expected
+    assert [call.loc for call in recorder.trace.calls[1:]] == expected
 
 
 def test_arguments_are_kept_as_data():

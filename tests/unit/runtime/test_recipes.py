@@ -16,6 +16,7 @@ from graphwright.ir.constants import make_constant
 from graphwright.ir.program import (
     ArgSource,
     AttrEntry,
+    BuildCell,
     BuildDict,
     BuildFunction,
     BuildList,
@@ -180,7 +181,7 @@ def test_functions_methods_and_partials_are_built(wrapper):
             GlobalsSource(Y),
             "made",
             "made.here",
-            cells=(plain(4),),
+            cells=(BuildCell(plain(4)),),
             defaults=BuildTuple((plain(10),)),
             kw_defaults=BuildDict((DictEntry(plain("scale"), plain(20)),)),
             attrs=(AttrEntry("note", plain("n")),),
@@ -193,7 +194,11 @@ def test_functions_methods_and_partials_are_built(wrapper):
                     BuildMethod(FromBuilt(0), plain("receiver")),
                     BuildPartial(FromBuilt(0), (plain("first"),), (AttrEntry("scale", plain(7)),)),
                     BuildFunction(
-                        maker.pin(template.__code__), GlobalsSource(Y), "n", "n", (plain(5),)
+                        maker.pin(template.__code__),
+                        GlobalsSource(Y),
+                        "n",
+                        "n",
+                        (BuildCell(plain(5)),),
                     ),
                 )
             ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any, Final
 
 from graphwright.capture.faults import natively
@@ -33,7 +32,10 @@ def build_list(machine: Machine, frame: Frame, arg: int) -> None:
 
 def build_set(machine: Machine, frame: Frame, arg: int) -> None:
     """BUILD_SET."""
-    frame.stack.append(natively(set, [check_key(machine, item) for item in _take(frame, arg)]))
+    items = [check_key(machine, item) for item in _take(frame, arg)]
+    made: set[Any] = natively(set, items)
+    machine.written_sets[id(made)] = (made, tuple(natively(dict.fromkeys, items)))
+    frame.stack.append(made)
 
 
 def build_map(machine: Machine, frame: Frame, arg: int) -> None:
@@ -62,26 +64,26 @@ def build_slice(machine: Machine, frame: Frame, arg: int) -> None:
 
 def list_to_tuple(machine: Machine, frame: Frame, arg: Any) -> None:
     """LIST_TO_TUPLE."""
-    frame.stack[-1] = tuple(frame.stack[-1])
+    frame.stack[-1] = tuple(machine.world.contents(frame.stack[-1]))
 
 
 def list_append(machine: Machine, frame: Frame, arg: int) -> None:
     """LIST_APPEND."""
     value = frame.stack.pop()
-    frame.stack[-arg].append(value)
+    machine.world.append(frame.stack[-arg], value)
 
 
 def set_add(machine: Machine, frame: Frame, arg: int) -> None:
     """SET_ADD."""
     value = frame.stack.pop()
-    natively(frame.stack[-arg].add, check_key(machine, value))
+    natively(machine.world.change(frame.stack[-arg]).add, check_key(machine, value))
 
 
 def map_add(machine: Machine, frame: Frame, arg: int) -> None:
     """MAP_ADD."""
     value = frame.stack.pop()
     key = frame.stack.pop()
-    natively(operator.setitem, frame.stack[-arg], check_key(machine, key), value)
+    machine.setitem(frame.stack[-arg], check_key(machine, key), value)
 
 
 def list_extend(machine: Machine, frame: Frame, arg: int) -> None:
@@ -95,13 +97,13 @@ def list_extend(machine: Machine, frame: Frame, arg: int) -> None:
             raise
         text = f"Value after * must be an iterable, not {type(value).__name__}"
         raise TypeError(text) from None
-    natively(frame.stack[-arg].extend, iterator)
+    natively(machine.world.change(frame.stack[-arg]).extend, iterator)
 
 
 def set_update(machine: Machine, frame: Frame, arg: int) -> None:
     """SET_UPDATE."""
     value = frame.stack.pop()
-    target = frame.stack[-arg]
+    target = machine.world.change(frame.stack[-arg])
     items = check_members(machine, target, machine.native_iterable(value))
     natively(target.update, items)
 
@@ -124,13 +126,13 @@ def read_mapping(machine: Machine, value: Any) -> dict[Any, Any]:
 def dict_update(machine: Machine, frame: Frame, arg: int) -> None:
     """DICT_UPDATE."""
     entries = read_mapping(machine, frame.stack.pop())
-    frame.stack[-arg].update(entries)
+    machine.world.change(frame.stack[-arg]).update(entries)
 
 
 def dict_merge(machine: Machine, frame: Frame, arg: int) -> None:
     """DICT_MERGE."""
     mapping = frame.stack.pop()
-    target = frame.stack[-arg]
+    target = machine.world.change(frame.stack[-arg])
     function = next(x for x in frame.stack[-arg - 3 :] if x is not ABSENT)
     if not hasattr(type(mapping), "keys"):
         kind = type(mapping).__name__

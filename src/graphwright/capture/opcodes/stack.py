@@ -63,6 +63,8 @@ def store_fast(machine: Machine, frame: Frame, arg: str) -> None:
         frame.slots.pop(arg, None)
     else:
         frame.slots[arg] = value
+        if type(value) is machine.tensor_type:
+            machine.recorder.trace.rename(value, arg)
 
 
 def delete_fast(machine: Machine, frame: Frame, arg: str) -> None:

@@ -22,7 +22,8 @@ Args = Sequence[Any]
 Kwargs = Mapping[str, Any]
 
 
-def _type_of(machine: Machine, value: Any) -> type:
+def type_of(machine: Machine, value: Any) -> type:
+    """Give the type that the program sees."""
     if type(value) is machine.tensor_type:
         original = machine.world.original_of(value)
         return type(original) if original is not value else torch.Tensor
@@ -32,7 +33,7 @@ def _type_of(machine: Machine, value: Any) -> type:
 def type_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """`type(x)`, or a class made by hand."""
     if len(args) == 1 and not kwargs:
-        return _type_of(machine, args[0])
+        return type_of(machine, args[0])
     name, bases, space = args
     return make_class(machine, most_derived(type, bases), name, bases, space, kwargs)
 

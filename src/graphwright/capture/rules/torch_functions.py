@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -118,4 +119,8 @@ def make_rules() -> dict[Any, Rule]:
         torch.nn.RNNBase._update_flat_weights: update_flat_weights,  # noqa: SLF001
         torch._C._log_api_usage_once: _quiet,  # noqa: SLF001
     }
+    for name in ("torch._utils", "torch._dynamo.external_utils"):
+        older = getattr(sys.modules.get(name), "is_compiling", None)
+        if older is not None:
+            rules[older] = is_compiling
     return rules

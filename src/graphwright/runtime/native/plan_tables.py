@@ -343,7 +343,7 @@ def result_words(
     program: Program, steps: GuardSteps, pins: PinTable, memory: Memory
 ) -> tuple[str, int] | None:
     """Give the native function that makes the result, and what it works by; None when Python makes it."""
-    if program.effects or program.built:
+    if program.effects or program.built or program.ends_at is not None:
         return None
     match program.result:
         case FromOutput(index):
@@ -410,7 +410,8 @@ def _make_view(
     symbols = _symbols_of(plan, values)
     shape = [evaluate_dim(dim, symbols) for dim in meta.shape]
     strides = [evaluate_dim(dim, symbols) for dim in meta.strides]
-    return view(base, meta.dtype.torch_dtype, shape, strides, evaluate_dim(meta.offset, symbols))
+    made = view(base, meta.dtype.torch_dtype, shape, strides, evaluate_dim(meta.offset, symbols))
+    return made.detach() if made.requires_grad and not meta.requires_grad else made
 
 
 def _increment_all(*tensors: torch.Tensor) -> None:

@@ -1,0 +1,300 @@
+"""Graph breaks: what is left of a frame when its capture ends early, and captures that begin in the middle of one.
+
+In: the outermost frame, stopped before an instruction that cannot be captured.   Out: its state as values that `Recipes` can make,
+and the `Break`. A program that ends so gives `(function, *values)`: the function has the frame's globals and cells, and its code
+goes on at the break.
+
+    prefix (a program) → the instruction, in plain CPython → a `Continuation`, captured in its turn
+
+Keeps: what the continuation reads of the frame's slots is guarded when it is read; slots that are only handed on are not looked at.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, final
+
+import torch
+
+from graphwright.base.errors import Unsupported
+from graphwright.capture.entering import Place, live_slots, make_entry_code
+from graphwright.capture.frames import Frame, Outermost
+from graphwright.capture.instructions import Op
+from graphwright.capture.machine import Machine
+from graphwright.capture.missing import ABSENT, Unread
+from graphwright.capture.opcodes.names import globals_source_of
+from graphwright.capture.policy import is_native_function
+from graphwright.capture.recipes import Recipes
+from graphwright.ir.program import ArgSource, Break, BuildTuple, Recipe
+
+_WITHOUT_CALL: Final = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+"""Flags of code whose call does not run it."""
+
+
+@final
+class Continuation:
+    """The rest of a function, from the middle of it on; called with a function that holds the frame's globals and cells, and the values.
+
+    Args:
+        code: the whole function's code.
+        place: where it goes on.
+    """
+
+    def __init__(self, code: types.CodeType, place: Place) -> None:
+        self.code: Final = code
+        self.place: Final = place
+        self.entry_code: Final = make_entry_code(code, place)
+        """The code of the functions that it is called with."""
+        self.__qualname__ = f"{code.co_qualname} (after a graph break)"
+
+    def __call__(self, function: Callable[..., Any], *values: Any) -> Any:
+        """Run the rest in plain CPython."""
+        return function(*values)
+
+
+@final
+class Callee:
+    """A function that a break was met in, compiled on its own; called with the function, and its arguments.
+
+    Args:
+        name: what to call it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.__qualname__ = name
+
+    def __call__(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call it in plain CPython."""
+        return function(*args, **kwargs)
+
+
+def can_break(target: object) -> bool:
+    """Tell whether a call of `target` is a call of one Python function with nothing to do after it."""
+    return isinstance(
+        target, types.FunctionType | types.MethodType | torch.nn.Module | Continuation | Callee
+    )
+
+
+def iter_stops(outermost: Outermost) -> Iterator[int]:
+    """Give the steps to stop at for what could not be captured, best first."""
+    if outermost.frame is None or outermost.is_over:
+        return
+    last = outermost.num_steps - 1
+    yield last
+    earlier = [step for step in outermost.with_empty_stack if step < last]
+    if earlier:
+        yield earlier[-1]
+
+
+class Stopped:
+    """The state of a stopped frame.
+
+    Args:
+        machine: the machine, at the end of the capture.
+
+    Raises:
+        Unsupported: the frame is in a state that cannot be made anew.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        frame = machine.outermost.frame
+        assert frame is not None, "no frame has stopped"
+        self._machine = machine
+        self._frame: Final[Frame] = frame
+        if machine.outermost.is_handling:
+            raise self._refusal("inside an exception handler", "the exception being handled")
+        if frame.info.code.co_flags & _WITHOUT_CALL:
+            raise self._refusal("in a generator", "a generator that has begun")
+        if frame.namespace is not None:
+            raise self._refusal("in the body of a class", "a class that is being made")
+        code = frame.info.code
+        live = live_slots(frame.info.decoded, frame.index)
+        cells = {*code.co_cellvars, *code.co_freevars}
+        names = tuple(name for name in frame.slots if name in live and name not in cells)
+        self.place: Final = Place(
+            frame.index, tuple(value is not ABSENT for value in frame.stack), names
+        )
+        values = [value for value in frame.stack if value is not ABSENT]
+        self.values: Final[tuple[Any, ...]] = (
+            *values,
+            *(raw_slot(frame.slots, name) for name in names),
+        )
+        self.function: Final = self._make_function()
+
+    def _refusal(self, where: str, what: str) -> Unsupported:
+        return self._machine.unsupported(
+            f"a graph break {where}",
+            why=f"{what} cannot be handed over to plain Python",
+            remedy="move the code that breaks the graph out of it",
+        )
+
+    def _make_function(self) -> types.FunctionType:
+        """Make the function that has the frame's globals and cells, and goes on at the break."""
+        frame = self._frame
+        code = frame.info.code
+        globals_source_of(self._machine, frame.function)
+        cells = tuple(
+            frame.slots.get(name) or types.CellType()
+            for name in (*code.co_cellvars, *code.co_freevars)
+        )
+        entry = make_entry_code(code, self.place)
+        function = types.FunctionType(entry, frame.globals, code.co_name, None, cells or None)
+        function.__qualname__ = code.co_qualname
+        return function
+
+    def make(self, recipes: Recipes) -> Recipe:
+        """Give the recipe of the program's result."""
+        return BuildTuple((recipes.make_function(self.function), *map(recipes.make, self.values)))
+
+    def describe(self, error: Unsupported, was_nested: bool) -> Break:  # noqa: FBT001  (a field)
+        """Give the break, for what could not be captured.
+
+        Args:
+            error: what was met.
+            was_nested: it was met in a function that the instruction calls.
+        """
+        guards = self._machine.guards
+        return Break(
+            code_pin=guards.pin(self._frame.info.code),
+            index=self.place.index,
+            stack=self.place.stack,
+            names=self.place.names,
+            callee=self._find_callee() if was_nested else None,
+            met=error.met,
+            why=error.why,
+            remedy=error.remedy,
+            location=error.location,
+        )
+
+    def _find_callee(self) -> int | None:
+        """Give the number, among the values, of the user's function that the frame was in when the capture ended."""
+        frame = self._frame
+        step = frame.info.decoded.instructions[frame.index]
+        if step.op is Op.CALL:
+            first = len(frame.stack) - step.arg[0] - 2
+        elif step.op is Op.CALL_EX:
+            first = len(frame.stack) - 3 - bool(step.arg)
+        else:
+            return None
+        place = next(place for place in (first, first + 1) if frame.stack[place] is not ABSENT)
+        if not _is_compiled_alone(frame.stack[place]):
+            return None
+        return sum(self.place.stack[:place])
+
+
+def _is_compiled_alone(function: object) -> bool:
+    if isinstance(function, types.MethodType):
+        function = function.__func__
+    if isinstance(function, torch.nn.Module):
+        return True
+    return (
+        type(function) is types.FunctionType
+        and not is_native_function(function)
+        and not function.__code__.co_flags & _WITHOUT_CALL
+    )
+
+
+class ResumedSlots(dict[str, Any]):
+    """The slots of a continued frame: a value is let in, with its guards, when it is first read.
+
+    Args:
+        machine: the machine.
+        unread: the values, by name.
+    """
+
+    def __init__(self, machine: Machine, unread: dict[str, Unread]) -> None:
+        super().__init__()
+        self._machine = machine
+        self.unread: Final = unread
+
+    def __missing__(self, name: str) -> Any:
+        found = self.unread.pop(name, None)
+        if found is None:
+            raise KeyError(name)
+        value = self._machine.world.enter(found.value, found.source)
+        dict.__setitem__(self, name, value)
+        return value
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.unread.pop(name, None)
+        dict.__setitem__(self, name, value)
+
+    def __delitem__(self, name: str) -> None:
+        if self.unread.pop(name, None) is None:
+            dict.__delitem__(self, name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.unread or dict.__contains__(self, name)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (*dict.__iter__(self), *self.unread)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Give what a slot holds."""
+        try:
+            return self[name]
+        except KeyError:
+            return default
+
+    def pop(self, name: str, default: Any = None) -> Any:
+        """Take what a slot holds."""
+        value = self.get(name, default)
+        dict.pop(self, name, None)
+        return value
+
+    def items(self) -> Any:
+        """Give what all slots hold."""
+        return [(name, self[name]) for name in list(self)]
+
+
+def raw_slot(slots: dict[str, Any], name: str) -> Any:
+    """Give what a slot holds; an `Unread` where nothing was looked at."""
+    unread = slots.unread.get(name) if isinstance(slots, ResumedSlots) else None
+    return slots[name] if unread is None else unread
+
+
+def resume(machine: Machine, target: Continuation, args: Sequence[Any]) -> Any:
+    """Run a frame from the middle on.
+
+    Args:
+        machine: the machine.
+        target: what goes on.
+        args: what it was called with.
+    """
+    function, *values = args
+    place, code = target.place, target.code
+    machine.world.enter_continued(function, ArgSource(0, "continued"))
+    slots = ResumedSlots(machine, {})
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        slots[name] = cell
+    num_on_stack = sum(place.stack)
+    for number, name in enumerate(place.names, start=num_on_stack):
+        slots.unread[name] = Unread(values[number], ArgSource(number + 1, name))
+    frame = Frame(machine.codes.info(code), slots, function.__globals__, function)
+    frame.resume_at = frame.index = place.index
+    numbers = iter(range(num_on_stack))
+    for is_value in place.stack:
+        if not is_value:
+            frame.stack.append(ABSENT)
+            continue
+        number = next(numbers)
+        source = ArgSource(number + 1, f"stack{number}")
+        frame.stack.append(Unread(values[number], source))
+    _store_unread(frame, slots)
+    frame.stack[:] = [
+        machine.world.enter(value.value, value.source) if isinstance(value, Unread) else value
+        for value in frame.stack
+    ]
+    return machine.run_frame(frame)
+
+
+def _store_unread(frame: Frame, slots: ResumedSlots) -> None:
+    """Run the stores that come first: what they store (the item of a loop, the result of a call) need not be looked at yet."""
+    for step in frame.info.decoded.instructions[frame.resume_at :]:
+        if step.op is not Op.STORE_FAST or not isinstance(frame.stack[-1], Unread):
+            return
+        dict.pop(slots, step.arg, None)
+        slots.unread[step.arg] = frame.stack.pop()
+        frame.index = frame.resume_at = frame.resume_at + 1

@@ -1,0 +1,216 @@
+"""What users say of functions: that programs must not capture a call of them, or must take it as it is.
+
+In: functions, as `gw.disable`, `gw.allow_in_graph` and their like are given them.   Out: what a capture finds out about a callable; the
+region in which nothing is compiled.
+Keeps: a mark belongs to the very function that was marked; a wrapper that takes over its attributes has none.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import dataclasses
+import functools
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, NoReturn, ParamSpec, TypeVar, final
+
+import torch
+
+from graphwright.capture.constants import is_constant
+from graphwright.capture.machine import Machine, Rule
+from graphwright.capture.policy import is_torch_module_name
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_MARK: Final = "__graphwright_outside__"
+_CHANGES_COMPILING: Final = "it changes how later calls compile, so it has no place in a program"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outside:
+    """Why programs do not capture a call of a function."""
+
+    function: object
+    """The function that was marked."""
+    why: str
+    original: object = None
+    """What a disabled function was made from."""
+
+
+def mark_outside(function: Callable[P, R], why: str = _CHANGES_COMPILING) -> Callable[P, R]:
+    """Mark a function whose calls end a program; gives it back."""
+    vars(function)[_MARK] = Outside(function, why)
+    return function
+
+
+def check_inside(machine: Machine, function: types.FunctionType) -> None:
+    """Refuse a function that was marked: with `gw.disable`, or with PyTorch's own `torch.compiler.disable`.
+
+    Raises:
+        Unsupported: it was.
+    """
+    own = function.__dict__
+    if not own:
+        return
+    mark = own.get(_MARK)
+    if isinstance(mark, Outside) and mark.function is function:
+        why = mark.why
+    elif own.get("_torchdynamo_disable") and not is_torch_module_name(function.__module__):
+        why = own.get("_torchdynamo_disable_msg") or "it is marked with torch.compiler.disable"
+    else:
+        return
+    raise machine.unsupported(
+        f"a call of {function.__qualname__.removesuffix('.__init__')}",
+        why=why,
+        remedy="call it outside the compiled function, or take the mark away",
+    )
+
+
+CAPTURING: Final[contextvars.ContextVar[bool]] = contextvars.ContextVar("capturing", default=False)
+"""Whether this thread is inside a capture."""
+
+
+def is_compiling() -> bool:
+    """Tell whether this code runs while a program is captured, rather than eagerly."""
+    return CAPTURING.get()
+
+
+_IS_EAGER: Final[contextvars.ContextVar[bool]] = contextvars.ContextVar("is_eager", default=False)
+
+
+def is_eager_region() -> bool:
+    """Tell whether this thread runs a disabled function, so that nothing new is compiled."""
+    return _IS_EAGER.get()
+
+
+def make_disabled(
+    function: Callable[P, R], *, is_recursive: bool, reason: str | None
+) -> Callable[P, R]:
+    """Make the form of a function that programs do not capture.
+
+    Args:
+        function: the function.
+        is_recursive: whether nothing that it calls is compiled either.
+        reason: why, for people.
+    """
+    has_own_name = isinstance(function, types.FunctionType)
+
+    @functools.wraps(function, updated=functools.WRAPPER_UPDATES if has_own_name else ())
+    def disabled(*args: P.args, **kwargs: P.kwargs) -> R:
+        if not is_recursive:
+            return function(*args, **kwargs)
+        token = _IS_EAGER.set(True)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            _IS_EAGER.reset(token)
+
+    if not hasattr(function, "__qualname__"):
+        disabled.__qualname__ = disabled.__name__ = type(function).__name__
+    why = reason or "it is marked with gw.disable"
+    vars(disabled)[_MARK] = Outside(disabled, why, function)
+    return disabled
+
+
+def original_of_disabled(function: Any) -> Any:
+    """Give what a disabled function was made from; anything else as it is."""
+    mark = getattr(function, _MARK, None)
+    if isinstance(mark, Outside) and mark.function is function and mark.original is not None:
+        return mark.original
+    return function
+
+
+@final
+class AllowedFunctions:
+    """The callables that users allowed in the graph, kept alive."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[int, Any] = {}
+
+    def add(self, function: Any) -> None:
+        """Allow a callable; of a bound method, the function."""
+        function = getattr(function, "__func__", function)
+        self._by_id[id(function)] = function
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(tuple(self._by_id.values()))
+
+
+ALLOWED: Final = AllowedFunctions()
+"""Those of this process."""
+
+
+def graph_break(msg: str = "") -> None:
+    """End the graph here; outside a compiled function, do nothing.
+
+    Args:
+        msg: why, for people.
+    """
+
+
+def _break(machine: Machine, args: Sequence[Any], kwargs: Mapping[str, Any]) -> NoReturn:
+    message = args[0] if args else kwargs.get("msg")
+    raise machine.unsupported(
+        "a call of gw.graph_break()",
+        why=str(message or "the program asks for the graph to end here"),
+        remedy="take the call away to have one graph",
+    )
+
+
+def _make_node_rule(function: Any) -> Rule:
+    """Make the rule that shows a call as one node, whatever it does inside."""
+    name = getattr(function, "__qualname__", repr(function))
+
+    def rule(machine: Machine, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        # Nothing tells whether what the function calls is the same in another process.
+        machine.guards.keep_in_process(machine.target)
+        own_args = [machine.materialise(value) for value in args]
+        own_kwargs = {key: machine.materialise(value) for key, value in kwargs.items()}
+        if not all(_is_data(machine, value) for value in (*own_args, *own_kwargs.values())):
+            raise _refusal(
+                machine, f"an argument of {name} that is neither a tensor nor plain data"
+            )
+        outer, machine.allowed = machine.allowed, function
+        try:
+            result = machine.recorder.call(function, *own_args, **own_kwargs)
+        finally:
+            machine.allowed = outer
+        if not _is_made_of_tensors(result):
+            raise _refusal(machine, f"a result of {name} that is no tensor")
+        return result
+
+    return rule
+
+
+def _refusal(machine: Machine, met: str) -> Exception:
+    return machine.unsupported(
+        met,
+        why="functions that are allowed in the graph take tensors, constants and containers of them, and give tensors",
+        remedy="put what else there is to do in a function of its own",
+    )
+
+
+def _is_data(machine: Machine, value: Any) -> bool:
+    """Tell whether a node of the torch-level graph can hold an argument."""
+    kind = type(value)
+    if kind is dict:
+        return all(_is_data(machine, item) for item in value.values())
+    if kind is tuple or kind is list:
+        return all(_is_data(machine, item) for item in value)
+    if kind is slice:
+        return all(_is_data(machine, part) for part in (value.start, value.stop, value.step))
+    return kind in machine.plain_types or is_constant(value)
+
+
+def _is_made_of_tensors(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_made_of_tensors, value.values()))
+    if isinstance(value, tuple | list):
+        return all(map(_is_made_of_tensors, value))
+    return value is None or isinstance(value, torch.Tensor)
+
+
+def make_rules() -> dict[Any, Rule]:
+    """Give the rules, those of the functions allowed so far among them."""
+    return {graph_break: _break, **{function: _make_node_rule(function) for function in ALLOWED}}

@@ -1,0 +1,171 @@
+"""What a call goes on with after a graph break.
+
+In: the `Break` that a program ends with.   Out: the function that its entry calls with the state of the frame.
+
+    program → one instruction in plain CPython → a continuation, compiled like any target → …
+
+Keeps: pieces do not call each other: each gives back what comes next, so that a loop with a break in it needs no more of Python's
+stack than without; a function that a break was met in runs as a target of its own; exceptions of the program carry the user's frames.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import types
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, Protocol, final
+
+import torch
+
+from graphwright.capture import (
+    Callee,
+    Continuation,
+    Place,
+    exits_of,
+    make_step_code,
+)
+from graphwright.ir.program import Break
+from graphwright.pipeline.session import SESSION
+
+_OWN_PACKAGE: Final = __name__.partition(".")[0]
+
+
+class MakePiece(Protocol):
+    """Compiles a piece of a program: a callable like the target."""
+
+    def __call__(
+        self, pieces: Pieces, target: Callable[..., Any], *, is_piece: bool
+    ) -> Callable[..., Any]:
+        """Give the compiled form; with `is_piece`, calls give a `Resumption` where there is more to come."""
+
+
+class _Left(NamedTuple):
+    """How a step ended: at which of its exits, with which values."""
+
+    number: int
+    values: tuple[Any, ...]
+
+
+def _leave(number: int, *values: Any) -> _Left:
+    return _Left(number, values)
+
+
+class Resumption(NamedTuple):
+    """What comes next."""
+
+    piece: Callable[..., Any]
+    values: tuple[Any, ...]
+
+
+class _Piece(NamedTuple):
+    """What is compiled as a target of its own."""
+
+    target: Any
+    compiled: Callable[..., Any]
+
+
+@final
+class Pieces:
+    """The pieces of one target: its continuations, and the functions that are compiled on their own.
+
+    Args:
+        make: compiles one.
+    """
+
+    def __init__(self, make: MakePiece) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._pieces: dict[object, _Piece] = {}
+
+    def _piece(self, key: object, make_target: Callable[[], Any], *, is_piece: bool) -> _Piece:
+        with self._lock:
+            found = self._pieces.get(key)
+            if found is None:
+                target = make_target()
+                compiled = self._make(self, target, is_piece=is_piece)
+                found = self._pieces[key] = _Piece(target, compiled)
+            return found
+
+    def continuation(self, code: types.CodeType, place: Place) -> _Piece:
+        """Give the piece that goes on at a place."""
+        make = functools.partial(Continuation, code, place)
+        return self._piece((code, place), make, is_piece=True)
+
+    def alone(self, function: Any) -> Callable[..., Any]:
+        """Give a user's function, method or module as a target of its own."""
+        if isinstance(function, types.MethodType):
+            return functools.partial(self.alone(function.__func__), function.__self__)
+        is_module = isinstance(function, torch.nn.Module)
+        key = type(function) if is_module else function.__code__
+        name = key.__qualname__ if is_module else key.co_qualname
+        piece = self._piece(key, functools.partial(Callee, name), is_piece=False)
+        return functools.partial(piece.compiled, function)
+
+    def make_go_on(
+        self, ends_at: Break, code: types.CodeType, *, is_piece: bool
+    ) -> Callable[..., Any]:
+        """Make what an entry calls with its function and the values, where its program ends at a break."""
+        step = _Step(self, ends_at, code)
+        return step if is_piece else functools.partial(_run_all, step)
+
+
+@final
+class _Step:
+    """Runs the one instruction at a break; gives the call's result, or what comes next."""
+
+    def __init__(self, pieces: Pieces, ends_at: Break, code: types.CodeType) -> None:
+        place = Place(ends_at.index, ends_at.stack, ends_at.names)
+        decoded = SESSION.codes.info(code).decoded
+        self._pieces = pieces
+        self._code = code
+        self._callee = ends_at.callee
+        self._exits = exits_of(decoded, place)
+        leave = [functools.partial(_leave, number) for number in range(len(self._exits))]
+        self._step_code = make_step_code(code, place, self._exits, leave)
+
+    def __call__(self, function: types.FunctionType, *values: Any) -> Any:
+        if self._callee is not None:
+            listed = list(values)
+            listed[self._callee] = self._pieces.alone(listed[self._callee])
+            values = tuple(listed)
+        left = _like(function, self._step_code)(*values)
+        if (
+            type(left) is not _Left
+        ):  # the function handled an exception of the instruction, and ran to its end
+            return left
+        piece = self._pieces.continuation(self._code, self._exits[left.number])
+        rest = _like(function, piece.target.entry_code)
+        return Resumption(piece.compiled, (rest, *left.values))
+
+
+def _like(function: types.FunctionType, code: types.CodeType) -> types.FunctionType:
+    """Make a function with other code, and the globals and cells of `function`."""
+    made = types.FunctionType(
+        code, function.__globals__, function.__name__, None, function.__closure__
+    )
+    made.__qualname__ = function.__qualname__
+    return made
+
+
+def _run_all(step: _Step, *state: Any) -> Any:
+    """Go on until there is nothing left."""
+    try:
+        outcome = step(*state)
+        while type(outcome) is Resumption:
+            outcome = outcome.piece(*outcome.values)
+    except BaseException as error:  # noqa: BLE001  (raised again)
+        raise error.with_traceback(_users_part(error.__traceback__))  # noqa: B904  (it is the same one)
+    return outcome
+
+
+def _users_part(traceback: types.TracebackType | None) -> types.TracebackType | None:
+    """Leave the frames of this package, at the top, out of a traceback."""
+    while traceback is not None and _is_own(traceback.tb_frame):
+        traceback = traceback.tb_next
+    return traceback
+
+
+def _is_own(frame: types.FrameType) -> bool:
+    name = frame.f_globals.get("__name__", "")
+    return isinstance(name, str) and name.partition(".")[0] == _OWN_PACKAGE
