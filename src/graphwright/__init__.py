@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from graphwright.api import allow_in_graph as allow_in_graph
     from graphwright.api import compile as compile
     from graphwright.api import disable as disable
+    from graphwright.api import explain as explain
     from graphwright.api import reset as reset
     from graphwright.base import errors as errors
     from graphwright.base import logging as logging
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from graphwright.capture import graph_break as graph_break
     from graphwright.capture import is_compiling as is_compiling
     from graphwright.capture.comptime import comptime as comptime
+    from graphwright.pipeline import mark_dynamic as mark_dynamic
+    from graphwright.pipeline import mark_static as mark_static
+    from graphwright.pipeline import maybe_mark_dynamic as maybe_mark_dynamic
     from graphwright.pipeline import set_stance as set_stance
 
 __all__ = [
@@ -32,9 +36,13 @@ __all__ = [
     "counters",
     "disable",
     "errors",
+    "explain",
     "graph_break",
     "is_compiling",
     "logging",
+    "mark_dynamic",
+    "mark_static",
+    "maybe_mark_dynamic",
     "reset",
     "set_stance",
     "testing",
@@ -49,8 +57,12 @@ _HOMES: Final = {
     "config": "graphwright.base.config",
     "counters": "graphwright.base.counters",
     "disable": "graphwright.api",
+    "explain": "graphwright.api",
     "graph_break": "graphwright.capture",
     "is_compiling": "graphwright.capture",
+    "mark_dynamic": "graphwright.pipeline",
+    "mark_static": "graphwright.pipeline",
+    "maybe_mark_dynamic": "graphwright.pipeline",
     "reset": "graphwright.api",
     "set_stance": "graphwright.pipeline",
 }

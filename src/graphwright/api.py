@@ -14,12 +14,15 @@ from typing import Any, ParamSpec, TypeVar, overload
 
 import torch
 
+from graphwright.base.config import config
 from graphwright.capture import ALLOWED, make_disabled, mark_outside, original_of_disabled
 from graphwright.pipeline import (
     BackendFunction,
     CompiledTarget,
     CompileOptions,
+    Explanation,
     compile_function,
+    explain_call,
     forget_all,
     make_options,
     uncompiled,
@@ -166,8 +169,11 @@ def compile(  # noqa: PLR0913  (the arguments are torch.compile's)
         model: what to compile. An `nn.Module` gives back a module with the same parameters, `state_dict` and attributes;
             the original is `._orig_mod`. Left out, a decorator is returned.
         fullgraph: raise `gw.errors.Unsupported` where something cannot be captured, rather than run it eagerly.
-        dynamic: `False` specialises on every size. `None` and `True` ask for symbolic sizes where they pay; this version
-            specialises, and says so once for `True`.
+        dynamic: whether one variant serves calls of many sizes. `None`: the first call's sizes and ints are taken as they are;
+            those that differ in a later call are symbols from then on, and further values of them compile nothing more.
+            `True`: all sizes of arguments, and int arguments, are symbols from the start. `False`: each set of sizes is a
+            variant. Sizes of 0 and 1, and those of parameters and buffers, are never symbols; what the program needs the
+            value of (a loop's length, a text) is fixed for the variant.
         backend: `"native"` (LLVM on CPU), `"aten"` (functional ATen graphs run by eager kernels), `"eager"` (the captured
             graph as captured), or a function `f(gm: torch.fx.GraphModule, example_inputs) -> callable`.
         mode: `"default"`, `"reduce-overhead"` or `"max-autotune"`.
@@ -297,6 +303,33 @@ def allow_in_graph(fn: Any) -> Any:
         raise TypeError(message)
     ALLOWED.add(fn)
     return fn
+
+
+@mark_outside
+def explain(fn: Callable[..., Any], **options: Any) -> Callable[..., Explanation]:
+    """Tell what becomes of a call: graphs, graph breaks with their reasons, guards, kernels, times.
+
+    `print(gw.explain(fn)(*args))` compiles `fn` anew for that call (what was compiled of it before is not used, nor is the cache of
+    programs) and runs it once.
+
+    Args:
+        fn: a function, method or module, compiled or not.
+        options: as for `gw.compile`.
+
+    Returns:
+        A callable of the same arguments, which gives the report: its text is for people, its fields are data (`graphs`,
+        `graph_breaks`, `captures`, `guards`, `seconds`, `eager`).
+
+    Raises:
+        TypeError: `fn` cannot be called.
+    """
+    compiled: Callable[..., Any] = compile(_innermost(fn), **options)
+
+    def explain_one_call(*args: Any, **kwargs: Any) -> Explanation:
+        with config.patch(disk_cache=False):
+            return explain_call(lambda: compiled(*args, **kwargs))
+
+    return explain_one_call
 
 
 @mark_outside

@@ -70,6 +70,12 @@ class Config:
         minimum=1,
         doc="Variants of one function that are compiled; further inputs that fit none of them run eagerly.",
     )
+    specialised_sizes = whole_number(
+        64,
+        role=Role.VIEW,
+        minimum=1,
+        doc="Sets of sizes for which a program with symbolic sizes keeps its code; the one used longest ago goes first.",
+    )
     strict = flag(
         default=False,
         role=Role.VIEW,

@@ -30,6 +30,8 @@ class Unsupported(GraphwrightError):  # noqa: N818  (the name is part of the pub
         self.why = why
         self.remedy = remedy
         self.location = location
+        self.frames: tuple[str, ...] = ()
+        """The lines that the user's frames were at, outermost first; written as `location` is."""
 
     def add_obstacle(self, text: str) -> None:
         """Add a further reason, once."""

@@ -30,9 +30,11 @@ from graphwright.capture.session import (
     capture_call,
     make_code_table,
 )
+from graphwright.capture.symbolic_ints import SYMBOLIC_INTS
 
 __all__ = [
     "ALLOWED",
+    "SYMBOLIC_INTS",
     "Callee",
     "CaptureOptions",
     "Captured",

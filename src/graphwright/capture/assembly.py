@@ -47,8 +47,7 @@ from graphwright.capture.rules import (
     objects,
     torch_functions,
 )
-from graphwright.capture.world import World
-from graphwright.ir.program import Source
+from graphwright.capture.world import Inputs, World
 
 OPCODES: Final = make_opcode_table(
     stack.OPCODES,
@@ -116,7 +115,7 @@ def make_machine(
     codes: CodeTable,
     rules: dict[int, tuple[Any, Rule]],
     tensor_type: type[torch.Tensor],
-    add_tensor: Callable[[torch.Tensor, Source], torch.Tensor],
+    inputs: Inputs,
 ) -> Machine:
     """Make the machine of one capture."""
     machine = Machine()
@@ -125,7 +124,7 @@ def make_machine(
     machine.tensor_type = tensor_type
     machine.plain_types = natives.make_plain_types(tensor_type)
     machine.guards = Guards(machine.loc)
-    machine.world = World(machine.guards, add_tensor)
+    machine.world = World(machine.guards, inputs)
     for name, operation in _OPERATIONS.items():
         setattr(machine, name, functools.partial(operation, machine))
     return machine

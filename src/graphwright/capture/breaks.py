@@ -166,6 +166,7 @@ class Stopped:
             why=error.why,
             remedy=error.remedy,
             location=error.location,
+            frames=error.frames,
         )
 
     def _find_callee(self) -> int | None:

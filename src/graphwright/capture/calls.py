@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import torch
 
+from graphwright.capture import symbolic_ints
 from graphwright.capture.attributes import bind_class_attr
 from graphwright.capture.binding import bind
 from graphwright.capture.constants import is_constant
@@ -43,6 +44,7 @@ from graphwright.capture.natives import (
 )
 from graphwright.capture.policy import is_native_function, is_torch_class
 from graphwright.capture.sequences import call_comparing_method
+from graphwright.capture.symbolic_ints import plain_throughout
 
 _CHANGES_LISTS: Final = ("_heapq", "_bisect")
 """C modules whose functions work on a list in place."""
@@ -130,6 +132,10 @@ def call(machine: Machine, function: Any, args: Sequence[Any], kwargs: Mapping[s
     kind = type(function)
     if kind is types.MethodType:
         return call(machine, function.__func__, [function.__self__, *args], kwargs)
+    if machine.has_symbols:
+        result = symbolic_ints.try_call(function, args, kwargs)
+        if result is not NotImplemented:
+            return result
     rule = machine.rules.get(id(function))
     if rule is not None:
         return rule(machine, args, kwargs)
@@ -245,6 +251,9 @@ def _call_value_method(
     if compared is not ABSENT:
         return compared
     if isinstance(function.__self__, str):
+        if machine.has_symbols:
+            args = [plain_throughout(value) for value in args]
+            kwargs = {key: plain_throughout(value) for key, value in kwargs.items()}
         if function.__name__ == "format" and not _are_plain(machine, (*args, *kwargs.values())):
             return format_template(machine, function.__self__, args, kwargs)
         args = [machine.materialise(machine.native_iterable(value)) for value in args]
@@ -286,7 +295,7 @@ def _call_container_method(
     compared = call_comparing_method(machine, name, own, args, kwargs)
     if compared is not ABSENT:
         return compared
-    _check_elements(machine, holder, args)
+    args = _checked_elements(machine, holder, args)
     if name in _TAKES_ITERABLE:
         args = [machine.native_iterable(value) for value in args]
         if isinstance(own, dict | set | frozenset):
@@ -295,11 +304,11 @@ def _call_container_method(
     return holder if name in ("__iadd__", "__ior__", "__imul__") and result is not None else result
 
 
-def _check_elements(machine: Machine, holder: Any, args: Sequence[Any]) -> None:
-    """Refuse keys and members that a dict or set would hash, or a list compare, by Python code."""
-    if not isinstance(holder, list | collections.deque):
-        for value in args[:1]:
-            check_key(machine, value)
+def _checked_elements(machine: Machine, holder: Any, args: Sequence[Any]) -> Sequence[Any]:
+    """Give a method's arguments; refuse keys and members that a dict or set would hash by Python code."""
+    if isinstance(holder, list | collections.deque) or not args:
+        return args
+    return [check_key(machine, args[0]), *args[1:]]
 
 
 def _read_dict_quickly(machine: Machine, name: str, holder: Any, args: Sequence[Any]) -> Any:
@@ -403,7 +412,7 @@ def _call_object(
 def construct(machine: Machine, kind: type, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """Make an instance of a class, interpreting what of its making is Python code."""
     if isinstance(kind, enum.EnumMeta):
-        return natively(kind, *map(machine.materialise, args), **kwargs)
+        return natively(kind, *map(machine.materialise, map(plain_throughout, args)), **kwargs)
     if is_fixed_class(kind):
         return call_native(machine, kind, args, kwargs)
     meta_call = peek(type(kind), "__call__")

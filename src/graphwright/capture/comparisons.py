@@ -11,12 +11,13 @@ import operator
 from collections.abc import Callable
 from typing import Any, Final
 
+from graphwright.capture import symbolic_ints
 from graphwright.capture.faults import natively
 from graphwright.capture.items import CONTAINERS, special
 from graphwright.capture.lookup import peek
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
-from graphwright.capture.operators import operand, stand_in
+from graphwright.capture.operators import are_symbolic_ints, operand, plain_beside_others, stand_in
 from graphwright.capture.raw_containers import raw_keys, raw_sequence
 
 _COMPARE_METHODS: Final[dict[Any, tuple[str, str]]] = {
@@ -31,8 +32,16 @@ _COMPARE_METHODS: Final[dict[Any, tuple[str, str]]] = {
 
 def compare(machine: Machine, function: Any, left: Any, right: Any) -> Any:
     """Give `function(left, right)` for a comparison of `operator`."""
+    if machine.has_symbols:
+        left, right = plain_beside_others(machine, left, right)
+        if are_symbolic_ints(left, right):
+            return symbolic_ints.compare(function, left, right)
     if type(left) in machine.plain_types and type(right) in machine.plain_types:
         return natively(function, left, right)
+    return _compare_objects(machine, function, left, right)
+
+
+def _compare_objects(machine: Machine, function: Any, left: Any, right: Any) -> Any:
     forward, backward = _COMPARE_METHODS[function]
     hooks = _hook(machine, left, forward), _hook(machine, right, backward)
     if hooks != (None, None):
@@ -149,6 +158,9 @@ def is_same(machine: Machine, left: Any, right: Any) -> bool:
     """Give `left is right`, guarding that two objects that existed before stay apart."""
     if left is right:
         return True
+    if machine.has_symbols and not symbolic_ints.are_plain(left, right):
+        left, right = symbolic_ints.plain(left), symbolic_ints.plain(right)
+        return left is right
     world = machine.world
     if (
         world.source_of(left) is not None

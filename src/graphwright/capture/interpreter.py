@@ -122,8 +122,11 @@ def _loop_outermost(machine: Machine, frame: Frame, i: int) -> int:
 
 
 def _locate(machine: Machine, error: GraphwrightError) -> None:
-    """Note the user's line in what cannot be captured."""
-    if isinstance(error, Unsupported) and not error.location:
+    """Note the user's line, and those that led there, in what cannot be captured."""
+    if not isinstance(error, Unsupported) or error.frames:
+        return
+    error.frames = tuple(loc.render() for loc in machine.locs())
+    if not error.location:
         loc = machine.loc()
         error.location = loc.render() if loc is not None else ""
 

@@ -17,6 +17,7 @@ from graphwright.capture.constants import is_constant
 from graphwright.capture.faults import natively
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT, DELETED
+from graphwright.capture.symbolic_ints import plain_throughout
 
 CONTAINERS: Final[tuple[Any, ...]] = (list, dict, set, frozenset, collections.deque)
 """Builtin containers, subclasses included, whose contents the world can read."""
@@ -63,6 +64,8 @@ def special(machine: Machine, holder: Any, name: str) -> Any:
 def getitem(machine: Machine, holder: Any, key: Any) -> Any:
     """Give `holder[key]`."""
     kind = type(holder)
+    if machine.has_symbols and isinstance(holder, dict | list | tuple | range | str):
+        key = plain_throughout(key)
     if kind is machine.tensor_type:
         return natively(operator.getitem, holder, machine.materialise(key))
     if kind is list or kind is dict or kind is tuple:
@@ -79,7 +82,9 @@ def getitem(machine: Machine, holder: Any, key: Any) -> Any:
 
 
 def check_key(machine: Machine, key: Any) -> Any:
-    """Refuse a key whose hash is Python code: a dict or set would run it unseen. Gives the key."""
+    """Refuse a key whose hash is Python code: a dict or set would run it unseen. Gives the key, with fixed ints."""
+    if machine.has_symbols:
+        key = plain_throughout(key)
     if type(key) in machine.plain_types or isinstance(key, enum.Enum | type):
         return key
     if isinstance(key, tuple | frozenset):
@@ -124,9 +129,9 @@ def _check_pair(machine: Machine, pair: Any) -> Any:
     if not hasattr(type(items), "__iter__"):
         return pair
     parts = pair if isinstance(pair, str) else tuple(items)
-    for key in parts[:1]:
-        check_key(machine, key)
-    return parts
+    if len(parts) != 2 or isinstance(parts, str):
+        return parts
+    return check_key(machine, parts[0]), parts[1]
 
 
 def _own_item(machine: Machine, holder: Any, key: Any) -> Any:
@@ -179,6 +184,8 @@ def _read_dict_item(machine: Machine, holder: dict[Any, Any], key: Any) -> Any:
 def setitem(machine: Machine, holder: Any, key: Any, value: Any) -> None:
     """Do `holder[key] = value`."""
     kind = type(holder)
+    if machine.has_symbols and isinstance(holder, dict | list):
+        key = plain_throughout(key)
     if kind is machine.tensor_type:
         natively(operator.setitem, holder, machine.materialise(key), machine.materialise(value))
         return
@@ -201,6 +208,8 @@ def setitem(machine: Machine, holder: Any, key: Any, value: Any) -> None:
 
 def delitem(machine: Machine, holder: Any, key: Any) -> None:
     """Do `del holder[key]`."""
+    if machine.has_symbols:
+        key = plain_throughout(key)
     hook = special(machine, holder, "__delitem__")
     if hook is not None:
         machine.call(hook, [holder, key], {})

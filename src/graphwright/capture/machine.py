@@ -89,6 +89,8 @@ class Machine:
         """The function that runs natively as one node, whatever it does (`gw.allow_in_graph`)."""
         self.comptime: object = None
         """The object `gw.comptime`, once the program has used it."""
+        self.has_symbols = False
+        """Some ints of the program are symbolic (see `symbolic_ints.py`)."""
         self.is_over = False
         """The capture has ended: nothing is interpreted any more."""
         self.entered: list[Any] = []
@@ -123,6 +125,15 @@ class Machine:
             if not is_torch_module_name(caller.globals.get("__name__")):
                 return caller.loc()
         return frame.loc()
+
+    def locs(self) -> list[Loc]:
+        """Give the lines that frames are at, PyTorch's own left out, outermost first."""
+        frames = [*self.callers, self.frame]
+        return [
+            frame.loc()
+            for frame in frames
+            if frame is not None and not is_torch_module_name(frame.globals.get("__name__"))
+        ]
 
     def note_context(self, manager: Any, name: str) -> None:
         """Keep account of a context manager that is entered (`__enter__`) or left (`__exit__`) natively."""

@@ -11,6 +11,7 @@ import collections
 import enum
 import functools
 import re
+import sys
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -24,6 +25,7 @@ from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
 from graphwright.capture.policy import is_native_function, is_torch_class, is_torch_module_name
 from graphwright.capture.raw_containers import raw_items
+from graphwright.capture.symbolic_ints import plain_throughout
 
 PURE_MODULES: Final = frozenset(
     {
@@ -217,6 +219,9 @@ def call_native(
     if not may_run_natively(machine, function):
         raise _unknown_function(machine, function)
     plain = machine.plain_types
+    if machine.has_symbols and not _takes_symbols(machine, function):
+        args = [plain_throughout(value) for value in args]
+        kwargs = {name: plain_throughout(value) for name, value in kwargs.items()}
     if type(function) is types.FunctionType and function.__module__ in _INTROSPECTION:
         return natively(function, *args, **kwargs)
     for value in args:
@@ -235,6 +240,22 @@ def call_native(
     return result
 
 
+def _takes_symbols(machine: Machine, function: Any) -> bool:
+    """Tell whether a callable is PyTorch's own, or interpreted, so that it takes symbolic ints as they are."""
+    if isinstance(function, types.FunctionType):
+        return is_native_function(function) and function.__module__ not in sys.stdlib_module_names
+    if isinstance(function, types.BuiltinFunctionType | types.MethodWrapperType):
+        holder = function.__self__
+        if type(holder) is machine.tensor_type or is_torch_class(type(holder)):
+            return True
+        if isinstance(holder, type):
+            return is_torch_class(holder)
+        return is_torch_module_name(getattr(function, "__module__", None))
+    if isinstance(function, types.MethodDescriptorType | types.WrapperDescriptorType):
+        return is_torch_class(function.__objclass__)
+    return is_torch_class(function if isinstance(function, type) else type(function))
+
+
 def call_on_list(
     machine: Machine, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> Any:
@@ -244,6 +265,9 @@ def call_on_list(
         Unsupported: it would compare objects by Python code.
     """
     own = machine.world.change(args[0])
+    if machine.has_symbols:
+        own[:] = map(plain_throughout, own)
+        args = [own, *map(plain_throughout, args[1:])]
     for value in (*own, *args[1:]):
         materialise(machine, value)
     return natively(function, own, *args[1:], **kwargs)

@@ -9,6 +9,9 @@ from __future__ import annotations
 import operator
 from typing import Any, Final
 
+import torch
+
+from graphwright.capture import symbolic_ints
 from graphwright.capture.faults import natively
 from graphwright.capture.items import check_known, is_read_container, special
 from graphwright.capture.lookup import peek
@@ -64,6 +67,10 @@ _UNARY_METHODS: Final[dict[Any, str]] = {
 
 def binary(machine: Machine, function: Any, left: Any, right: Any) -> Any:
     """Give `function(left, right)` for a binary or in-place function of `operator`, `getitem` included."""
+    if machine.has_symbols and function is not operator.getitem:
+        left, right = plain_beside_others(machine, left, right)
+        if are_symbolic_ints(left, right):
+            return symbolic_ints.binary(function, left, right)
     if type(left) in machine.plain_types and type(right) in machine.plain_types:
         return natively(function, left, right)
     if function is operator.getitem:
@@ -92,6 +99,32 @@ def _binary(machine: Machine, function: Any, names: tuple[str, str], left: Any, 
 def stand_in(value: Any) -> Any:
     """Give an object of a class of the same name that has no methods: for CPython to word an error, with no code of the user's run."""
     return type(type(value).__name__, (), {})()
+
+
+def plain_beside_others(machine: Machine, left: Any, right: Any) -> tuple[Any, Any]:
+    """Give two operands; a symbolic int stays one beside an int, a tensor, and an object whose methods are Python code."""
+    if type(left) in (str, bytes):  # a template, which looks into what is beside it
+        return left, symbolic_ints.plain_throughout(right)
+    if symbolic_ints.are_plain(left, right) or symbolic_ints.are_ints(left, right):
+        return left, right
+    other = right if symbolic_ints.is_symbolic(left) else left
+    if type(other) is machine.tensor_type or type(other) not in _PLAIN_OPERANDS:
+        return left, right
+    return symbolic_ints.plain(left), symbolic_ints.plain(right)
+
+
+def are_symbolic_ints(left: Any, right: Any) -> bool:
+    """Tell whether both are ints, one at least a symbolic one."""
+    return symbolic_ints.are_ints(left, right) and not symbolic_ints.are_plain(left, right)
+
+
+_PLAIN_OPERANDS: Final = frozenset(
+    {
+        *(float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, type(None)),
+        *(torch.SymFloat, torch.SymBool, torch.Size, range, slice),
+    }
+)
+"""Builtin types whose operators with an int need its value."""
 
 
 def operand(machine: Machine, value: Any) -> Any:
@@ -161,6 +194,8 @@ def unary(machine: Machine, function: Any, value: Any) -> Any:
     """Give `function(value)` for `operator.neg`, `.pos`, `.invert` or `.not_`."""
     if function is operator.not_:
         return not machine.truth(value)
+    if symbolic_ints.is_symbolic(value):
+        return symbolic_ints.unary(function, value)
     hook = special(machine, value, _UNARY_METHODS[function])
     if hook is not None:
         return machine.call(hook, [value], {})

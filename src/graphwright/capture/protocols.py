@@ -19,6 +19,7 @@ from graphwright.capture.lookup import peek
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
 from graphwright.capture.raw_containers import raw_sequence
+from graphwright.capture.symbolic_ints import plain, plain_throughout
 
 
 def truth(machine: Machine, value: Any) -> bool:
@@ -71,6 +72,9 @@ class _Sized:
 
 def contains(machine: Machine, container: Any, item: Any) -> bool:
     """Give `item in container`."""
+    is_compared = isinstance(container, list | tuple | collections.deque)
+    if machine.has_symbols and not is_compared:
+        item = plain_throughout(item)
     hook = special(machine, container, "__contains__")
     if hook is not None:
         return truth(machine, machine.call(hook, [container, item], {}))
@@ -96,6 +100,7 @@ def contains(machine: Machine, container: Any, item: Any) -> bool:
 
 def iterate(machine: Machine, value: Any) -> Any:
     """Give `iter(value)`."""
+    value = plain(value)
     kind = type(value)
     if kind in machine.plain_types:
         return natively(iter, value)

@@ -47,11 +47,14 @@ from graphwright.ir.program import (
     FromOutput,
     FromPin,
     FromSource,
+    FromSymbol,
     ItemSource,
     PlainConst,
     Recipe,
     Source,
 )
+from graphwright.ir.symint_algebra import as_expr
+from graphwright.record import dim_of, to_extent
 
 _REDUCIBLE: Final = frozenset(
     map(
@@ -143,7 +146,7 @@ class Recipes:
         if _is_bound_builtin(value):
             return True
         if (
-            isinstance(value, (torch.Tensor, Unread, *_PINNED))
+            isinstance(value, (torch.Tensor, torch.SymInt, Unread, *_PINNED))
             or is_constant(value)
             or value is ABSENT
         ):
@@ -197,6 +200,10 @@ class Recipes:
             Unsupported: it cannot be made anew.
         """
         machine = self._machine
+        if type(value) is torch.SymInt:
+            value = to_extent(value)
+            if not isinstance(value, int):
+                return FromSymbol(as_expr(dim_of(value)))
         if is_constant(value):
             return FromConstant(machine.guards.constant(value))
         source = self._source_of(value)
@@ -379,8 +386,3 @@ def _is_python_class(kind: type) -> bool:
     flags = kind.__flags__
     is_made_in_c = isinstance(vars(kind).get("__new__"), types.BuiltinFunctionType)
     return bool(flags & _HEAP_TYPE) and not flags & _NO_INSTANTIATION and not is_made_in_c
-
-
-def _is_python_class(kind: type) -> bool:
-    maker = kind.__dict__.get("__new__")
-    return bool(kind.__flags__ & _HEAP_TYPE) and not isinstance(maker, types.BuiltinFunctionType)

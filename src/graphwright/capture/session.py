@@ -12,7 +12,7 @@ import dataclasses
 import functools
 import inspect
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -35,6 +35,7 @@ from graphwright.capture.frames import CodeTable, Outermost
 from graphwright.capture.input_names import input_name
 from graphwright.capture.machine import Machine
 from graphwright.capture.recipes import Recipes
+from graphwright.capture.symbolic_ints import SYMBOLIC_INTS
 from graphwright.ir.aten import AtenGraph, TensorMeta
 from graphwright.ir.dtypes import FROM_TORCH
 from graphwright.ir.locations import Loc
@@ -53,6 +54,7 @@ from graphwright.ir.program import (
     SymbolBinding,
     TargetSource,
     TensorGuard,
+    TypeGuard,
 )
 from graphwright.record import AbstractTensor, JointGraph, Recorder, TorchTrace, try_finish_joint
 from graphwright.runtime import (
@@ -66,6 +68,15 @@ DimNames = Callable[[torch.Tensor, Source], Mapping[int, str]]
 """Says which dimensions of an input are symbolic, and the names of their symbols."""
 
 
+IntNames = Callable[[int, Source], str | None]
+"""Gives the name of the symbol that an int met at a source becomes; None where it stays a constant."""
+
+
+def no_symbolic_ints(value: int, source: Source) -> str | None:
+    """Make every int a constant."""
+    return None
+
+
 def no_symbolic_dims(tensor: torch.Tensor, source: Source) -> Mapping[int, str]:
     """Make every dimension static."""
     return {}
@@ -77,6 +88,10 @@ class CaptureOptions:
 
     dynamic_dims: DimNames = no_symbolic_dims
     """Symbolic dimensions of each input."""
+    symbol_ranges: Mapping[str, tuple[int, int | None]] = dataclasses.field(default_factory=dict)
+    """Least and greatest value of symbols of sizes that have a range of their own; looked at when one is made."""
+    dynamic_ints: IntNames = no_symbolic_ints
+    """The symbol of each int."""
     has_backward: bool = False
     """Whether to record the gradients too, where outputs need them."""
     codes: CodeTable | None = None
@@ -96,6 +111,8 @@ class Captured:
     """The real tensors of this call, one for each input of the graph."""
     trace: TorchTrace
     """The torch-level calls."""
+    symbol_values: Mapping[str, int]
+    """What each size symbol is in this call."""
     joint: JointGraph | None = None
     """Forward and backward in one graph, if it was asked for and an output needs a gradient."""
 
@@ -133,6 +150,7 @@ class _Inputs:
         self.sources: list[Source] = []
         self.guard_positions: list[int] = []
         self.dims: list[Mapping[int, str]] = []
+        self.ints: list[SymbolBinding] = []
         self.names: dict[str, int] = {}
         self.options = options
         self.machine: Machine
@@ -149,6 +167,10 @@ class _Inputs:
         self.guard_positions.append(len(guards.guards))
         guards.add(TensorGuard(source, _meta(tensor), guards.pin(type(tensor)), guards.locate()))
         dims = self.options.dynamic_dims(tensor, source)
+        self.machine.has_symbols |= bool(dims)
+        for dim, symbol in dims.items():
+            low, high = self.options.symbol_ranges.get(symbol, (2, None))
+            self.recorder.new_symbol(symbol, tensor.shape[dim], minimum=low, maximum=high)
         self.tensors.append(tensor)
         self.sources.append(source)
         self.dims.append(dims)
@@ -156,6 +178,20 @@ class _Inputs:
         count = self.names[name] = self.names.get(name, -1) + 1
         unique = f"{name}_{count}" if count else name
         return self.recorder.add_input(tensor, name=unique, dynamic_dims=dims)
+
+    def int_symbol(self, value: int, source: Source) -> str | None:
+        """Give the name of the symbol that an int met at `source` becomes, or None."""
+        return self.options.dynamic_ints(value, source)
+
+    def add_int(self, value: int, source: Source, name: str) -> int | torch.SymInt:
+        """Make the int met at `source` the symbol `name`, and give its stand-in."""
+        guards = self.machine.guards
+        guards.add(TypeGuard(source, guards.pin(int), guards.locate()))
+        self.ints.append(SymbolBinding(name, source, None))
+        self.machine.has_symbols = True
+        return self.recorder.new_symbol(
+            name, value, minimum=SYMBOLIC_INTS.start, maximum=SYMBOLIC_INTS.stop - 1
+        )
 
     def _check(self, tensor: torch.Tensor) -> None:
         if type(tensor) is AbstractTensor:
@@ -234,7 +270,7 @@ def _parameter_names(target: object) -> list[str]:
 def _name_and_loc(target: object) -> tuple[str, Loc | None]:
     function: Any = getattr(target, "forward", target)
     function = getattr(function, "__func__", function)
-    code = target.code if isinstance(target, Continuation) else getattr(function, "__code__", None)
+    code = getattr(function, "__code__", None)
     name = getattr(target, "__qualname__", None) or type(target).__qualname__
     if code is None:
         return name, None
@@ -301,7 +337,7 @@ def _capture_until(
     """Capture a call, to its end or to where the outermost frame is to stop."""
     codes = options.codes or make_code_table()
     inputs = _Inputs(options)
-    machine = make_machine(codes, make_rules(), AbstractTensor, inputs.add)
+    machine = make_machine(codes, make_rules(), AbstractTensor, inputs)
     machine.outermost = outermost
     recorder = Recorder(
         location=machine.loc,
@@ -410,12 +446,14 @@ def _finish(  # noqa: PLR0913  (what the parts of a capture have found out)
     guards = _final_guards(machine, recorder, inputs, graph)
     ends_at = None if reason is None or stopped is None else stopped.describe(*reason)
     name, loc = _name_and_loc(call.target)
+    if isinstance(call.target, Continuation):
+        loc = machine.codes.info(call.target.code).loc_at(call.target.place.index)
     program = Program(
         name=name,
         pattern=CallPattern(len(call.args), tuple(call.kwargs)),
         pins=tuple(machine.guards.pins),
         guards=guards,
-        symbols=_bindings(inputs, graph),
+        symbols=_bindings(inputs, recorder.symbol_hints),
         inputs=tuple(inputs.sources),
         graph=graph,
         built=tuple(recipes.built),
@@ -429,6 +467,7 @@ def _finish(  # noqa: PLR0913  (what the parts of a capture have found out)
         live_pins=tuple(machine.guards.live_pins),
         inputs=tuple(inputs.tensors),
         trace=recorder.trace,
+        symbol_values=dict(recorder.symbol_hints),
         joint=joint,
     )
 
@@ -470,11 +509,10 @@ def _overlap_guards(machine: Machine, inputs: _Inputs, index: int) -> Iterator[G
         yield NoOverlapGuard(inputs.sources[index], tuple(inputs.sources[i] for i in others))
 
 
-def _bindings(inputs: _Inputs, graph: AtenGraph) -> tuple[SymbolBinding, ...]:
-    """Bind each symbol at the first dimension that is the symbol itself."""
-    bound: dict[str, SymbolBinding] = {}
+def _bindings(inputs: _Inputs, symbols: Iterable[str]) -> tuple[SymbolBinding, ...]:
+    """Bind each symbol at the int, or the first dimension, that is the symbol itself."""
+    bound = {binding.symbol: binding for binding in inputs.ints}
     for source, dims in zip(inputs.sources, inputs.dims, strict=True):
         for dim, name in dims.items():
-            if name in graph.symbols:
-                bound.setdefault(name, SymbolBinding(name, source, dim))
-    return tuple(bound[name] for name in graph.symbols if name in bound)
+            bound.setdefault(name, SymbolBinding(name, source, dim))
+    return tuple(bound[name] for name in symbols if name in bound)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import torch
 
+from graphwright.capture import symbolic_ints
 from graphwright.capture.faults import natively
 from graphwright.capture.items import special
 from graphwright.capture.lookup import peek
@@ -44,6 +45,8 @@ def text(machine: Machine, function: Callable[..., str], args: Sequence[Any]) ->
         )
     if type(value) in _RENDERED and function is not ascii and not any(rest):
         return _container_text(machine, value)
+    if machine.has_symbols:
+        value = symbolic_ints.plain_throughout(value)
     return natively(function, machine.materialise(value), *rest)
 
 

@@ -19,7 +19,7 @@ import functools
 import re
 import types
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import torch
 
@@ -61,17 +61,28 @@ IDENTITY_TYPES: Final = (
 """Kinds of objects that are known by identity."""
 
 
+class Inputs(Protocol):
+    """Takes the values that stay unknown until the call."""
+
+    def add(self, tensor: torch.Tensor, source: Source) -> torch.Tensor:
+        """Make a graph input of a tensor met at a source, and give its stand-in."""
+
+    def int_symbol(self, value: int, source: Source) -> str | None:
+        """Give the name of the symbol that an int met at a source becomes; None when it is a constant."""
+
+    def add_int(self, value: int, source: Source, name: str) -> int | torch.SymInt:
+        """Make an int met at a source the symbol `name`, and give its stand-in."""
+
+
 class World:
     """What one capture knows of the objects that existed before the call.
 
     Args:
         guards: takes the guards.
-        add_tensor: makes a graph input of a tensor met at a source, and gives its stand-in.
+        inputs: takes tensors and symbolic ints.
     """
 
-    def __init__(
-        self, guards: Guards, add_tensor: Callable[[torch.Tensor, Source], torch.Tensor]
-    ) -> None:
+    def __init__(self, guards: Guards, inputs: Inputs) -> None:
         self.guards = guards
         self.attrs: dict[int, dict[str, object]] = {}
         """Attributes that the program set (or `DELETED`), by object."""
@@ -85,7 +96,7 @@ class World:
         """What the program appended to lists of which it read nothing else, by list."""
         self.replaced: set[int] = set()
         """Containers whose contents changed as a whole."""
-        self._add_tensor = add_tensor
+        self._inputs = inputs
         self._standins: dict[int, object] = {}
         self._sources: dict[int, Source] = {}
         self._alive: list[object] = []
@@ -112,6 +123,10 @@ class World:
         """Let in an object found at `source`: guard what it is, and give what the interpreter works on."""
         kind = type(value)
         if kind in ATOMIC_TYPES and (kind is not torch.Size or is_constant(value)):
+            if kind is int:
+                symbol = self._inputs.int_symbol(value, source)
+                if symbol is not None:
+                    return self._inputs.add_int(value, source, symbol)
             self.guards.add(ConstantGuard(source, self.guards.constant(value), self._loc()))
             return value
         known = self._standins.get(id(value), ABSENT)
@@ -147,7 +162,7 @@ class World:
     def _make_standin(self, value: Any, kind: type, source: Source) -> object:  # noqa: C901  (one arm a kind)
         """Give the stand-in, or `ABSENT` for an object that is known by identity or value."""
         if isinstance(value, torch.Tensor):
-            return self._add_tensor(value, source)
+            return self._inputs.add(value, source)
         if isinstance(value, enum.Enum):
             self._guard_enum(value, source)
             return ABSENT
@@ -158,7 +173,8 @@ class World:
             return ABSENT
         if kind is types.BuiltinFunctionType:
             return self._enter_builtin(value, source)
-        if kind in (tuple, frozenset, slice) and is_constant(value):
+        is_atomic = kind in (tuple, frozenset, slice) and is_constant(value)
+        if is_atomic and not self._holds_symbol(value, source):
             self.guards.add(ConstantGuard(source, self.guards.constant(value), self._loc()))
             return ABSENT
         self.guards.add(TypeGuard(source, self.guards.pin(kind), self._loc()))
@@ -184,6 +200,15 @@ class World:
             self.guards.add(ConstantGuard(source, self.guards.constant(value), self._loc()))
         else:
             self.guards.identity(value, source)
+
+    def _holds_symbol(self, value: Any, source: Source) -> bool:
+        """Tell whether an int in a tuple of constants, or in one inside it, becomes a symbol."""
+        if type(value) is int:
+            return self._inputs.int_symbol(value, source) is not None
+        return type(value) is tuple and any(
+            self._holds_symbol(item, ItemSource(source, PlainConst(i)))
+            for i, item in enumerate(value)
+        )
 
     def _enter_function(self, function: types.FunctionType, source: Source) -> object:
         if is_native_function(function):

@@ -96,6 +96,24 @@ def bench(
 
 
 @app.command()
+def explain(
+    script: Annotated[Path, typer.Argument(help="A Python script that calls something compiled.")],
+    *,
+    guards: Annotated[bool, typer.Option("--guards", help="List the guards too.")] = False,
+) -> None:
+    """Run a script and tell what was compiled: graphs, graph breaks with their reasons, guards, times."""
+    explain_script, path = _load_explain(), script.resolve()
+    if not path.is_file():
+        message = f"there is no file {script}"
+        raise typer.BadParameter(message)
+    report = explain_script(path)
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(str(report), markup=False)
+    if guards:
+        console.print("", *report.guards, sep="\n", markup=False)
+
+
+@app.command()
 def env() -> None:
     """Print the versions and settings that a report of a bug needs."""
     table = Table(show_header=False, box=None)
@@ -122,6 +140,26 @@ def _load_demo() -> Callable[..., int]:
     from graphwright.cli.demo.run import run_demo  # noqa: PLC0415
 
     return run_demo
+
+
+class ExplainsItself(Protocol):
+    """What is said of a script: printed as it is, its guards apart."""
+
+    @property
+    def guards(self) -> tuple[str, ...]:
+        """The guards of each program, a line each."""
+
+
+def _load_explain() -> Callable[[Path], ExplainsItself]:
+    """Import what runs programs."""
+    import runpy  # noqa: PLC0415
+
+    from graphwright.pipeline import explain_call  # noqa: PLC0415
+
+    def explain_script(path: Path) -> ExplainsItself:
+        return explain_call(lambda: runpy.run_path(str(path), run_name="__main__"))
+
+    return explain_script
 
 
 def _load_bench() -> BenchRunner:

@@ -1,7 +1,7 @@
 """ATen graph → ATen graph: passes that make it simpler, and the eager interpreter of it.
 
-In: an `AtenGraph` as `record/` gives it.   Out: an equal `AtenGraph` with fewer, simpler nodes; or, from `execute`, the
-tensors that it computes.
+In: an `AtenGraph` as `record/` gives it.   Out: an equal `AtenGraph` with fewer, simpler nodes; from `specialise`, the one for
+given sizes; or, from `execute`, the tensors that it computes.
 
 Read first: `execute.py` (what a graph means), `passes.py` (the passes, in order).
 """
@@ -9,5 +9,6 @@ Read first: `execute.py` (what a graph means), `passes.py` (the passes, in order
 from graphwright.graph.execute import execute
 from graphwright.graph.partition import Partition, partition
 from graphwright.graph.passes import PASSES, Pass, simplify
+from graphwright.graph.specialise import specialise
 
-__all__ = ["PASSES", "Partition", "Pass", "execute", "partition", "simplify"]
+__all__ = ["PASSES", "Partition", "Pass", "execute", "partition", "simplify", "specialise"]

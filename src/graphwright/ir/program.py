@@ -763,6 +763,8 @@ class Break(msgspec.Struct, frozen=True):
     remedy: str
     location: str
     """The line that could not be captured, which may be in a function that the frame called."""
+    frames: tuple[str, ...] = ()
+    """The lines that the user's frames were at then, outermost first."""
 
 
 class Program(msgspec.Struct, frozen=True):

@@ -25,6 +25,11 @@ class Interval(msgspec.Struct, frozen=True):
         """True if the value lies in the interval."""
         return (self.low is None or self.low <= value) and (self.high is None or value <= self.high)
 
+    def within(self, limit: int) -> Interval:
+        """Give the part of the interval whose magnitude is at most `limit`."""
+        low = -limit if self.low is None else max(self.low, -limit)
+        return Interval(low, limit if self.high is None else min(self.high, limit))
+
 
 EVERYTHING = Interval()
 

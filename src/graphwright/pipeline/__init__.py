@@ -5,6 +5,8 @@ Read first: `stages.py` (the way of a program, top to bottom), `targets.py` (wha
 """
 
 from graphwright.pipeline.backends import backend_by_name, compile_fx
+from graphwright.pipeline.explain import Explanation, explain_call
+from graphwright.pipeline.marks import mark_dynamic, mark_static, maybe_mark_dynamic
 from graphwright.pipeline.options import (
     BackendFunction,
     BackendKind,
@@ -22,6 +24,7 @@ __all__ = [
     "BackendKind",
     "CompileOptions",
     "CompiledTarget",
+    "Explanation",
     "Job",
     "Mode",
     "backend_by_name",
@@ -29,8 +32,12 @@ __all__ = [
     "collect_observers",
     "compile_function",
     "compile_fx",
+    "explain_call",
     "forget_all",
     "make_options",
+    "mark_dynamic",
+    "mark_static",
+    "maybe_mark_dynamic",
     "set_stance",
     "uncompiled",
 ]

@@ -15,8 +15,9 @@ import torch
 from graphwright.base.config import config, nearest
 from graphwright.base.errors import ConfigError
 
-BackendFunction = Callable[[torch.fx.GraphModule, list[torch.Tensor]], Callable[..., Any]]
-"""A user's backend: takes the captured torch-level graph and example inputs, gives what runs in its place."""
+BackendFunction = Callable[[torch.fx.GraphModule, list[Any]], Callable[..., Any]]
+"""A user's backend: takes the captured torch-level graph and example inputs (tensors, and ints for symbolic ones), gives what runs in
+its place."""
 
 
 class BackendKind(enum.StrEnum):

@@ -13,6 +13,7 @@ import torch
 
 from graphwright.cache import Caches, Key, Kind, ProgramEntry, make_part
 from graphwright.ir.code_digest import code_digest
+from graphwright.pipeline.marks import marks_of
 from graphwright.pipeline.options import BackendKind
 from graphwright.pipeline.session import SESSION
 from graphwright.pipeline.stages import Job, find_kernel, num_threads_of, plan_code
@@ -22,17 +23,27 @@ from graphwright.runtime import Entry, make_entry
 def try_revive(job: Job) -> Entry | None:
     """Give an entry for the job's call from the cache, or None."""
     caches = SESSION.caches(job.settings)
-    if caches is None or job.options.backend is not BackendKind.NATIVE:
+    if caches is None or job.options.backend is not BackendKind.NATIVE or _wants_symbols(job):
         return None
     with job.observer.span("revive"):
         key = _try_make_key(job, caches)
         if key is None:
             return None
         for found in caches.programs.get_all(key):
+            if found.program.symbols and job.options.dynamic is False:
+                continue
             entry = _try_load(job, found, caches)
             if entry is not None and entry.explain_failure(job.args, job.kwargs) is None:
                 return entry
     return None
+
+
+def _wants_symbols(job: Job) -> bool:
+    """Tell whether sizes are to be symbols from the start: what is kept was captured for one set of sizes."""
+    arguments = (*job.args, *job.kwargs.values())
+    return bool(job.options.dynamic) or any(
+        marks_of(value) for value in arguments if isinstance(value, torch.Tensor)
+    )
 
 
 def keep_program(job: Job, entry: Entry) -> None:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, final
 
+import msgspec
 import torch
 
 from graphwright.base.config import Config, Wrapper
@@ -25,7 +26,13 @@ from graphwright.base.counters import counters
 from graphwright.base.errors import BackendError, Unsupported
 from graphwright.base.logging import LogName, log
 from graphwright.cache import Caches, KernelEntry, Key, Kind, make_part
-from graphwright.capture import Captured, CaptureOptions, Continuation, capture_call
+from graphwright.capture import (
+    Captured,
+    CaptureOptions,
+    Continuation,
+    ProgramRaised,
+    capture_call,
+)
 from graphwright.codegen.llvm import (
     LoadedCode,
     ObjectCode,
@@ -46,14 +53,19 @@ from graphwright.ir.program_text import render_guard, verify_program
 from graphwright.ir.symint import Dim
 from graphwright.lower import lower_graph
 from graphwright.observe import Observer
+from graphwright.pipeline.dynamic import SymbolChoice
+from graphwright.pipeline.explain import REPORT, report_of
 from graphwright.pipeline.options import BackendFunction, BackendKind, CompileOptions
 from graphwright.pipeline.session import SESSION
+from graphwright.pipeline.sized_run import SizedRun
+from graphwright.record import JointGraph
 from graphwright.runtime import (
     Entry,
     GradientRuns,
     NativeRefusal,
     Run,
     SharedOutput,
+    has_autocast,
     load_native_module,
     make_backend_entry,
     make_entry,
@@ -87,6 +99,8 @@ class Job:
     observer: Observer
     make_go_on: Callable[[Break, types.CodeType], Callable[..., Any]] | None = None
     """Makes what a call goes on with after a graph break; None: a break is an error."""
+    earlier: Sequence[Program] = ()
+    """What was compiled for other calls of the target."""
 
 
 def build_entry(job: Job) -> Entry:
@@ -96,12 +110,8 @@ def build_entry(job: Job) -> Entry:
         Unsupported: something in the program cannot be captured.
         BackendError: the user's backend raised.
     """
-    has_backward = job.options.backend in (BackendKind.NATIVE, BackendKind.ATEN)
-    how = CaptureOptions(
-        codes=SESSION.codes, has_backward=has_backward, has_breaks=job.make_go_on is not None
-    )
     with job.observer.span("capture"):
-        captured = capture_call(job.target, job.args, job.kwargs, options=how)
+        captured = _capture(job)
     counters.add("capture", "frames")
     if captured.program.graph.nodes:
         counters.add("capture", "graphs")
@@ -113,6 +123,7 @@ def build_entry(job: Job) -> Entry:
     job.observer.artifact("guards", lambda: _render_guards(captured))
     entry = _entry_of(job, captured)
     job.observer.artifact("output_code", lambda: entry.source)
+    job.observer.artifact(REPORT, lambda: msgspec.json.encode(report_of(entry)).decode())
     return entry
 
 
@@ -123,6 +134,30 @@ def _tell_break(name: str, ends_at: Break) -> None:
     log(LogName.GRAPH_BREAKS).info(
         text, name, ends_at.met, ends_at.location, ends_at.why, ends_at.remedy
     )
+
+
+def _capture(job: Job) -> Captured:
+    """Capture the job's call, with the symbols that are chosen for it; where that cannot be done, with none."""
+    has_backward = job.options.backend in (BackendKind.NATIVE, BackendKind.ATEN)
+    static = CaptureOptions(
+        codes=SESSION.codes, has_backward=has_backward, has_breaks=job.make_go_on is not None
+    )
+    choice = SymbolChoice(job.options.dynamic, job.earlier)
+    how = dataclasses.replace(
+        static,
+        dynamic_dims=choice.dims_of,
+        symbol_ranges=choice.ranges,
+        dynamic_ints=choice.int_symbol,
+    )
+    try:
+        captured = capture_call(job.target, job.args, job.kwargs, options=how)
+    except (Unsupported, ProgramRaised):
+        if choice.is_empty:
+            raise
+        counters.add("capture", "static_again")
+        captured = capture_call(job.target, job.args, job.kwargs, options=static)
+    choice.check_demands(captured.program)
+    return captured
 
 
 def _render_guards(captured: Captured) -> str:
@@ -137,7 +172,8 @@ def _render_torch_graph(captured: Captured) -> str:
 def _entry_of(job: Job, captured: Captured) -> Entry:
     settings, observer, program = job.settings, job.observer, captured.program
     go_on = _make_go_on(job, captured)
-    if job.options.backend is BackendKind.NATIVE and captured.joint is None:
+    is_native = job.options.backend is BackendKind.NATIVE
+    if is_native and captured.joint is None and not program.graph.symbols:
         plan, kernels = lower_program(program.graph, settings, observer)
         code = load_kernels(plan, kernels, settings, observer)
         with observer.span("runtime"):
@@ -167,11 +203,11 @@ def _run_for(job: Job, captured: Captured) -> Run:
         case (BackendKind.NATIVE | BackendKind.ATEN) as kind:
             return _make_graph_run(captured, kind, job.settings, job.observer)
         case BackendKind.EAGER:
-            return _run_of(captured.torch_graph)
+            return _run_of(captured.torch_graph, captured)
         case _ if not captured.program.graph.nodes and _is_part(job, captured.program):
-            return _make_eager_run(captured.program.graph)
+            return _make_graph_run(captured, BackendKind.ATEN, job.settings, job.observer)
         case backend:
-            return _run_of(_call_backend(backend, captured))
+            return _run_of(_call_backend(backend, captured), captured)
 
 
 def _is_part(job: Job, program: Program) -> bool:
@@ -309,25 +345,64 @@ _COMPILE_THREADS: Final = os.cpu_count() or 1
 def _make_graph_run(
     captured: Captured, kind: BackendKind, settings: Config, observer: Observer
 ) -> Run:
-    """Make what runs a captured graph, with gradients where they are needed."""
+    """Make what runs a captured graph, for any sizes and with gradients where they are needed."""
+    program, joint = captured.program, captured.joint
+    if joint is not None and _writes_to_history(joint.graph):
+        counters.add("eager", "history")
+        return _run_of(captured.torch_graph, captured)
+    graph = program.graph if joint is None else joint.graph
+
+    def make_run(static: AtenGraph, how: BackendKind = kind) -> Run:
+        # Sizes are met long after the compile, and an observer keeps all that it is told.
+        of_sizes = observer if static is graph else Observer(observer.compile_id)
+        return _make_static_run(static, joint, how, settings, of_sizes)
+
+    if not graph.symbols:
+        return make_run(graph)
+    run = SizedRun(
+        graph,
+        [binding.symbol for binding in program.symbols],
+        make_run,
+        lambda static: make_run(static, BackendKind.ATEN),
+        limit=settings.specialised_sizes,
+    )
+    run.prepare(tuple(captured.symbol_values[name] for name in graph.symbols))
+    return run if not has_autocast(program) else _without_autocast(run)
+
+
+def _without_autocast(run: Run) -> Run:
+    """Make the run of a program that was captured under autocast, which its graph has applied."""
+
+    def run_plainly(
+        inputs: Sequence[torch.Tensor], symbols: tuple[int, ...]
+    ) -> Sequence[torch.Tensor]:
+        with torch.autocast("cpu", enabled=False):
+            return run(inputs, symbols)
+
+    return run_plainly
+
+
+def _make_static_run(
+    graph: AtenGraph,
+    joint: JointGraph | None,
+    kind: BackendKind,
+    settings: Config,
+    observer: Observer,
+) -> Run:
+    """Make what runs a graph with no symbols: the program's, or forward and backward in one, which `joint` says how to cut."""
 
     def make_run(graph: AtenGraph) -> Run:
         if kind is BackendKind.ATEN:
             return _make_eager_run(graph)
         plan, kernels = lower_program(graph, settings, observer)
-        return make_plan_run(plan, load_kernels(plan, kernels, settings, observer))
+        code = load_kernels(plan, kernels, settings, observer)
+        return make_plan_run(plan, code, wrapper=settings.wrapper)
 
-    joint = captured.joint
     if joint is None:
-        return make_run(captured.program.graph)
-    if _writes_to_history(joint.graph):
-        counters.add("eager", "history")
-        return _run_of(captured.torch_graph)
+        return make_run(graph)
     num_tangents = len(joint.tangent_outputs)
     with observer.span("partition"):
-        cut = partition(
-            joint.graph, num_tangents=num_tangents, num_outputs=joint.num_forward_outputs
-        )
+        cut = partition(graph, num_tangents=num_tangents, num_outputs=joint.num_forward_outputs)
     return make_gradient_run(
         GradientRuns(
             forward=make_run(cut.forward),
@@ -335,9 +410,9 @@ def _make_graph_run(
             num_outputs=cut.num_outputs,
             saved_inputs=cut.saved_inputs,
             tangent_outputs=joint.tangent_outputs,
-            tangent_metas=joint.graph.inputs[len(joint.graph.inputs) - num_tangents :],
+            tangent_metas=graph.inputs[len(graph.inputs) - num_tangents :],
             gradient_inputs=joint.gradient_inputs,
-            shared_outputs=tuple(_shared_outputs(joint.graph, joint.num_forward_outputs)),
+            shared_outputs=tuple(_shared_outputs(graph, joint.num_forward_outputs)),
         )
     )
 
@@ -405,13 +480,15 @@ def _ints(dims: Sequence[Dim]) -> list[int]:
 
 def _make_eager_run(graph: AtenGraph) -> Run:
     def run(inputs: Sequence[torch.Tensor], symbols: tuple[int, ...]) -> Sequence[torch.Tensor]:
-        return execute(graph, inputs, dict(zip(graph.symbols, symbols, strict=True)))
+        del symbols  # a static graph has none
+        return execute(graph, inputs, {})
 
     return run
 
 
 def _call_backend(backend: BackendFunction, captured: Captured) -> Callable[..., Any]:
-    inputs = list(captured.inputs)
+    names = captured.trace.int_symbols
+    inputs = [*(captured.symbol_values[name] for name in names), *captured.inputs]
     try:
         return backend(captured.torch_graph, inputs)
     except Exception as error:
@@ -420,10 +497,13 @@ def _call_backend(backend: BackendFunction, captured: Captured) -> Callable[...,
         raise BackendError(message) from error
 
 
-def _run_of(function: Callable[..., Any]) -> Run:
+def _run_of(function: Callable[..., Any], captured: Captured) -> Run:
+    """Make the run of a function that takes what the torch-level graph does: symbolic ints, then tensors."""
+    order = [binding.symbol for binding in captured.program.symbols]
+    places = [order.index(name) for name in captured.trace.int_symbols]
+
     def run(inputs: Sequence[torch.Tensor], symbols: tuple[int, ...]) -> Sequence[torch.Tensor]:
-        del symbols  # a static graph has none
-        outputs: Sequence[torch.Tensor] = function(*inputs)
+        outputs: Sequence[torch.Tensor] = function(*[symbols[place] for place in places], *inputs)
         return outputs
 
     return run

@@ -198,6 +198,7 @@ class CompiledTarget:
             settings,
             observer,
             make_go_on=None if self.options.fullgraph else go_on,
+            earlier=[entry.program for entry in self.entries],
         )
         revived = try_revive(job)
         if revived is not None:
@@ -229,8 +230,6 @@ class CompiledTarget:
     def _notice_options(self) -> None:
         if self.options.mode is not Mode.DEFAULT:
             self._notice("mode", f"the mode {self.options.mode!s} compiles as the default one does")
-        if self.options.dynamic:
-            self._notice("dynamic", "dynamic=True compiles one variant for each set of sizes")
 
     def _unstable(
         self, entry: Entry, args: tuple[Any, ...], kwargs: dict[str, Any]

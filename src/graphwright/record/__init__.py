@@ -29,24 +29,32 @@ from graphwright.record.joint import (
     try_finish_joint,
 )
 from graphwright.record.recorder import Recorder
+from graphwright.record.sizes import Extent, dim_of, fits_64_bits, greatest, least
 from graphwright.record.specs import TensorSpec
 from graphwright.record.symbol_names import size_symbol
-from graphwright.record.symnodes import is_settled
+from graphwright.record.symnodes import is_settled, to_extent, to_torch
 from graphwright.record.torch_level import CallRef, TorchCall, TorchTrace
 
 __all__ = [
     "AbstractTensor",
     "CallRef",
+    "Extent",
     "JointGraph",
     "Recorded",
     "Recorder",
     "TensorSpec",
     "TorchCall",
     "TorchTrace",
+    "dim_of",
+    "fits_64_bits",
+    "greatest",
     "is_settled",
+    "least",
     "record_backward",
     "record_function",
     "record_joint",
     "size_symbol",
+    "to_extent",
+    "to_torch",
     "try_finish_joint",
 ]

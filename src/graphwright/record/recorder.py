@@ -166,9 +166,9 @@ class Recorder:
         return self.add_input_spec(tangent, is_shown=False)
 
     def new_symbol(
-        self, name: str, hint: int, *, minimum: int = 2, maximum: int | None = None
+        self, name: str, hint: int, *, minimum: int | None = 2, maximum: int | None = None
     ) -> torch.SymInt:
-        """Make (or find) the size symbol `name`, of value `hint` in the example, guarded to lie in its range."""
+        """Make (or find) the size symbol `name`, of value `hint` in the example, guarded to lie in its range (None: no end)."""
         return to_torch(self._table.new_symbol(name, hint, minimum=minimum, maximum=maximum))  # type: ignore[return-value]
 
     def abstract_of(self, tensor: torch.Tensor, *, is_fresh: bool = False) -> AbstractTensor:

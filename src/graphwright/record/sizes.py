@@ -12,11 +12,22 @@ Keeps: one `SymbolicSize` object per expression and table, so `is` means structu
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from graphwright.ir.dims import evaluate_dim, render_dim
 from graphwright.ir.program import Comparison, ShapeGuard
-from graphwright.ir.symint import Dim, Monomial, Power, Symbol, SymExpr
+from graphwright.ir.symint import (
+    Atom,
+    Dim,
+    FloorDiv,
+    Max,
+    Min,
+    Mod,
+    Monomial,
+    Power,
+    Symbol,
+    SymExpr,
+)
 from graphwright.ir.symint_algebra import (
     add,
     as_expr,
@@ -59,9 +70,9 @@ class SizeTable:
         return tuple(self._guards.values())
 
     def new_symbol(
-        self, name: str, hint: int, *, minimum: int, maximum: int | None
+        self, name: str, hint: int, *, minimum: int | None, maximum: int | None
     ) -> SymbolicSize:
-        """Make the symbol `name`, guarded to lie in its range; an existing one is given back.
+        """Make the symbol `name`, guarded to lie in its range (None: no end); an existing one is given back.
 
         Raises:
             ValueError: the hint is out of range, or differs from the one that the symbol has.
@@ -78,7 +89,8 @@ class SizeTable:
         self.hints[name] = hint
         self.ranges[name] = interval
         self._verdicts.clear()
-        self._add_guard(minimum, Comparison.LE, symbol(name))
+        if minimum is not None:
+            self._add_guard(minimum, Comparison.LE, symbol(name))
         if maximum is not None:
             self._add_guard(symbol(name), Comparison.LE, maximum)
         return self.size_of(symbol(name))
@@ -241,6 +253,59 @@ def _compare(distance: int, comparison: Comparison) -> bool:
             return distance <= 0
         case _:
             assert_never(comparison)
+
+
+_MOST: Final = 2**62
+"""Numbers up to this are kept in 64 bits with room to spare."""
+_MOST_EXTENT: Final = 2**40
+"""What one extent of a tensor is at most: no memory holds more."""
+
+
+def fits_64_bits(extent: Extent) -> bool:
+    """Tell whether a number made of sizes fits the 64 bits that native code calculates in, parts of the sum included.
+
+    The factors of a product are guarded not to be too large for that, where they are not in this call.
+    """
+    if isinstance(extent, int):
+        return abs(extent) <= _MOST
+    table, terms = extent.table, as_expr(extent.dim).terms
+    degree = _degree(extent.dim)
+    limit = 2 ** (60 // degree) if degree > 1 else _MOST_EXTENT
+    names = free_symbols(extent.dim)
+    if any(abs(table.hints[name]) > limit for name in names):
+        return False
+    if degree > 1:
+        for name in names:
+            table.decide(-limit, Comparison.LE, symbol(name))
+            table.decide(symbol(name), Comparison.LE, limit)
+    ranges = {name: table.ranges[name].within(limit) for name in names}
+    parts = [bounds(SymExpr((term,)), ranges) for term in terms]
+    if any(part.low is None or part.high is None for part in parts):
+        return False
+    return sum(max(abs(part.low or 0), abs(part.high or 0)) for part in parts) <= _MOST
+
+
+def _degree(dim: Dim) -> int:
+    """Give how many sizes are multiplied with each other at most, on the way to a number."""
+    if isinstance(dim, int):
+        return 0
+    products = [
+        sum(factor.exponent * _atom_degree(factor.base) for factor in term.factors)
+        for term in dim.terms
+    ]
+    return max(products, default=0)
+
+
+def _atom_degree(atom: Atom) -> int:
+    match atom:
+        case Symbol():
+            return 1
+        case FloorDiv(numerator=first, denominator=second) | Mod(value=first, modulus=second):
+            return max(_degree(first), _degree(second))
+        case Min(operands=operands) | Max(operands=operands):
+            return max(map(_degree, operands))
+        case _:
+            assert_never(atom)
 
 
 class SymbolicSize:

@@ -19,6 +19,7 @@ from torch._C._functorch import peek_interpreter_stack
 
 from graphwright.base.errors import Unsupported
 from graphwright.ir.symint import Atom, Dim, FloorDiv, Max, Min, Mod, Symbol, SymExpr
+from graphwright.ir.symint_algebra import free_symbols
 from graphwright.record.abstract import AbstractTensor
 from graphwright.record.sizes import dim_of
 from graphwright.record.symnodes import to_extent
@@ -118,6 +119,16 @@ class TorchTrace:
         frozen_kwargs = {name: self._freeze(value) for name, value in kwargs.items()}
         _mark(result, self._add(TorchCall(kind, target, frozen_args, frozen_kwargs), result))
 
+    @property
+    def int_symbols(self) -> tuple[str, ...]:
+        """The symbols among the calls' arguments that are no extent of an input, in order: the graph takes their values first."""
+        found: dict[str, None] = {}
+        for call in self.calls:
+            for value in (*call.args, *call.kwargs.values()):
+                for dim in _iter_sizes(value):
+                    found.update(dict.fromkeys(free_symbols(dim)))
+        return tuple(name for name in found if name not in self._symbols)
+
     @contextmanager
     def silenced(self) -> Iterator[None]:
         """Note nothing while this is open."""
@@ -175,6 +186,8 @@ class TorchTrace:
         """
         graph = torch.fx.Graph()
         building = _Building(graph, self._symbols, self._parts)
+        for name in self.int_symbols:
+            building.add_symbol(name)
         placeholders = [
             index for index, call in enumerate(self.calls) if call.kind == "placeholder"
         ]
@@ -230,6 +243,9 @@ class _Building:
         self._nodes: dict[CallRef, torch.fx.Node] = {}
         self._sizes: dict[str, torch.fx.Node] = {}
         self.calls: dict[torch.fx.Node, TorchCall] = {}
+
+    def add_symbol(self, name: str) -> None:
+        self._sizes[name] = self._graph.placeholder(name)
 
     def add(self, index: int, call: TorchCall) -> None:
         args = tuple(self.value(value) for value in call.args)
@@ -329,6 +345,19 @@ def _only_symbol(expr: SymExpr) -> str | None:
         if factor.exponent == 1 and isinstance(factor.base, Symbol):
             return factor.base.name
     return None
+
+
+def _iter_sizes(value: Any) -> Iterator[SymExpr]:
+    """Give the symbolic sizes in an argument as the calls hold it."""
+    if isinstance(value, SizeRef):
+        yield value.dim
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from _iter_sizes(item)
+    elif isinstance(value, dict):
+        yield from _iter_sizes(tuple(value.values()))
+    elif isinstance(value, slice):
+        yield from _iter_sizes((value.start, value.stop, value.step))
 
 
 def _holds_tensor(result: Any) -> bool:

@@ -10,7 +10,7 @@ from graphwright.runtime.autograd import GradientRuns, SharedOutput, make_gradie
 from graphwright.runtime.checks import may_overlap
 from graphwright.runtime.construction import make_backend_entry, make_entry
 from graphwright.runtime.dispatcher import Dispatcher
-from graphwright.runtime.entry import Entry, Run
+from graphwright.runtime.entry import Entry, Run, has_autocast
 from graphwright.runtime.failures import GuardFailure
 from graphwright.runtime.global_state import WRITABLE as WRITABLE_STATE
 from graphwright.runtime.global_state import read_global_state, write_global_state
@@ -32,6 +32,7 @@ __all__ = [
     "PlanRun",
     "Run",
     "SharedOutput",
+    "has_autocast",
     "load_native_module",
     "make_backend_entry",
     "make_entry",

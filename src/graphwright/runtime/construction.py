@@ -69,7 +69,7 @@ def make_backend_entry(
 
     Args:
         program: what was captured.
-        run: gets the graph's inputs and the values of `program.graph.symbols`; gives the graph's outputs.
+        run: gets the graph's inputs and the values of `program.symbols`; gives the graph's outputs.
         target: the object that was compiled.
         live_pins: the objects of `program.pins`, where they are known.
         wrapper: the form that checks the guards.

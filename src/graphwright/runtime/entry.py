@@ -38,6 +38,10 @@ _AUTOCAST: Final = (GlobalStateKind.AUTOCAST_CPU, GlobalStateKind.AUTOCAST_CUDA)
 class NativeForm(Protocol):
     """The native form of an entry."""
 
+    @property
+    def function(self) -> Callable[..., Any]:
+        """What `try_call` calls, with the arguments as they are: nothing stands between a caller and native code."""
+
     def try_call(self, args: Sequence[object], kwargs: Mapping[str, object]) -> Any:
         """Check the guards and run the program; `MISSING` when the entry does not serve the call."""
 
@@ -194,12 +198,11 @@ class Entry:
         return describe_failure(self.program, index, evaluator)
 
     def plan_symbols(self, symbols: tuple[int, ...]) -> tuple[int, ...]:
-        """Put the values of the program's size symbols into the order of the plan's."""
-        names = self.program.graph.symbols if self.plan is None else self.plan.symbols
-        if names == self.steps.symbols:
+        """Put the values of the program's size symbols into the order of the plan's; a function takes the program's."""
+        if self.plan is None or self.plan.symbols == self.steps.symbols:
             return symbols
         values = dict(zip(self.steps.symbols, symbols, strict=True))
-        return tuple(values[name] for name in names)
+        return tuple(values[name] for name in self.plan.symbols)
 
 
 def has_autocast(program: Program) -> bool:

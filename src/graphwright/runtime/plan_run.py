@@ -52,6 +52,8 @@ class PlanRun:
             kernel_texts=kernel_texts,
             wrapper=wrapper,
         )
+        native = self._entry.native
+        self._serve: Final = None if native is None else native.function
 
     @property
     def source(self) -> str:
@@ -62,8 +64,8 @@ class PlanRun:
         self, inputs: Sequence[torch.Tensor], symbols: tuple[int, ...]
     ) -> Sequence[torch.Tensor]:
         """Run the plan on `inputs`."""
-        if self._entry.native is not None:
-            outputs = self._entry.native.try_call((*inputs, *symbols), {})
+        if self._serve is not None:
+            outputs = self._serve(*inputs, *symbols)
             if outputs is not MISSING:
                 made: Sequence[torch.Tensor] = outputs
                 return made

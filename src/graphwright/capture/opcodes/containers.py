@@ -41,9 +41,8 @@ def build_set(machine: Machine, frame: Frame, arg: int) -> None:
 def build_map(machine: Machine, frame: Frame, arg: int) -> None:
     """BUILD_MAP."""
     items = _take(frame, 2 * arg)
-    for key in items[::2]:
-        check_key(machine, key)
-    frame.stack.append(natively(dict, zip(items[::2], items[1::2], strict=True)))
+    keys = [check_key(machine, key) for key in items[::2]]
+    frame.stack.append(natively(dict, zip(keys, items[1::2], strict=True)))
 
 
 def build_const_key_map(machine: Machine, frame: Frame, arg: int) -> None:

@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from graphwright.capture.faults import natively
-from graphwright.capture.items import check_members
+from graphwright.capture.items import check_key, check_members
 from graphwright.capture.machine import Machine, Rule
 from graphwright.capture.missing import ABSENT
 from graphwright.capture.natives import OwnCallable, make_callback
 from graphwright.capture.operators import unary
+from graphwright.capture.symbolic_ints import plain_throughout
 
 Args = Sequence[Any]
 Kwargs = Mapping[str, Any]
@@ -280,7 +281,11 @@ def _fill(machine: Machine, made: dict[Any, Any], args: Args, kwargs: Kwargs) ->
         elif hasattr(type(source), "keys"):
             keys = machine.call(machine.load_attr(source, "keys"), [], {})
             for key in machine.native_iterable(keys):
-                made[key] = machine.getitem(source, key)
+                made[check_key(machine, key)] = machine.getitem(source, key)
+        elif machine.has_symbols:
+            made.update(
+                (plain_throughout(key), value) for key, value in machine.native_iterable(source)
+            )
         else:
             natively(made.update, check_members(machine, made, machine.native_iterable(source)))
     made.update(kwargs)

@@ -16,6 +16,7 @@ from graphwright.capture.machine import Machine, Rule
 from graphwright.capture.missing import ABSENT, DELETED
 from graphwright.capture.natives import IdentityNumber
 from graphwright.capture.rules.classes import make_class, most_derived
+from graphwright.capture.symbolic_ints import is_symbolic, plain, plain_throughout
 from graphwright.ir.program import DictKeysGuard, InstanceDictSource
 
 Args = Sequence[Any]
@@ -27,7 +28,7 @@ def type_of(machine: Machine, value: Any) -> type:
     if type(value) is machine.tensor_type:
         original = machine.world.original_of(value)
         return type(original) if original is not value else torch.Tensor
-    return type(value)
+    return int if is_symbolic(value) else type(value)
 
 
 def type_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
@@ -41,6 +42,8 @@ def type_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
 def isinstance_(machine: Machine, args: Args, kwargs: Kwargs) -> bool:
     """`isinstance(x, classes)`."""
     value, classes = args
+    if is_symbolic(value):
+        return isinstance_(machine, (_ANY_INT, classes), {})
     if type(value) is machine.tensor_type:
         return _tensor_is_instance(machine, value, classes)
     if type(classes) is tuple:
@@ -49,6 +52,10 @@ def isinstance_(machine: Machine, args: Args, kwargs: Kwargs) -> bool:
     if type(hook) is types.FunctionType and _is_user_check(hook):
         return machine.truth(machine.call(hook, [classes, value], {}))
     return natively(isinstance, value, classes)
+
+
+_ANY_INT: Final = 2
+"""Stands for a symbolic int where its type alone is asked for."""
 
 
 def _is_user_check(hook: types.FunctionType) -> bool:
@@ -79,7 +86,7 @@ def id_(machine: Machine, args: Args, kwargs: Kwargs) -> int:
     """`id(x)`: of the object itself where it existed before, which then must be the same at each call."""
     if type(args[0]) is machine.tensor_type:
         return IdentityNumber(id(args[0]))
-    return id(_guarded_identity(machine, args[0]))
+    return id(_guarded_identity(machine, plain(args[0])))
 
 
 def _guarded_identity(machine: Machine, value: Any) -> Any:
@@ -232,7 +239,7 @@ class _Hashed:
 
 def hash_(machine: Machine, args: Args, kwargs: Kwargs) -> int:
     """`hash(x)`."""
-    value = args[0]
+    value = plain_throughout(args[0])
     hook = machine.special(value, "__hash__")
     if hook is not None:
         return natively(hash, _Hashed(machine.call(hook, [value], {})))

@@ -99,6 +99,11 @@ class NativeEntry:
         """The address of the record."""
         return ctypes.addressof(self._record)
 
+    @property
+    def function(self) -> Callable[..., Any]:
+        """What `try_call` calls, with the arguments as they are: nothing stands between a caller and native code."""
+        return self._try
+
     def try_call(self, args: Sequence[object], kwargs: Mapping[str, object]) -> Any:
         """Check the guards and run the program; `MISSING` when the entry does not serve the call."""
         return self._try(*args, **kwargs)

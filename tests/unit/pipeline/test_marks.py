@@ -1,0 +1,105 @@
+"""Marks: what the user says of one tensor's sizes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import graphwright as gw
+from graphwright.ir.program import ArgSource, SymbolBinding
+
+X = ArgSource(0, "x")
+
+
+def double(x):
+    return x * 2
+
+
+def frames():
+    return gw.counters["capture"]["frames"]
+
+
+def marked(*shape, dim=0, **limits):
+    x = torch.randn(*shape)
+    gw.mark_dynamic(x, dim, **limits)
+    return x
+
+
+def symbols_of(compiled):
+    return compiled._compiled_target.entries[-1].program.symbols
+
+
+@pytest.mark.parametrize("dynamic", [None, False])
+def test_marked_size_is_a_symbol_from_the_first_compile_on(dynamic):
+    compiled = gw.compile(double, fullgraph=True, dynamic=dynamic)
+    before = frames()
+
+    compiled(marked(5, 3))
+    assert symbols_of(compiled) == (SymbolBinding("s77", X, 0),)
+    for rows in (6, 7, 8):
+        x = torch.randn(rows, 3)
+        assert torch.equal(compiled(x), x * 2)
+
+    assert frames() == before + 1
+
+
+def test_negative_dimension_counts_from_the_last():
+    compiled = gw.compile(double, fullgraph=True)
+
+    compiled(marked(5, 3, dim=-1))
+
+    assert symbols_of(compiled) == (SymbolBinding("s27", X, 1),)
+
+
+def test_range_of_a_marked_size_is_guarded():
+    compiled = gw.compile(double, fullgraph=True)
+    before = frames()
+
+    compiled(marked(5, 3, min=4, max=8))
+    for rows in (4, 8):
+        compiled(torch.randn(rows, 3))
+    assert frames() == before + 1
+    compiled(torch.randn(9, 3))
+
+    assert frames() == before + 2
+
+
+def test_size_outside_its_own_range_is_refused():
+    with pytest.raises(ValueError, match="size 5 of dimension 0"):
+        marked(5, 3, max=4)
+    with pytest.raises(IndexError):
+        gw.maybe_mark_dynamic(torch.ones(2), 1)
+
+
+def test_program_that_needs_a_marked_size_is_refused():
+    def needs_five(x):
+        return x + torch.ones(5, 3)
+
+    compiled = gw.compile(needs_five, fullgraph=True)
+
+    with pytest.raises(
+        gw.errors.Unsupported, match=r"0 of L\['x'\], that the program needs to be 5"
+    ):
+        compiled(marked(5, 3))
+
+
+def test_program_that_needs_a_size_marked_as_perhaps_dynamic_is_compiled_for_it():
+    x = torch.randn(5, 3)
+    gw.maybe_mark_dynamic(x, 0)
+    compiled = gw.compile(lambda x: x + torch.ones(5, 3), fullgraph=True)
+
+    assert torch.equal(compiled(x), x + 1)
+
+
+def test_static_mark_keeps_a_size_from_being_a_symbol():
+    compiled = gw.compile(double, fullgraph=True, dynamic=True)
+    x = torch.randn(5, 3)
+    gw.mark_static(x, 1)
+
+    compiled(x)
+    assert symbols_of(compiled) == (SymbolBinding("s77", X, 0),)
+
+    everything = torch.randn(6, 4)
+    gw.mark_static(everything)
+    compiled(everything)
+    assert symbols_of(compiled) == ()
