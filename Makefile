@@ -3,6 +3,7 @@
 #   make test    all tests
 #   make fuzz    random programs against eager, for as long as FUZZ_EXAMPLES says
 #   make check   lint, format, types, import layers
+#   make opinfo  PyTorch's operator database against eager, whole; writes docs/operators.md
 #   make bench   eager, torch.compile and graphwright side by side
 #   make sizes   what is longer than the house style aims at
 #   make docs    write the generated pages again
@@ -17,7 +18,7 @@ FUZZ_EXAMPLES ?= 5000
 TEST_ENV = OMP_WAIT_POLICY=passive HF_HUB_OFFLINE=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz check bench sizes docs clean
+.PHONY: help demo test fuzz check opinfo bench sizes docs clean
 
 help:
 	@sed -n 's/^#   make/  make/p' Makefile
@@ -47,6 +48,11 @@ check: $(VENV)/.dev
 	$(BIN)/codespell src tests docs scripts *.md
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+opinfo: $(VENV)/.dev
+	mkdir -p build
+	-PYTHONPATH=scripts $(TEST_ENV) $(BIN)/python -m opinfo run build/opinfo.jsonl --jobs $(JOBS)
+	PYTHONPATH=scripts $(BIN)/python -m opinfo page build/opinfo.jsonl docs/operators.md
 
 bench: $(VENV)/.demo
 	$(BIN)/graphwright bench

@@ -209,6 +209,7 @@ def _reductions():
     torch.cumsum(x.int(), 1)
     torch.cumprod(x, 2, dtype=torch.float64)
     torch.count_nonzero(x, (0, 1))
+    torch.nonzero_static(x, size=5)
     torch.sort(x, 1)
     torch.sort(x.permute(2, 0, 1), stable=True)
     torch.topk(x, 3, 1)

@@ -16,6 +16,7 @@ from typing import Any, Final
 import torch
 
 from graphwright.capture.faults import natively
+from graphwright.capture.late_calls import LateResult, used_late
 from graphwright.capture.lookup import (
     C_DESCRIPTORS,
     attribute_error,
@@ -220,6 +221,14 @@ def bind_class_attr(machine: Machine, raw: Any, holder: Any, kind: type, name: s
     return raw
 
 
+def _load_late_attr(machine: Machine, holder: LateResult, name: str) -> Any:
+    """Give a method of a late result, whose call will be late too; what else it has is not known yet."""
+    method = getattr(torch.Tensor, name, None)
+    if not isinstance(method, types.MethodDescriptorType):
+        raise used_late(holder)
+    return types.MethodType(method, holder)
+
+
 def _load_class_attr(machine: Machine, holder: type, name: str) -> Any:
     meta = type(holder)
     if is_fixed_class(holder) or (is_trusted(holder)):
@@ -409,4 +418,5 @@ _LOADERS: Final = {
     types.FunctionType: _load_function_attr,
     types.MethodType: _load_method_attr,
     super: _load_super_attr,
+    LateResult: _load_late_attr,
 }

@@ -14,6 +14,7 @@ from typing import Any, Final
 from graphwright.capture import symbolic_ints
 from graphwright.capture.faults import natively
 from graphwright.capture.items import CONTAINERS, special
+from graphwright.capture.late_calls import LateResult
 from graphwright.capture.lookup import peek
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
@@ -38,6 +39,8 @@ def compare(machine: Machine, function: Any, left: Any, right: Any) -> Any:
             return symbolic_ints.compare(function, left, right)
     if type(left) in machine.plain_types and type(right) in machine.plain_types:
         return natively(function, left, right)
+    if type(left) is LateResult or type(right) is LateResult:
+        return machine.late_calls.call(function, (left, right), {})
     return _compare_objects(machine, function, left, right)
 
 

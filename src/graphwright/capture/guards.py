@@ -23,6 +23,7 @@ from graphwright.ir.program import (
     Source,
     TargetSource,
 )
+from graphwright.runtime import names_of_builtin
 
 
 def _find_by_path(module: str, qualname: str) -> object:
@@ -41,6 +42,8 @@ class _Names(enum.Enum):
 
 
 def _name_of(value: object) -> tuple[str, str]:
+    if isinstance(value, types.BuiltinFunctionType | types.MethodDescriptorType):
+        return names_of_builtin(value)
     module = getattr(value, "__module__", None)
     qualname = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
     if not isinstance(module, str):

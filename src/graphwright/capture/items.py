@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from graphwright.capture.constants import is_constant
 from graphwright.capture.faults import natively
+from graphwright.capture.late_calls import LateResult
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT, DELETED
 from graphwright.capture.symbolic_ints import plain_throughout
@@ -67,7 +68,10 @@ def getitem(machine: Machine, holder: Any, key: Any) -> Any:
     if machine.has_symbols and isinstance(holder, dict | list | tuple | range | str):
         key = plain_throughout(key)
     if kind is machine.tensor_type:
-        return natively(operator.getitem, holder, machine.materialise(key))
+        key = machine.materialise(key)
+        return machine.late_calls.call(operator.getitem, (holder, key), {})
+    if kind is LateResult:
+        return machine.late_calls.call(operator.getitem, (holder, key), {})
     if kind is list or kind is dict or kind is tuple:
         if machine.world.source_of(holder) is None or kind is tuple:
             return _own_item(machine, holder, key)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import torch
 
+from graphwright.capture.late_calls import LateResult, used_late
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
 from graphwright.capture.policy import is_torch_class
@@ -86,6 +87,8 @@ def special(machine: Machine, holder: Any, name: str) -> Any:
     kind = type(holder)
     if kind in machine.plain_types or is_fixed_class(kind):
         return None
+    if kind is LateResult:
+        raise used_late(holder)
     raw = find(machine, kind, name)
     if type(raw) is types.FunctionType:
         return raw

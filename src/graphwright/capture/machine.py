@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -25,6 +25,17 @@ Rule = Callable[["Machine", Sequence[Any], Mapping[str, Any]], Any]
 """How a known function is called during a capture: `rule(machine, args, kwargs)`."""
 
 
+class LateCaller(Protocol):
+    """What calls native functions (see `late_calls.py`)."""
+
+    @property
+    def results(self) -> Sequence[Any]:
+        """The late results so far, in the order of their calls."""
+
+    def call(self, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Call one now or late."""
+
+
 class Machine:
     """The state of one capture, and the interpreter's operations on it.
 
@@ -38,6 +49,8 @@ class Machine:
     """The exact type of abstract tensors."""
     plain_types: frozenset[type]
     """Exact types whose values native code may see as they are."""
+    late_calls: LateCaller
+    """Calls native functions, late where they ask for values."""
     rules: Mapping[int, Rule]
     """How functions known by identity are called, by `id`."""
     recorder: Recorder

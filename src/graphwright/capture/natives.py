@@ -20,6 +20,7 @@ import torch
 
 from graphwright.capture.constants import ATOMIC_TYPES
 from graphwright.capture.faults import natively
+from graphwright.capture.late_calls import LateResult
 from graphwright.capture.lookup import is_fixed_class
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
@@ -232,7 +233,7 @@ def call_native(
         if type(value) not in plain:
             kwargs = {name: materialise(machine, value) for name, value in kwargs.items()}
             break
-    result = natively(function, *args, **kwargs)
+    result = machine.late_calls.call(function, args, kwargs)
     if type(result) is types.FunctionType:
         return original_function(result)
     if type(result) is types.GeneratorType and type(function) is types.FunctionType:
@@ -337,7 +338,8 @@ def materialise(machine: Machine, value: Any) -> Any:  # noqa: C901  (one arm a 
         Unsupported: it is, or holds, an object of the user's that native code cannot be shown.
     """
     kind = type(value)
-    if kind in machine.plain_types or isinstance(value, torch.Tensor | OwnCallable):
+    is_ours = isinstance(value, torch.Tensor | OwnCallable | LateResult)
+    if is_ours or kind in machine.plain_types:
         return value
     if kind is tuple:
         is_plain = _all_plain(machine, value)

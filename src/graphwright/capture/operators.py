@@ -14,6 +14,7 @@ import torch
 from graphwright.capture import symbolic_ints
 from graphwright.capture.faults import natively
 from graphwright.capture.items import check_known, is_read_container, special
+from graphwright.capture.late_calls import LateResult
 from graphwright.capture.lookup import peek
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
@@ -71,10 +72,12 @@ def binary(machine: Machine, function: Any, left: Any, right: Any) -> Any:
         left, right = plain_beside_others(machine, left, right)
         if are_symbolic_ints(left, right):
             return symbolic_ints.binary(function, left, right)
-    if type(left) in machine.plain_types and type(right) in machine.plain_types:
-        return natively(function, left, right)
     if function is operator.getitem:
         return machine.getitem(left, right)
+    if type(left) in machine.plain_types and type(right) in machine.plain_types:
+        return natively(function, left, right)
+    if type(left) is LateResult or type(right) is LateResult:
+        return machine.late_calls.call(function, (left, right), {})
     in_place = _INPLACE.get(function)
     if in_place is not None:
         return _binary_in_place(machine, function, in_place, left, right)
@@ -196,6 +199,8 @@ def unary(machine: Machine, function: Any, value: Any) -> Any:
         return not machine.truth(value)
     if symbolic_ints.is_symbolic(value):
         return symbolic_ints.unary(function, value)
+    if type(value) is LateResult:
+        return machine.late_calls.call(function, (value,), {})
     hook = special(machine, value, _UNARY_METHODS[function])
     if hook is not None:
         return machine.call(hook, [value], {})

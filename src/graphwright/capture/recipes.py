@@ -19,6 +19,7 @@ import torch
 
 from graphwright.base.errors import Unsupported
 from graphwright.capture.constants import is_constant
+from graphwright.capture.late_calls import LateResult
 from graphwright.capture.lookup import instance_dict
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT, Unread
@@ -41,6 +42,7 @@ from graphwright.ir.program import (
     BuildSet,
     BuildSlice,
     BuildTuple,
+    CallLate,
     DictEntry,
     FromBuilt,
     FromConstant,
@@ -54,7 +56,7 @@ from graphwright.ir.program import (
     Source,
 )
 from graphwright.ir.symint_algebra import as_expr
-from graphwright.record import dim_of, to_extent
+from graphwright.record import AbstractTensor, dim_of, to_extent
 
 _REDUCIBLE: Final = frozenset(
     map(
@@ -125,6 +127,7 @@ class Recipes:
         """The graph outputs, in order."""
         self.built: list[Recipe] = []
         self._machine = machine
+        self._flagged: dict[int, Recipe] = {}
         self._output_index: dict[int, int] = {}
         self._times_seen: dict[int, int] = {}
         self._built_index: dict[int, int] = {}
@@ -193,7 +196,7 @@ class Recipes:
         elif _is_bound_builtin(value):
             yield value.__self__
 
-    def make(self, value: Any) -> Recipe:  # noqa: C901  (one arm a kind)
+    def make(self, value: Any) -> Recipe:  # noqa: C901, PLR0912  (one arm a kind)
         """Give the recipe of a value.
 
         Raises:
@@ -212,11 +215,13 @@ class Recipes:
         if isinstance(value, Unread):
             return FromSource(value.source)
         if isinstance(value, torch.Tensor):
-            return FromOutput(self._output(value))
+            return self._make_tensor(value)
         if _is_bound_builtin(value):
             return BuildBuiltinMethod(self.make(value.__self__), value.__name__)
         if isinstance(value, types.CellType):
             return self._make_cell(value)
+        if type(value) is LateResult:
+            return self._late(value)
         if isinstance(value, _PINNED):
             return FromPin(machine.guards.pin(value))
         if isinstance(value, types.FunctionType) and is_native_function(value):
@@ -233,6 +238,25 @@ class Recipes:
             index = self._built_index[id(value)] = len(self.built)
             self.built.append(FromBuilt(index))
             self.built[index] = self._build(value)
+        return FromBuilt(index)
+
+    def _make_tensor(self, value: torch.Tensor) -> Recipe:
+        known = self._flagged.get(id(value))
+        if known is not None:
+            return known
+        stripped = (
+            self._machine.recorder.strip_flags(value) if type(value) is AbstractTensor else None
+        )
+        if stripped is None:
+            return FromOutput(self._output(value))
+        bare, functions = stripped
+        self._alive.append(bare)
+        made: Recipe = FromOutput(self._output(bare))
+        for function in functions:
+            made = CallLate(FromPin(self._machine.guards.pin(function)), (made,), ())
+        index = len(self.built)
+        self.built.append(made)
+        self._flagged[id(value)] = FromBuilt(index)
         return FromBuilt(index)
 
     def _output(self, value: torch.Tensor) -> int:
@@ -279,6 +303,19 @@ class Recipes:
         function, args, *state = _reduced(value)
         made_state = self.make(state[0]) if state and state[0] is not None else None
         return BuildReduced(self.make(function), tuple(map(self.make, args)), made_state)
+
+    def _late(self, value: LateResult) -> Recipe:
+        """Give a late result's recipe, whose own arguments are made before it."""
+        index = self._built_index.get(id(value))
+        if index is None:
+            made = self._build_late(value)
+            index = self._built_index[id(value)] = len(self.built)
+            self.built.append(made)
+        return FromBuilt(index)
+
+    def _build_late(self, value: LateResult) -> Recipe:
+        keywords = tuple(AttrEntry(name, self.make(v)) for name, v in value.kwargs.items())
+        return CallLate(self.make(value.function), tuple(map(self.make, value.args)), keywords)
 
     def make_dict(self, value: dict[Any, Any]) -> Recipe:
         """Give the recipe of a dict with these entries, whatever kind of dict they are in."""

@@ -33,6 +33,7 @@ from graphwright.capture.effects import iter_changed_values, make_effects
 from graphwright.capture.faults import check_fault
 from graphwright.capture.frames import CodeTable, Outermost
 from graphwright.capture.input_names import input_name
+from graphwright.capture.late_calls import LateCalls
 from graphwright.capture.machine import Machine
 from graphwright.capture.recipes import Recipes
 from graphwright.capture.symbolic_ints import SYMBOLIC_INTS
@@ -43,12 +44,15 @@ from graphwright.ir.program import (
     ArgSource,
     CallPattern,
     DistinctTensorsGuard,
+    Effect,
+    FromSource,
     GlobalStateGuard,
     GlobalStateKind,
     Guard,
     KwargSource,
     NoOverlapGuard,
     Program,
+    SetAttrEffect,
     SetGlobalStateEffect,
     Source,
     SymbolBinding,
@@ -96,6 +100,8 @@ class CaptureOptions:
     """Whether to record the gradients too, where outputs need them."""
     codes: CodeTable | None = None
     """What earlier captures learnt of code objects; shared to save time."""
+    has_late_calls: bool = True
+    """Whether what asks for the values of tensors may be called after the graph, where the program does not look at the result."""
     has_breaks: bool = False
     """Whether to end the program before what cannot be captured, rather than refuse it."""
 
@@ -312,7 +318,12 @@ def capture_call(
                 return _capture_until(call, options, Outermost(stop), reason)
             except Unsupported as refusal:
                 error.add_obstacle(f"nor can the graph be broken there: {refusal.met}")
-        raise
+        if not options.has_late_calls:
+            raise
+    # What a late call gives may be in the way; a break at that call is not.
+    return capture_call(
+        target, args, kwargs, options=dataclasses.replace(options, has_late_calls=False)
+    )
 
 
 class _Call(NamedTuple):
@@ -345,6 +356,7 @@ def _capture_until(
     )
     inputs.machine, inputs.recorder = machine, recorder
     machine.recorder, machine.target = recorder, call.target
+    machine.late_calls = late_calls = LateCalls(recorder, is_on=options.has_late_calls)
     token = CAPTURING.set(True)
     try:
         with _state_kept():
@@ -355,6 +367,7 @@ def _capture_until(
                     changes = _changes_of_state(machine, state)
                 finally:
                     machine.leave_contexts()
+            late_calls.check(machine)
             return _finish(machine, recorder, inputs, call, result, changes, reason)
     finally:
         CAPTURING.reset(token)
@@ -434,12 +447,15 @@ def _finish(  # noqa: PLR0913  (what the parts of a capture have found out)
 ) -> Captured:
     recipes = Recipes(machine)
     stopped = Stopped(machine) if machine.outermost.is_stopped else None
+    for late in machine.late_calls.results:
+        recipes.make(late)  # in the order in which they are to be called
     for value in (result,) if stopped is None else (stopped.function, *stopped.values):
         recipes.note(value)
     for value in iter_changed_values(machine):
         recipes.note(value)
     made = recipes.make(result) if stopped is None else stopped.make(recipes)
-    effects = [*make_effects(machine, recipes), *changes]
+    reshaped = _reshaped_inputs(recorder, inputs, recipes)
+    effects = [*make_effects(machine, recipes), *reshaped, *changes]
     machine.world.guard_changed_apart()
     graph = recorder.finish(recipes.outputs)
     joint = _try_joint(recorder, recipes.outputs) if inputs.options.has_backward else None
@@ -470,6 +486,14 @@ def _finish(  # noqa: PLR0913  (what the parts of a capture have found out)
         symbol_values=dict(recorder.symbol_hints),
         joint=joint,
     )
+
+
+def _reshaped_inputs(recorder: Recorder, inputs: _Inputs, recipes: Recipes) -> Iterator[Effect]:
+    """Make the caller's tensors follow those inputs that the program gave another shape (`unsqueeze_`, `resize_`)."""
+    for index, tensor in recorder.reshaped_inputs().items():
+        with recorder:
+            value = tensor.detach()
+        yield SetAttrEffect(FromSource(inputs.sources[index]), "data", recipes.make(value))
 
 
 def _try_joint(recorder: Recorder, outputs: Sequence[torch.Tensor]) -> JointGraph | None:

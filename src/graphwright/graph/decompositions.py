@@ -42,9 +42,10 @@ def _known(meta: TensorMeta | None) -> TensorMeta:
 
 
 def _can_decompose(node: AtenNode, metas: list[TensorMeta]) -> bool:
-    involved = [metas[value] for value in iter_reads(node)]
-    involved += [meta for meta in node.metas if meta is not None]
-    return all(_is_plain(meta) for meta in involved)
+    read = [metas[value] for value in iter_reads(node)]
+    given = [meta for meta in node.metas if meta is not None]
+    # A reduction of nothing has no largest element; eager's own kernels know what an op of no elements gives.
+    return all(map(_is_plain, (*read, *given))) and not any(0 in meta.shape for meta in read)
 
 
 def _is_plain(meta: TensorMeta) -> bool:

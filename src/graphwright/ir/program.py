@@ -615,6 +615,14 @@ class BuildPartial(msgspec.Struct, frozen=True, tag="build_partial"):
     kwargs: tuple[AttrEntry, ...]
 
 
+class CallLate(msgspec.Struct, frozen=True, tag="call_late"):
+    """What a PyTorch function gives that is called once the graph has run, as its result's size or value depends on values."""
+
+    function: Recipe
+    args: tuple[Recipe, ...]
+    kwargs: tuple[AttrEntry, ...]
+
+
 Recipe = (
     FromOutput
     | FromSource
@@ -634,6 +642,7 @@ Recipe = (
     | BuildFunction
     | BuildMethod
     | BuildPartial
+    | CallLate
 )
 
 

@@ -8,7 +8,7 @@ Keeps: the text of a source is a Python expression a user can read: `x`, `target
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import assert_never
+from typing import Final, assert_never
 
 from graphwright.base.errors import InternalError
 from graphwright.ir.aten import TensorMeta
@@ -30,6 +30,7 @@ from graphwright.ir.program import (
     BuildSet,
     BuildSlice,
     BuildTuple,
+    CallLate,
     ClosureSource,
     CodeGuard,
     Constant,
@@ -275,7 +276,7 @@ def render_recipe(recipe: Recipe, pins: tuple[Pin, ...]) -> str:
             return _render_build(recipe, pins)
 
 
-def _render_build(  # noqa: C901, PLR0912  (one arm for each case of a closed union)
+def _render_build(  # noqa: C901  (one arm for each case of a closed union)
     recipe: BuildTuple
     | BuildList
     | BuildDict
@@ -287,7 +288,8 @@ def _render_build(  # noqa: C901, PLR0912  (one arm for each case of a closed un
     | BuildBuiltinMethod
     | BuildFunction
     | BuildMethod
-    | BuildPartial,
+    | BuildPartial
+    | CallLate,
     pins: tuple[Pin, ...],
 ) -> str:
     parts = ", ".join(render_recipe(part, pins) for part in iter_parts(recipe))
@@ -315,12 +317,13 @@ def _render_build(  # noqa: C901, PLR0912  (one arm for each case of a closed un
             return f"{parts}.{recipe.name}"
         case BuildFunction():
             return f"function {recipe.qualname}({parts})"
-        case BuildMethod():
-            return f"method({parts})"
-        case BuildPartial():
-            return f"partial({parts})"
+        case BuildMethod() | BuildPartial() | CallLate():
+            return f"{_CALLED[type(recipe)]}({parts})"
         case _:
             assert_never(recipe)
+
+
+_CALLED: Final = {BuildMethod: "method", BuildPartial: "partial", CallLate: "late"}
 
 
 def iter_parts(recipe: Recipe) -> Iterator[Recipe]:  # noqa: C901, PLR0912  (one arm for each case of a closed union)
@@ -356,7 +359,7 @@ def iter_parts(recipe: Recipe) -> Iterator[Recipe]:  # noqa: C901, PLR0912  (one
             yield from (attr.value for attr in recipe.attrs)
         case BuildMethod():
             yield from (recipe.function, recipe.receiver)
-        case BuildPartial():
+        case BuildPartial() | CallLate():
             yield from (recipe.function, *recipe.args, *(attr.value for attr in recipe.kwargs))
         case FromOutput() | FromSource() | FromConstant() | FromPin() | FromSymbol() | FromBuilt():
             return

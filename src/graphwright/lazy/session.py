@@ -131,6 +131,7 @@ class LazySession:
 
     def _run(self, pending: Sequence[LazyTensor]) -> None:
         recorded = [(tensor, tensor.recorded) for tensor in pending if tensor.recorded is not None]
+        self._recorder.check_inputs_kept()
         graph = self._recorder.finish([stand_in for _, stand_in in recorded])
         self._counters.add("lazy", "ir_nodes_created", len(graph.nodes))
         outputs = self._compiled.find(graph)(self._inputs.inputs)

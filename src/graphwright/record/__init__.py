@@ -19,7 +19,7 @@ Read first: `recorder.py` (the life of a recording), `functional.py` (storages, 
 
 from __future__ import annotations
 
-from graphwright.record.abstract import AbstractTensor
+from graphwright.record.abstract import AbstractTensor, NeedsValues
 from graphwright.record.joint import (
     JointGraph,
     Recorded,
@@ -40,6 +40,7 @@ __all__ = [
     "CallRef",
     "Extent",
     "JointGraph",
+    "NeedsValues",
     "Recorded",
     "Recorder",
     "TensorSpec",

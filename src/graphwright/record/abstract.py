@@ -65,16 +65,20 @@ class Origin(enum.Enum):
 class Storage:
     """Memory that abstract tensors share."""
 
-    __slots__ = ("input_index", "origin", "root", "value", "version")
+    __slots__ = ("first", "input_index", "is_late", "origin", "root", "value", "version")
 
     def __init__(
         self, root: TensorSpec, value: int, origin: Origin, input_index: int | None = None
     ) -> None:
         self.root = root
+        self.first = value
+        """The value that it was made with; values are numbered in time."""
         self.value = value
         self.version = 0
         self.origin = origin
         self.input_index = input_index
+        self.is_late = False
+        """It is written to once the graph has run: what it holds then is not known here."""
 
 
 class TensorState:
@@ -107,9 +111,13 @@ def _refuse_data(name: str) -> Any:
     return refuse
 
 
-def data_access(met: str) -> Unsupported:
+class NeedsValues(Unsupported):
+    """An op asks for values, or the size of its result depends on them."""
+
+
+def data_access(met: str) -> NeedsValues:
     """Make the error for a read of values that are not known while recording."""
-    return Unsupported(
+    return NeedsValues(
         met,
         why="the values of a tensor are not known while the program is captured, only its shape and dtype",
         remedy="keep the computation on tensors (torch.where instead of if), or move this line out of the compiled function",

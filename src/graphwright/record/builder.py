@@ -34,6 +34,7 @@ from graphwright.record.specs import TensorSpec
 
 if TYPE_CHECKING:
     from graphwright.ir.locations import Loc
+    from graphwright.record.abstract import Storage
 
 NO_VALUE = -1
 """Stands for a result that is no tensor."""
@@ -73,6 +74,8 @@ class GraphBuilder:
         self.inputs: list[int] = []
         self.constants: list[int] = []
         self.constant_data: list[bytes] = []
+        self.written: list[Storage] = []
+        """The storages that were written to, in order."""
 
     def add_input(self, spec: TensorSpec) -> int:
         """Make the value of the next graph input."""

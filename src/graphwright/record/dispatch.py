@@ -96,7 +96,7 @@ def _refuse(known: KnownOp, _args: Sequence[Any], _kwargs: Mapping[str, Any]) ->
 def _refuse_storage(known: KnownOp, _args: Sequence[Any], _kwargs: Mapping[str, Any]) -> Any:
     raise Unsupported(
         f"`{known.facts.name}`",
-        why="it exchanges or resizes the memory of a tensor",
+        why="it exchanges the memory of a tensor",
         remedy="make a new tensor instead, or move the call out of the compiled function",
     )
 
@@ -105,7 +105,7 @@ def _is_composite(func: Any) -> bool:
     return bool(_dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"))
 
 
-_STORAGE_OPS: Final = frozenset(("aten.resize", "aten.resize_as", "aten.set", "aten.set_data"))
+_STORAGE_OPS: Final = frozenset(("aten.set", "aten.set_data"))
 
 
 _DATA_DEPENDENT: Final = frozenset(

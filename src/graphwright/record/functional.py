@@ -38,6 +38,8 @@ _RESHAPING: Final = frozenset(
 def read(builder: GraphBuilder, state: TensorState) -> int:
     """Give the tensor's current value, adding view nodes if its storage was written to since the last read."""
     storage = state.storage
+    if storage.is_late:
+        raise _written_late()
     if state.version != storage.version:
         value = storage.value
         for step in state.recipe:
@@ -45,6 +47,14 @@ def read(builder: GraphBuilder, state: TensorState) -> int:
         state.value = value
         state.version = storage.version
     return state.value
+
+
+def _written_late() -> Unsupported:
+    return Unsupported(
+        "a use of an `out=` tensor, after the call that writes to it",
+        why="the size or the values of what is written depend on the values of tensors, so the call is made after the graph has run",
+        remedy="return it as it is, or move what follows out of the compiled function",
+    )
 
 
 def apply_step(builder: GraphBuilder, step: ViewStep, value: int) -> int:
@@ -56,7 +66,7 @@ def apply_step(builder: GraphBuilder, step: ViewStep, value: int) -> int:
             and view_strides(own.shape, own.strides, step.target.shape) is None
         ):
             value = _contiguous(builder, value)
-            return _view(builder, value, step.target.shape)
+            return reshape_value(builder, value, step.target.shape)
         if step.op == "aten.as_strided.default":
             value = _with_strides(builder, value, step.source)
     target = _target_on(step, builder.specs[value])
@@ -78,11 +88,23 @@ def _target_on(step: ViewStep, own: TensorSpec) -> TensorSpec:
 def write(builder: GraphBuilder, state: TensorState, value: int) -> None:
     """Make `value` what the tensor holds from now on, in all tensors that share its memory."""
     storage = state.storage
+    if storage.is_late:
+        raise _written_late()
     if storage.origin is Origin.SHARED_CONSTANT:
         raise Unsupported(
             "an in-place change of a tensor that is neither an input nor made by the program",
             why="the tensor was found by value only, so the change could not be put back into it",
             remedy="pass the tensor as an argument, or keep it as an attribute or global of the program",
+        )
+    if _repeats_places(state.spec):
+        # In eager's words: it refuses the write.
+        msg = "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
+        raise RuntimeError(msg + "Please clone() the tensor before performing the operation.")
+    if _repeats_places(storage.root):
+        raise Unsupported(
+            "an in-place change of a part of an expanded tensor",
+            why="several elements of the whole tensor share one place in memory",
+            remedy="clone the tensor before it is changed",
         )
     value = _restride(builder, value, state)
     own = value
@@ -93,8 +115,16 @@ def write(builder: GraphBuilder, state: TensorState, value: int) -> None:
         value = _undo_step(builder, step, parent, value)
     storage.value = value
     storage.version += 1
+    builder.written.append(storage)
     state.value = own
     state.version = storage.version
+
+
+def _repeats_places(spec: TensorSpec) -> bool:
+    return any(
+        isinstance(stride, int) and stride == 0 and not (isinstance(extent, int) and extent <= 1)
+        for extent, stride in zip(spec.shape, spec.strides, strict=True)
+    )
 
 
 def _restride(builder: GraphBuilder, value: int, state: TensorState) -> int:
@@ -132,7 +162,7 @@ def _contiguous(builder: GraphBuilder, value: int) -> int:
     return builder.emit("aten.clone.default", (Ref(value),), kwargs, spec)
 
 
-def _view(builder: GraphBuilder, value: int, shape: Shape) -> int:
+def reshape_value(builder: GraphBuilder, value: int, shape: Shape) -> int:
     """Reshape a value, copying it first where its strides do not allow a view."""
     own = builder.specs[value]
     strides = view_strides(own.shape, own.strides, shape)
@@ -177,7 +207,7 @@ _Undo = Callable[["GraphBuilder", ViewStep, int, int], int]
 
 
 def _undo_reshape(builder: GraphBuilder, step: ViewStep, _parent: int, value: int) -> int:
-    return _view(builder, value, step.source.shape)
+    return reshape_value(builder, value, step.source.shape)
 
 
 def _undo_expand(builder: GraphBuilder, step: ViewStep, _parent: int, value: int) -> int:
@@ -187,7 +217,7 @@ def _undo_expand(builder: GraphBuilder, step: ViewStep, _parent: int, value: int
             why="several of its elements share one place in memory",
             remedy="clone the tensor before it is changed",
         )
-    return _view(builder, value, step.source.shape)
+    return reshape_value(builder, value, step.source.shape)
 
 
 def _undo_permute(builder: GraphBuilder, step: ViewStep, _parent: int, value: int) -> int:
@@ -261,6 +291,13 @@ def _undo_dtype(builder: GraphBuilder, step: ViewStep, _parent: int, value: int)
     return builder.emit("aten.view.dtype", (Ref(_contiguous(builder, value)), dtype), (), spec)
 
 
+def _undo_flag(builder: GraphBuilder, step: ViewStep, _parent: int, value: int) -> int:
+    """Conjugate or negate once more: both undo themselves."""
+    own = builder.specs[value]
+    spec = TensorSpec(own.shape, own.strides, own.dtype, own.device)
+    return builder.emit(step.op, (Ref(value),), (), spec)
+
+
 def _undo_view_as_complex(builder: GraphBuilder, step: ViewStep, _parent: int, value: int) -> int:
     own, source = builder.specs[value], step.source
     strides = (*(stride * 2 for stride in own.strides), 1)
@@ -325,5 +362,7 @@ _UNDO: Final[dict[str, _Undo]] = {
     "aten.unbind.int": _undo_split,
     "aten.view.dtype": _undo_dtype,
     "aten.view_as_real.default": _undo_view_as_real,
+    "aten._conj.default": _undo_flag,
+    "aten._neg_view.default": _undo_flag,
     "aten.view_as_complex.default": _undo_view_as_complex,
 }

@@ -79,6 +79,7 @@ def record_function(
     with recorder:
         stand_ins = _add_inputs(recorder, example_inputs, dynamic_dims or {})
         outputs, spec = _run(function, stand_ins)
+        recorder.check_inputs_kept()
         graph = recorder.finish(outputs)
     return Recorded(graph, tuple(extra), spec, recorder.shape_guards, dict(recorder.symbol_hints))
 
@@ -101,6 +102,7 @@ def record_joint(
     with recorder:
         stand_ins = _add_inputs(recorder, example_inputs, dynamic_dims or {})
         outputs, spec = _run(function, stand_ins)
+        recorder.check_inputs_kept()
         joint = try_finish_joint(recorder, outputs)
     if joint is None:
         raise Unsupported(

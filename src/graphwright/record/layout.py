@@ -262,9 +262,19 @@ def wrap_dim(dim: int, ndim: int) -> int:
 
 
 def wrap_dims(dims: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
-    """Give non-negative dimensions; None or an empty list stands for all of them."""
+    """Give non-negative dimensions; None or an empty list stands for all of them.
+
+    Raises:
+        IndexError: one is out of range.
+        RuntimeError: one is named twice.
+    """
     if isinstance(dims, int):
         return (wrap_dim(dims, ndim),)
     if not dims:
         return tuple(range(ndim))
-    return tuple(wrap_dim(dim, ndim) for dim in dims)
+    wrapped = tuple(wrap_dim(dim, ndim) for dim in dims)
+    if len(set(wrapped)) != len(wrapped):
+        twice = next(dim for dim in wrapped if wrapped.count(dim) > 1)
+        msg = f"dim {twice} appears multiple times in the list of dims"
+        raise RuntimeError(msg)
+    return wrapped

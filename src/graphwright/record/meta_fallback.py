@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from graphwright.base.errors import Unsupported
+from graphwright.record.abstract import NeedsValues
 from graphwright.record.sizes import Extent, SymbolicSize
 from graphwright.record.specs import TensorSpec
 
@@ -30,7 +31,7 @@ def infer_on_meta(overload: Any, args: Sequence[Any], kwargs: Mapping[str, Any])
     try:
         result = overload(*meta_args, **meta_kwargs)
     except NotImplementedError as error:
-        raise Unsupported(
+        raise NeedsValues(
             f"the operator {overload}",
             why="graphwright has no shape rule for it, and torch cannot run it without data",
             remedy="register a fake implementation (torch.library.register_fake), or run this function eagerly",

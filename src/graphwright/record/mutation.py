@@ -5,6 +5,7 @@ In:  the op and, where there is one, its functional twin.   Out: the twin's node
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -12,11 +13,12 @@ import torch
 
 from graphwright.ir.aten import DTypeArg, KwArg, Ref
 from graphwright.ir.dtypes import FROM_TORCH
-from graphwright.record.abstract import TensorState
+from graphwright.record.abstract import NeedsValues, TensorState
 from graphwright.record.functional import write
-from graphwright.record.layout import same_extents, strides_like
+from graphwright.record.layout import is_dense, same_extents, strides_like
 from graphwright.record.op_recording import KnownOp, OpRecording
 from graphwright.record.operators import Mutated, OpFacts
+from graphwright.record.reshaping import resize
 from graphwright.record.specs import TensorSpec
 
 
@@ -29,27 +31,92 @@ def mutate(
 ) -> Any:
     """Record an op that writes to arguments: its functional twin, then the writes."""
     facts = known.facts
-    if twin is None or (facts.is_random and not _fills_in_order(recording.state_of(args[0]).spec)):
-        return mutate_copies(recording, known, args, kwargs)
     targets = [_argument(mutated, args, kwargs) for mutated in facts.mutated]
+    _check_overlap(recording, facts, _flat_tensors(targets), args)
+    if twin is None or (
+        facts.is_random and not _fills_in_order(recording.state_of(targets[0]).spec)
+    ):
+        return mutate_copies(recording, known, args, kwargs)
     kept = {name: value for name, value in kwargs.items() if not _is_out(facts, name)}
     for position, default in facts.functional_defaults.items():
         if position == len(args):
             args = (*args, default)
+    if facts.out_tells_dtype:
+        kept["dtype"] = recording.state_of(targets[0]).spec.dtype
     rule_args, ir_args = recording.convert(args)
     rule_kwargs, ir_kwargs = recording.convert_kwargs(kept)
     specs = recording.infer(twin, rule_args, rule_kwargs)
     several = (specs,) if type(specs) is TensorSpec else tuple(specs)
     values = recording.builder.emit_many(twin.facts.name, ir_args, ir_kwargs, several)
     written = _flat_tensors(targets)
+    is_out = all(mutated.is_out for mutated in facts.mutated)
+    if is_out and any(
+        recording.state_of(target).spec.dtype is not spec.dtype
+        for target, spec in zip(written, several, strict=True)
+    ):
+        _check_dtypes(recording, known, args, kwargs)
     if len(written) != len(values):
         raise AssertionError(
             f"{facts.name} writes {len(written)} tensors, its twin gives {len(values)}"
         )
     for target, value in zip(written, values, strict=True):
         if target is not None:
+            if is_out:
+                _fit(recording, target, recording.builder.specs[value])
             store_result(recording, recording.state_of(target), value)
     return _returned(facts, targets)
+
+
+def _check_dtypes(
+    recording: OpRecording, known: KnownOp, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> None:
+    """Let torch itself tell whether an op converts its result to the dtype of `out=`: many do, some raise."""
+    with contextlib.suppress(NeedsValues):
+        recording.run_on_meta(
+            known, recording.convert(args)[0], recording.convert_kwargs(kwargs)[0]
+        )
+
+
+def _check_overlap(
+    recording: OpRecording, facts: OpFacts, targets: Sequence[Any], args: Sequence[Any]
+) -> None:
+    """Refuse, as eager does, to write to memory of which another argument shows a part.
+
+    Raises:
+        RuntimeError: in eager's words.
+    """
+    for target in targets:
+        if target is None:
+            continue
+        own = recording.state_of(target)
+        for value in _flat_tensors(args):
+            if not isinstance(value, torch.Tensor):
+                continue
+            other = recording.state_of(value)
+            if other.storage is own.storage and _overlap_is_refused(facts, own.spec, other.spec):
+                msg = "unsupported operation: some elements of the input tensor and the written-to tensor refer to "
+                raise RuntimeError(
+                    msg
+                    + "a single memory location. Please clone() the tensor before performing the operation."
+                )
+
+
+def _overlap_is_refused(facts: OpFacts, own: TensorSpec, other: TensorSpec) -> bool:
+    if not (is_dense(own.shape, own.strides) and is_dense(other.shape, other.strides)):
+        return False  # eager does not look
+    if own.offset == other.offset and own.strides == other.strides:
+        return facts.name.split(".")[1] in _READ_ELSEWHERE
+    return bool(own.offset < other.offset + other.numel and other.offset < own.offset + own.numel)
+
+
+_READ_ELSEWHERE: Final = frozenset(("gather", "take", "cat", "index_select", "kthvalue", "scatter"))
+"""Ops that read other elements than the one they write: eager refuses them an `out=` that is an input."""
+
+
+def _fit(recording: OpRecording, target: Any, result: TensorSpec) -> None:
+    """Give an `out=` tensor the shape of what is written to it, as eager does."""
+    if not same_extents(recording.state_of(target).spec.shape, result.shape):
+        resize(recording, target, result.shape, result.strides)
 
 
 def store(recording: OpRecording, target: TensorState, value: int) -> None:

@@ -23,6 +23,7 @@ from graphwright.record.abstract import (
     ViewStep,
     data_access,
 )
+from graphwright.record.argument_checks import CHECKS
 from graphwright.record.arguments import PLAIN, to_arg
 from graphwright.record.functional import apply_step, read
 from graphwright.record.meta_fallback import infer_on_meta
@@ -40,10 +41,11 @@ Handler = Callable[["KnownOp", Sequence[Any], Mapping[str, Any]], Any]
 class KnownOp:
     """An overload that was met: its facts, its rule, and how it is recorded."""
 
-    __slots__ = ("facts", "handler", "rule")
+    __slots__ = ("check", "facts", "handler", "rule")
 
     def __init__(self, facts: OpFacts, rule: Rule | None, handler: Handler) -> None:
         self.facts = facts
+        self.check = CHECKS.get(facts.name)
         self.rule = rule
         self.handler = handler
 
@@ -140,19 +142,22 @@ class OpRecording:
     def infer(self, known: KnownOp, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Give the specs of the results: by rule, else on `meta` tensors, which also give eager's own errors."""
         rule = known.rule
+        if known.check is not None:
+            known.check(*args, **kwargs)
         if rule is not None:
             try:
                 return rule(*args, **kwargs)
             except LookupError as error:
                 if isinstance(error, IndexError):
-                    return self._infer_on_meta(known, args, kwargs)
+                    return self.run_on_meta(known, args, kwargs)
                 raise data_access(f"`{known.facts.name}` ({error})") from error
             except (ValueError, TypeError):
-                return self._infer_on_meta(known, args, kwargs)
+                return self.run_on_meta(known, args, kwargs)
         self._on_fallback(known.facts.name)
-        return self._infer_on_meta(known, args, kwargs)
+        return self.run_on_meta(known, args, kwargs)
 
-    def _infer_on_meta(self, known: KnownOp, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    def run_on_meta(self, known: KnownOp, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Give the specs of the results as torch itself finds them, or raise what it raises."""
         with self.paused():
             return infer_on_meta(known.facts.overload, args, kwargs)
 

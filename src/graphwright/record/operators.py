@@ -54,6 +54,7 @@ class OpFacts:
         "mutated",
         "name",
         "num_returns",
+        "out_tells_dtype",
         "overload",
         "return_sources",
     )
@@ -79,6 +80,8 @@ class OpFacts:
         self.functional = _functional_twin(overload, self.mutated) if self.mutated else None
         self.functional_defaults = _extra_defaults(schema, self.functional)
         """Values for positional arguments of the twin that it demands and this op has defaults for, by position."""
+        self.out_tells_dtype = _is_dtype_told_by_out(schema, self.functional)
+        """The twin is told the dtype of its result, which this op reads off its `out=`."""
 
 
 def _extra_defaults(schema: Any, twin: Any) -> dict[int, Any]:
@@ -92,6 +95,16 @@ def _extra_defaults(schema: Any, twin: Any) -> dict[int, Any]:
         and argument.name in own
         and own[argument.name].has_default_value()
     }
+
+
+def _is_dtype_told_by_out(schema: Any, twin: Any) -> bool:
+    names = [argument.name for argument in schema.arguments]
+    return (
+        twin is not None
+        and any(argument.is_out for argument in schema.arguments)
+        and "dtype" not in names
+        and any(argument.name == "dtype" for argument in schema_of(twin).arguments)
+    )
 
 
 def _mutated_arguments(schema: Any) -> list[Mutated]:

@@ -18,18 +18,22 @@ from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+import msgspec
 import torch
 
 from graphwright.base.errors import Unsupported
 from graphwright.ir.aten import AtenGraph, GraphOutput, InputMutation
+from graphwright.ir.overloads import find_overload, is_random
 from graphwright.record.abstract import AbstractTensor, Origin, Storage, TensorState, make_abstract
 from graphwright.record.builder import GraphBuilder
 from graphwright.record.constants import MAX_CONSTANT_BYTES, constant_bytes, spec_of_real
 from graphwright.record.dispatch import Dispatcher
 from graphwright.record.functional import read
 from graphwright.record.layout import strides_like
+from graphwright.record.lazy_flags import flag_functions, has_flags, without_flags
 from graphwright.record.modes import RecordDispatchMode, RecordFunctionMode
 from graphwright.record.op_recording import OpRecording
+from graphwright.record.reshaping import is_reshaped
 from graphwright.record.sizes import Extent, SizeTable
 from graphwright.record.specs import TensorSpec
 from graphwright.record.symnodes import to_torch
@@ -52,6 +56,14 @@ def _unknown(_tensor: torch.Tensor) -> AbstractTensor | None:
 
 def _ignore(_name: str) -> None:
     return None
+
+
+class RecordingMark(msgspec.Struct, frozen=True):
+    """A point of a recording."""
+
+    num_nodes: int
+    num_values: int
+    num_writes: int
 
 
 class Recorder:
@@ -82,6 +94,7 @@ class Recorder:
             self, self._builder, self._wrap, self.abstract_of, on_fallback, self.paused
         )
         self._inputs: list[AbstractTensor] = []
+        self._input_storages: list[Storage] = []
         self._stand_ins: dict[int, tuple[torch.Tensor, AbstractTensor]] = {}
         self._stack = ExitStack()
         self._is_paused = False
@@ -154,6 +167,7 @@ class Recorder:
             with self.paused():
                 made.requires_grad_()
         self._inputs.append(made)
+        self._input_storages.append(storage)
         if self._trace is not None and is_shown:
             self._trace.add_placeholder(made, name)
         return made
@@ -212,6 +226,58 @@ class Recorder:
         """The stand-ins of the graph's inputs, in order."""
         return tuple(self._inputs)
 
+    def strip_flags(self, tensor: AbstractTensor) -> tuple[AbstractTensor, list[Any]] | None:
+        """Give a tensor without its conjugate and negative flags and the functions that put them back, if it has such.
+
+        Raises:
+            Unsupported: the tensor shares memory, and no flag tells how its values come from there.
+        """
+        state = tensor.state
+        if not has_flags(state.recipe):
+            return None
+        functions = flag_functions(state.recipe)
+        if functions is None:
+            raise Unsupported(
+                "a view of the parts of a conjugated tensor in the result",
+                why="its memory holds other values, and only some of them are negated",
+                remedy="clone it",
+            )
+        bare = tensor
+        # In the torch-level graph, putting a flag on once more takes it off.
+        for function in functions or [torch.Tensor.detach]:
+            made = self._wrap(without_flags(state))
+            self.note_call(function, (bare,), {}, made)
+            bare = made
+        return bare, functions
+
+    def is_input(self, tensor: torch.Tensor) -> bool:
+        """Tell whether a tensor is the stand-in of an input, as the caller passed it and not written to since."""
+        if not isinstance(tensor, AbstractTensor):
+            return False
+        index = tensor.state.storage.input_index
+        if index is None or self._inputs[index] is not tensor:
+            return False
+        return not is_reshaped(tensor, index) and tensor.state.storage.version == 0
+
+    def reshaped_inputs(self) -> Mapping[int, AbstractTensor]:
+        """The stand-ins, by input number, that the program gave another shape, layout or memory."""
+        return {
+            index: tensor for index, tensor in enumerate(self._inputs) if is_reshaped(tensor, index)
+        }
+
+    def check_inputs_kept(self) -> None:
+        """Refuse a program that gave an input another shape, for callers who cannot pass that on to the tensor itself.
+
+        Raises:
+            Unsupported: it did.
+        """
+        for tensor in self.reshaped_inputs().values():
+            raise Unsupported(
+                f"a change of the shape of {tensor!r}, a tensor that existed before the call (`t_`, `resize_`)",
+                why="its shape would have to be changed for the caller too",
+                remedy="use the op without the underscore",
+            )
+
     @property
     def shape_guards(self) -> tuple[ShapeGuard, ...]:
         """The guards on size symbols so far, each once, in the order they were taken."""
@@ -226,6 +292,18 @@ class Recorder:
     def num_nodes(self) -> int:
         """Number of ATen nodes so far."""
         return len(self._builder.nodes)
+
+    def mark(self) -> RecordingMark:
+        """Give the point that the recording has come to."""
+        builder = self._builder
+        return RecordingMark(len(builder.nodes), len(builder.specs), len(builder.written))
+
+    def has_effects_since(self, mark: RecordingMark) -> bool:
+        """Tell whether, since then, random numbers were drawn or tensors written to that existed then."""
+        builder = self._builder
+        return any(
+            is_random(find_overload(node.op)) for node in builder.nodes[mark.num_nodes :]
+        ) or any(storage.first < mark.num_values for storage in builder.written[mark.num_writes :])
 
     @property
     def trace(self) -> TorchTrace:
@@ -258,9 +336,9 @@ class Recorder:
             described = self._describe_outputs(tensors)
             needs_grad = [tensor.requires_grad for tensor in self._inputs]
             mutations = [
-                InputMutation(index, tensor.state.storage.value)
-                for index, tensor in enumerate(self._inputs)
-                if tensor.state.storage.value != self._builder.inputs[index]
+                InputMutation(index, storage.value)
+                for index, storage in enumerate(self._input_storages)
+                if storage.value != self._builder.inputs[index]
             ]
         return self._builder.freeze(described, mutations, needs_grad)
 
@@ -339,7 +417,8 @@ class Recorder:
         owners: dict[int, int] = {}
         for index, tensor in enumerate(tensors):
             state = tensor.state
-            source = state.storage.input_index
+            is_computed = has_flags(state.recipe)
+            source = None if is_computed else state.storage.input_index
             meta = self._builder.meta(state.spec, requires_grad=tensor.requires_grad)
             described.append(
                 GraphOutput(
@@ -347,9 +426,11 @@ class Recorder:
                     meta=meta,
                     alias_of_input=source,
                     is_input_itself=source is not None and tensor is self._inputs[source],
-                    alias_of_output=None if source is not None else owners.get(id(state.storage)),
+                    alias_of_output=owners.get(id(state.storage))
+                    if source is None and not is_computed
+                    else None,
                 )
             )
-            if source is None:
+            if source is None and not is_computed:
                 owners.setdefault(id(state.storage), index)
         return described

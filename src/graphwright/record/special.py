@@ -17,9 +17,10 @@ from graphwright.record.abstract import Origin, TensorState, ViewStep, data_acce
 from graphwright.record.arguments import to_arg
 from graphwright.record.attention import can_use_flash
 from graphwright.record.functional import read
-from graphwright.record.layout import same_extents
+from graphwright.record.layout import contiguous_strides, format_strides, same_extents
 from graphwright.record.mutation import mutate, store
 from graphwright.record.op_recording import KnownOp, OpRecording
+from graphwright.record.reshaping import check_reshaping, resize, take_state
 from graphwright.record.sizes import Extent
 
 Args = Sequence[Any]
@@ -80,17 +81,30 @@ def _view_in_place(
 ) -> Any:
     """Record `t_`, `unsqueeze_` and their like: the tensor itself becomes the view."""
     tensor = args[0]
-    state = recording.state_of(tensor)
-    if state.storage.origin is not Origin.COMPUTED and not state.recipe:
-        raise Unsupported(
-            f"`{known.facts.name}` on a tensor that existed before the call",
-            why="its shape would have to be changed for the caller too",
-            remedy="use the op without the underscore",
-        )
+    recording.state_of(tensor)  # a real tensor that the program found is refused here
+    check_reshaping(tensor)
     view = _call(learn(find_overload(_VIEW_TWINS[known.facts.name])), args, kwargs)
     with recording.paused(), _DisableTorchDispatch():
         known.facts.overload(*args, **kwargs)  # only sizes and strides change
-    tensor.state = view.state
+    take_state(tensor, view.state)
+    return tensor
+
+
+def _resize(
+    recording: OpRecording, learn: Learn, _known: KnownOp, args: Args, kwargs: Kwargs
+) -> Any:
+    """Record `resize_` and `resize_as_`."""
+    tensor, wanted = args[0], args[1]
+    if isinstance(wanted, torch.Tensor):
+        spec = recording.state_of(wanted).spec
+        shape, own = spec.shape, spec.strides
+    else:
+        shape = own = tuple(recording.convert(wanted)[0])
+    memory_format = args[2] if len(args) > 2 else kwargs.get("memory_format")
+    strides = contiguous_strides(shape)
+    if memory_format is not None:
+        strides = format_strides(shape, memory_format, own)
+    resize(recording, tensor, shape, strides)
     return tensor
 
 
@@ -119,14 +133,16 @@ def _as_strided(
 def _unsafe_split(
     recording: OpRecording, learn: Learn, known: KnownOp, args: Args, kwargs: Kwargs
 ) -> Any:
-    """Record a split whose results are used on their own: they share memory that nobody reads again."""
-    name = known.facts.name.replace("unsafe_", "")
-    rule_args, ir_args = recording.convert(args)
-    rule_kwargs, ir_kwargs = recording.convert_kwargs(kwargs)
-    # They keep their offsets: a reader of the graph finds each piece in what was split by them.
-    specs = recording.infer(learn(find_overload(name)), rule_args, rule_kwargs)
-    values = recording.builder.emit_many(name, ir_args, ir_kwargs, specs)
-    return [recording.fresh(spec, value) for spec, value in zip(specs, values, strict=True)]
+    """Record a split of which autograd is told that its results are new tensors; they are views all the same."""
+    split = learn(find_overload(known.facts.name.replace("unsafe_", "")))
+    return recording.record_view(split, args, kwargs)
+
+
+def _undeclared_view(
+    recording: OpRecording, learn: Learn, known: KnownOp, args: Args, kwargs: Kwargs
+) -> Any:
+    """Record an op that gives a view though its schema says that it gives a new tensor."""
+    return recording.record_view(known, args, kwargs)
 
 
 def _sizes(
@@ -213,8 +229,11 @@ SPECIAL: Final[dict[str, SpecialHandler]] = {
     "aten._has_same_storage_numel.default": _has_same_storage_numel,
     "aten.copy_.default": _copy_into,
     "aten.as_strided.default": _as_strided,
+    "aten.resize_.default": _resize,
+    "aten.resize_as_.default": _resize,
     "aten.unsafe_split.Tensor": _unsafe_split,
     "aten.unsafe_split_with_sizes.default": _unsafe_split,
+    "aten._unsafe_view.default": _undeclared_view,
     **dict.fromkeys(_VIEW_TWINS, _view_in_place),
     "aten._fused_sdp_choice.default": _fused_attention_choice,
     "aten.native_batch_norm.default": _native_batch_norm,

@@ -14,7 +14,8 @@ import torch
 from torch._C._nn import linear, one_hot
 
 from graphwright.base.errors import Unsupported
-from graphwright.record.abstract import AbstractTensor, Origin, TensorState, data_access
+from graphwright.record.abstract import AbstractTensor, NeedsValues, Origin, data_access
+from graphwright.record.reshaping import set_data, take_state
 
 Substitute = Callable[..., Any]
 
@@ -101,13 +102,10 @@ def _lstm_layer(
     return given, h, c
 
 
-_data_setter: Final = torch.Tensor.data.__set__  # type: ignore[attr-defined]  # a property in C
-
-
 def _set_data(tensor: torch.Tensor, value: torch.Tensor) -> None:
     """Follow `tensor.data = value`: the tensor becomes another view of the value's memory."""
     if not isinstance(tensor, AbstractTensor) or not isinstance(value, AbstractTensor):
-        _data_setter(tensor, value)
+        set_data(tensor, value)
         return
     if tensor.state.storage.origin is Origin.INPUT:
         raise Unsupported(
@@ -115,15 +113,51 @@ def _set_data(tensor: torch.Tensor, value: torch.Tensor) -> None:
             why="the caller's tensor would have to be pointed at other memory",
             remedy="use `tensor.copy_(value)` under torch.no_grad()",
         )
-    _data_setter(tensor, value)
-    old = value.state
-    tensor.state = TensorState(old.spec, old.storage, old.recipe, old.value)
-    tensor.state.version = old.version
+    set_data(tensor, value)
+    take_state(tensor, value.state)
 
+
+def _placed(function: Callable[..., torch.Tensor]) -> Substitute:
+    """Refuse a place in memory, counted from its beginning: which part of it an input shows is not guarded."""
+
+    def substitute(
+        tensor: torch.Tensor, size: Any, stride: Any, storage_offset: int | None = None
+    ) -> torch.Tensor:
+        origin = tensor.state.storage.origin if isinstance(tensor, AbstractTensor) else None
+        if storage_offset is not None and origin is Origin.INPUT:
+            raise NeedsValues(
+                "as_strided with a storage offset, on a tensor that existed before the call",
+                why="where in its memory the tensor begins is not guarded",
+                remedy="leave the offset out: it is then the tensor's own",
+            )
+        return function(tensor, size, stride, storage_offset)
+
+    return substitute
+
+
+_TAKE_PLACE: Final = (torch.as_strided, torch.Tensor.as_strided, torch.Tensor.as_strided_)
+
+
+def _writing_last(function: Callable[..., torch.Tensor]) -> Substitute:
+    """Compute first and write to `out=` then; torch's own loses `out=` where it meets a tensor subclass."""
+
+    def substitute(*args: Any, out: torch.Tensor | None = None, **kwargs: Any) -> torch.Tensor:
+        result = function(*args, **kwargs)
+        if out is None:
+            return result
+        torch.ops.aten.clone.out(result, out=out)
+        return out
+
+    return substitute
+
+
+_LOSE_OUT: Final = (torch.matmul, torch.linalg.matmul, torch.linalg.matrix_rank)
 
 SUBSTITUTES: Final[dict[Any, Substitute]] = {
     one_hot: _one_hot,
     torch.lstm: _lstm,
-    _data_setter: _set_data,
+    set_data: _set_data,
+    **{function: _placed(function) for function in _TAKE_PLACE},
+    **{function: _writing_last(function) for function in _LOSE_OUT},
 }
 """By the function that torch hands to a function mode."""

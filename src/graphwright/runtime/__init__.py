@@ -15,6 +15,7 @@ from graphwright.runtime.failures import GuardFailure
 from graphwright.runtime.global_state import WRITABLE as WRITABLE_STATE
 from graphwright.runtime.global_state import read_global_state, write_global_state
 from graphwright.runtime.native import NativeRefusal, OnMiss, load_native_module
+from graphwright.runtime.pins import names_of_builtin
 from graphwright.runtime.plan_code import Code
 from graphwright.runtime.plan_run import PlanRun, make_plan_run
 from graphwright.runtime.reading import MISSING
@@ -39,6 +40,7 @@ __all__ = [
     "make_gradient_run",
     "make_plan_run",
     "may_overlap",
+    "names_of_builtin",
     "read_global_state",
     "write_global_state",
 ]

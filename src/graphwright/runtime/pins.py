@@ -14,6 +14,8 @@ import types
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, final
 
+import torch
+
 from graphwright.base.errors import InternalError
 from graphwright.ir.code_digest import code_digest
 from graphwright.ir.program import Pin, PinKind
@@ -143,10 +145,19 @@ def _names(cls: type) -> tuple[object, object]:
 
 
 def names_of_builtin(value: object) -> tuple[str, str]:
-    """Give the module and qualified name that describe a builtin function or method descriptor."""
-    module = getattr(value, "__module__", None)
-    if not isinstance(module, str):
-        holder = getattr(value, "__self__", None)
-        is_module = isinstance(holder, types.ModuleType)
-        module = holder.__name__ if is_module else type(value).__module__  # type: ignore[union-attr]  # narrowed above
-    return module, getattr(value, "__qualname__", type(value).__qualname__)
+    """Give the module and qualified name that describe a builtin function or method descriptor; where they can, they lead to it."""
+    module, name = getattr(value, "__module__", None), getattr(value, "__name__", None)
+    qualname = getattr(value, "__qualname__", type(value).__qualname__)
+    if isinstance(name, str) and vars(torch).get(name) is value:
+        return (
+            torch.__name__,
+            name,
+        )  # its class, which makes `torch.nonzero` and its like, is in no module
+    if isinstance(module, str):
+        return module, qualname
+    if isinstance(value, types.MethodDescriptorType):
+        return value.__objclass__.__module__, qualname
+    holder = getattr(value, "__self__", None)
+    if isinstance(holder, types.ModuleType):
+        return holder.__name__, qualname
+    return type(value).__module__, qualname

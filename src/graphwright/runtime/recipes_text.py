@@ -30,6 +30,7 @@ from graphwright.ir.program import (
     BuildSet,
     BuildSlice,
     BuildTuple,
+    CallLate,
     Constant,
     DeleteAttrEffect,
     DeleteItemEffect,
@@ -149,7 +150,7 @@ class RecipesText:
                 return self._render_container(recipe)
             case BuildReduced() | BuildBuiltinMethod() | BuildCell():
                 return self._render_builtin(recipe)
-            case BuildObject() | BuildFunction() | BuildMethod() | BuildPartial():
+            case BuildObject() | BuildFunction() | BuildMethod() | BuildPartial() | CallLate():
                 return self._render_made(recipe)
             case _:
                 assert_never(recipe)
@@ -192,7 +193,9 @@ class RecipesText:
             case _:
                 assert_never(recipe)
 
-    def _render_made(self, recipe: BuildObject | BuildFunction | BuildMethod | BuildPartial) -> str:
+    def _render_made(
+        self, recipe: BuildObject | BuildFunction | BuildMethod | BuildPartial | CallLate
+    ) -> str:
         match recipe:
             case BuildObject() | BuildFunction():
                 return self._render_fill(self._render_shell(recipe), recipe)
@@ -203,6 +206,9 @@ class RecipesText:
                 parts_list = [self.render_recipe(part) for part in (function, *args)]
                 parts_list.append(f"**{self._render_attrs(kwargs)}")
                 return f"partial({', '.join(parts_list)})"
+            case CallLate(function, args, kwargs):
+                parts_list = [*map(self.render_recipe, args), f"**{self._render_attrs(kwargs)}"]
+                return f"{self.render_recipe(function)}({', '.join(parts_list)})"
             case _:
                 assert_never(recipe)
 

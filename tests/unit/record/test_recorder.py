@@ -296,10 +296,9 @@ def test_assignment_to_data_of_an_input_is_refused():
         record_function(program, [torch.ones(3), torch.ones(3)])
 
 
-@pytest.mark.parametrize("change", [lambda t: t.resize_(2, 2), lambda t: t.set_(t)])
-def test_exchange_of_memory_is_refused(change):
-    with pytest.raises(Unsupported, match=r"memory|resize"):
-        record_function(lambda x: change(x.clone()), [torch.ones(6)])
+def test_exchange_of_memory_is_refused():
+    with pytest.raises(Unsupported, match="memory"):
+        record_function(lambda x: x.clone().set_(x), [torch.ones(6)])
 
 
 def test_autocast_region_is_recorded():

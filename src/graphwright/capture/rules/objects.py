@@ -11,6 +11,7 @@ import torch
 
 from graphwright.capture.faults import natively
 from graphwright.capture.frames import Frame
+from graphwright.capture.late_calls import LateResult, used_late
 from graphwright.capture.lookup import instance_dict, peek
 from graphwright.capture.machine import Machine, Rule
 from graphwright.capture.missing import ABSENT, DELETED
@@ -28,6 +29,8 @@ def type_of(machine: Machine, value: Any) -> type:
     if type(value) is machine.tensor_type:
         original = machine.world.original_of(value)
         return type(original) if original is not value else torch.Tensor
+    if type(value) is LateResult:
+        raise used_late(value)
     return int if is_symbolic(value) else type(value)
 
 
@@ -46,6 +49,8 @@ def isinstance_(machine: Machine, args: Args, kwargs: Kwargs) -> bool:
         return isinstance_(machine, (_ANY_INT, classes), {})
     if type(value) is machine.tensor_type:
         return _tensor_is_instance(machine, value, classes)
+    if type(value) is LateResult:
+        raise used_late(value)
     if type(classes) is tuple:
         return any(isinstance_(machine, (value, kind), {}) for kind in classes)
     hook = peek(type(classes), "__instancecheck__")

@@ -52,10 +52,15 @@ def iterate_module_list(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
 
 def has_torch_function(machine: Machine, args: Args, kwargs: Kwargs) -> bool:
     """`torch.overrides.has_torch_function(tensors)`: an abstract tensor is an ordinary tensor to the program."""
+    return has_torch_function_variadic(machine, args[0], kwargs)
+
+
+def has_torch_function_variadic(machine: Machine, args: Args, kwargs: Kwargs) -> bool:
+    """`has_torch_function_variadic(*tensors)`, and `has_torch_function_unary(tensor)`."""
     return any(
         type(machine.world.original_of(value)) not in _ORDINARY
         and hasattr(value, "__torch_function__")
-        for value in args[0]
+        for value in args
         if type(value) is not machine.tensor_type or machine.world.original_of(value) is not value
     )
 
@@ -114,6 +119,8 @@ def make_rules() -> dict[Any, Rule]:
         torch.compiler.is_compiling: is_compiling,
         torch.compiler.is_dynamo_compiling: is_compiling,
         torch.overrides.has_torch_function: has_torch_function,
+        torch.overrides.has_torch_function_variadic: has_torch_function_variadic,
+        torch.overrides.has_torch_function_unary: has_torch_function_variadic,
         torch._assert: assert_,  # noqa: SLF001
         torch._check: check,  # noqa: SLF001
         torch.nn.RNNBase._update_flat_weights: update_flat_weights,  # noqa: SLF001

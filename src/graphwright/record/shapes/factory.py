@@ -132,7 +132,7 @@ def _arange(
 ) -> TensorSpec:
     if end is None:
         start, end = 0, start
-    if dtype is not None and not dtype.is_floating_point:
+    if dtype is torch.int64:
         start, end, step = (
             number if isinstance(number, SymbolicSize) else int(number)
             for number in (start, end, step)

@@ -175,6 +175,11 @@ def _softmax_backward(
     return fresh(grad_output, grad_output.shape, dtype)
 
 
+def _nonzero_static(self: TensorSpec, *, size: Any, fill_value: int = -1) -> TensorSpec:
+    del fill_value
+    return fresh(self, (size, self.ndim), torch.int64)
+
+
 def _count_nonzero(self: TensorSpec, dim: Dims = None) -> TensorSpec:
     return _reduce(self, dim, keepdim=False, dtype=torch.int64)
 
@@ -219,6 +224,7 @@ RULES: Final[dict[str, Callable[..., Any]]] = {
     "aten.logsumexp": _logsumexp,
     "aten.logcumsumexp": _logcumsumexp,
     "aten.count_nonzero": _count_nonzero,
+    "aten.nonzero_static": _nonzero_static,
     "aten.sort": _sort,
     "aten.topk": _topk,
 }

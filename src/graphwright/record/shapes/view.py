@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-import msgspec
 import torch
 
 from graphwright.record.layout import (
@@ -99,10 +98,6 @@ def _view(self: TensorSpec, size: Sequence[Extent]) -> TensorSpec:
         msg = "view size is not compatible with input tensor's size and stride; use .reshape(...) instead."
         raise ValueError(msg)
     return _viewed(self, shape, strides)
-
-
-def _unsafe_view(self: TensorSpec, size: Sequence[Extent]) -> TensorSpec:
-    return msgspec.structs.replace(_view(self, size), offset=0)
 
 
 def _reshape_alias(
@@ -389,7 +384,7 @@ def _same(self: TensorSpec) -> TensorSpec:
 RULES: Final[dict[str, Callable[..., Any]]] = {
     "aten.view.default": _view,
     "aten.view.dtype": _view_dtype,
-    "aten._unsafe_view": _unsafe_view,
+    "aten._unsafe_view": _view,
     "aten._reshape_alias": _reshape_alias,
     "aten.permute": _permute,
     "aten.transpose.int": _transpose,

@@ -12,7 +12,7 @@ from typing import Any, Final, final
 import msgspec
 import torch
 
-from graphwright.ir.aten import ConstantTensor, FloatArg, LiteralArg
+from graphwright.ir.aten import ComplexArg, ConstantTensor, FloatArg, LiteralArg
 from graphwright.ir.dims import render_dims
 from graphwright.ir.plan import CallExtern, ExternArg, ExternKind, Plan, TensorArg, TupleArg
 from graphwright.ir.plan_text import iter_tensor_args
@@ -73,6 +73,8 @@ def find_shim(step: CallExtern) -> Shim | None:
     args = [*step.args, *(kwarg.value for kwarg in step.kwargs)]
     if any(arg_symbols(arg) and not isinstance(arg, TensorArg) for arg in args):
         return None
+    if any(isinstance(arg, ComplexArg) for arg in args):
+        return None  # the shim takes factors as doubles
     is_returned = "r" in shim.signature
     if is_returned != (step.kind is ExternKind.FUNCTIONAL):
         return None

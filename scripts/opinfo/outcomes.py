@@ -1,0 +1,91 @@
+"""What is recorded of one triple, as data.
+
+In: nothing.   Out: `Case`, which names a triple, and `Result`, which tells what became of it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+
+class Variant(enum.Enum):
+    """Which form of an op is called."""
+
+    FUNCTION = "function"
+    INPLACE = "in place"
+    OUT = "out="
+    ERROR = "error"
+    """The function, with arguments that it must refuse."""
+
+
+class Outcome(enum.Enum):
+    """What became of a triple."""
+
+    PASSED = "passed"
+    EAGER_RAISED = "eager raised"
+    """Eager does not take this sample; it says nothing about the compiler."""
+    WRONG = "wrong"
+    """Another value, dtype, shape, layout or effect than eager's, and no error: the worst that can happen."""
+    NO_ERROR = "no error"
+    """Eager raises and the compiled function does not."""
+    OTHER_ERROR = "other error"
+    """Both raise, of another type or with another text."""
+    REFUSED = "refused"
+    """`gw.errors.Unsupported`: it cannot be captured."""
+    RAISED = "raised"
+    """Any other exception where eager raises none."""
+    NOT_COMPILED = "not compiled"
+    """The result is right, but eager made it."""
+    RECOMPILED = "recompiled"
+    """An equal second call was compiled anew."""
+    CRASHED = "crashed"
+    TIMED_OUT = "timed out"
+
+
+FAILURES: Final = frozenset(Outcome) - {Outcome.PASSED, Outcome.EAGER_RAISED}
+"""The outcomes that count against the compiler."""
+
+
+class Case(msgspec.Struct, frozen=True, tag="case"):
+    """A triple: one sample of one op for one dtype, in one form of the op."""
+
+    op: str
+    dtype: str
+    variant: Variant
+    sample: int
+    """Position among the samples that the database gives for the op and dtype."""
+
+
+class Result(msgspec.Struct, frozen=True, tag="result"):
+    """What became of a triple."""
+
+    case: Case
+    outcome: Outcome
+    detail: str = ""
+    """What differs, or the exception, in one text."""
+    first_call_ms: float = 0.0
+    """The compiled function's first call, compile included."""
+    num_kernels: int = 0
+    externs: tuple[str, ...] = ()
+    """The overloads that the plan calls, in order; told for the first sample of each dtype."""
+    late_calls: tuple[str, ...] = ()
+    """The functions that are called once the graph has run."""
+
+
+Line = Case | Result
+"""What a line of a results file holds: a case when it begins, its result when it ends."""
+
+
+def read_results(path: Path) -> Iterator[Result]:
+    """Give the results of a file."""
+    decoder = msgspec.json.Decoder(Line)
+    with path.open("rb") as lines:
+        for line in lines:
+            item = decoder.decode(line)
+            if isinstance(item, Result):
+                yield item

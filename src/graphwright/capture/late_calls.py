@@ -1,0 +1,213 @@
+"""Late calls: PyTorch functions whose result has a size, or is a number, that only values decide.
+
+In: a function that asked for values while it was captured, and its arguments.   Out: a `LateResult`, which the program may
+return, keep, or hand to further PyTorch functions; these are late too.
+
+    y = torch.nonzero(x * 2)        graph: %1 = mul(%0, 2)
+    return y, x + 1                 result: (nonzero(output 0), output 1)
+
+The call is made by the recipe of the result, in the program's order, once the graph has run. Keeps: its tensors are those
+that the function was given, so what it gives shares memory as in eager; that none of them is written to after it in the program.
+Does not: let the program look at a late result; what follows from its values cannot be captured.
+"""
+
+from __future__ import annotations
+
+import operator
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NoReturn, final
+
+import torch
+
+from graphwright.base.counters import counters
+from graphwright.base.errors import Unsupported
+from graphwright.capture.faults import natively
+from graphwright.capture.machine import Machine
+from graphwright.capture.policy import is_torch_class, is_torch_module_name
+from graphwright.record import AbstractTensor, NeedsValues, Recorder
+
+
+@final
+class LateResult:
+    """Stands for what a late call gives."""
+
+    __slots__ = ("args", "function", "kwargs", "name", "versions")
+
+    def __init__(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.function = function
+        self.args = args
+        self.kwargs = kwargs
+        self.name = str(getattr(function, "__name__", function))
+        self.versions = _versions((args, kwargs))
+
+    def _refuse(self, *_args: object) -> NoReturn:
+        raise used_late(self)
+
+    # Whatever would look at it without asking this module, CPython's own containers and formatting too, is refused.
+    __bool__ = __int__ = __float__ = __complex__ = __index__ = _refuse
+    __str__ = __repr__ = __format__ = _refuse
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
+    __hash__ = _refuse
+    __iter__ = __len__ = __contains__ = __getitem__ = _refuse
+
+
+@final
+class LateCalls:
+    """The late calls of one program, in its order.
+
+    Args:
+        recorder: what records the program.
+        is_on: whether calls may be late; otherwise one that asks for values cannot be captured.
+    """
+
+    def __init__(self, recorder: Recorder, *, is_on: bool = True) -> None:
+        self._is_on: Final = is_on
+        self._recorder: Final = recorder
+        self.results: Final[list[LateResult]] = []
+
+    def call(self, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Call a native function now or, where it asks for values, late.
+
+        Raises:
+            Unsupported: it asks for values, and cannot be called late.
+        """
+        if self.results and holds_late_result((args, kwargs)):
+            return self._call_late(function, args, kwargs, None)
+        before = self._recorder.mark()
+        try:
+            return natively(function, *args, **kwargs)
+        except NeedsValues as error:
+            if not self._is_on or self._recorder.has_effects_since(before):
+                raise
+            return self._call_late(function, args, kwargs, error)
+
+    def _call_late(
+        self,
+        function: Any,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        error: Unsupported | None,
+    ) -> LateResult:
+        holder = getattr(function, "__self__", None)
+        if isinstance(holder, torch.Tensor | LateResult):
+            function, args = getattr(torch.Tensor, function.__name__), (holder, *args)
+        outs = _tensors_in(kwargs.get("out"))
+        if (
+            not _may_be_late(function)
+            or not _are_plain((args, kwargs))
+            or not all(self._recorder.is_input(out) for out in outs)
+        ):
+            raise error or used_late(_first_late((args, kwargs)))
+        for out in outs:
+            out.state.storage.is_late = True
+        made = LateResult(function, tuple(args), dict(kwargs))
+        self.results.append(made)
+        return made
+
+    def check(self, machine: Machine) -> None:
+        """Check, at the end of the program, that no late call would see a later value of its arguments.
+
+        Raises:
+            Unsupported: one would.
+        """
+        for result in self.results:
+            counters.add("late_calls", result.name)
+            if not machine.guards.is_importable(result.function):
+                raise used_late(result)
+            if _versions((result.args, result.kwargs)) != result.versions:
+                raise machine.unsupported(
+                    f"a write to an argument of `{result.name}`, after its call",
+                    why="that call is made after the graph has run, as the size or value of its result depends on values",
+                    remedy="give it a clone of the tensor",
+                )
+
+
+_OPERATORS: Final = frozenset(
+    getattr(operator, name)
+    for name in (
+        *("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and_", "or_", "xor"),
+        *("lt", "le", "gt", "ge", "eq", "ne", "neg", "pos", "invert", "getitem"),
+    )
+)
+"""Operators that make a result and change nothing."""
+
+
+def used_late(result: LateResult) -> Unsupported:
+    """Make the error for a program that looks at a late result."""
+    return Unsupported(
+        f"a use of what `{result.name}` gives",
+        why="its size or value depends on the values of tensors, which are not known while the program is captured",
+        remedy="return it as it is, or move this line and what follows from it out of the compiled function",
+    )
+
+
+def holds_late_result(value: Any) -> bool:
+    """Tell whether a late result is in a nesting of arguments."""
+    return next(_iter_late(value), None) is not None
+
+
+def _first_late(value: Any) -> LateResult:
+    return next(_iter_late(value))
+
+
+def _iter_late(value: Any) -> Iterator[LateResult]:
+    if type(value) is LateResult:
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _iter_late(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _iter_late(item)
+
+
+def _versions(value: Any) -> tuple[int, ...]:
+    """Give how often the memory of each tensor of a nesting was written to."""
+    if isinstance(value, AbstractTensor):
+        return (value.state.storage.version,)
+    if isinstance(value, dict):
+        value = tuple(value.values())
+    if isinstance(value, list | tuple):
+        return tuple(version for item in value for version in _versions(item))
+    return ()
+
+
+_PLAIN: Final = (
+    *(bool, int, float, complex, str, type(None), type(...), slice, dict, list, tuple),
+    *(torch.Tensor, torch.dtype, torch.device, torch.layout, torch.memory_format, LateResult),
+)
+
+
+def _are_plain(value: Any) -> bool:
+    """Tell whether no object of the user's, whose methods the call would run, is in a nesting of arguments."""
+    if not isinstance(value, _PLAIN):
+        return False
+    if isinstance(value, dict):
+        value = tuple(value.values())
+    return not isinstance(value, list | tuple) or all(map(_are_plain, value))
+
+
+def _tensors_in(value: Any) -> list[Any]:
+    """Give the tensors of `out=`."""
+    if isinstance(value, list | tuple):
+        return list(value)
+    return [] if value is None else [value]
+
+
+def _may_be_late(function: Any) -> bool:
+    """Tell whether a function is one of PyTorch's that makes a result, into `out=` perhaps, and does nothing else."""
+    name = getattr(function, "__name__", "")
+    is_in_place = name.endswith("_") and not name.endswith("__")
+    if function in _OPERATORS:
+        return True
+    if is_in_place:
+        return False
+    if isinstance(function, types.MethodDescriptorType):
+        return is_torch_class(function.__objclass__)
+    if isinstance(function, types.BuiltinFunctionType):
+        holder = function.__self__
+        return (isinstance(holder, type) and is_torch_class(holder)) or is_torch_module_name(
+            getattr(holder, "__name__", None) or function.__module__
+        )
+    return isinstance(function, types.FunctionType) and is_torch_module_name(function.__module__)

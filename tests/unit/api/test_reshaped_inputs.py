@@ -1,0 +1,194 @@
+"""Inputs that a program gives another shape, `out=` that does not fit, and views with flags: the caller sees what eager shows."""
+
+import pytest
+import torch
+
+import graphwright as gw
+
+
+def unsqueezed(x):
+    x.unsqueeze_(0)
+    return x * 2
+
+
+def transposed_and_written(x):
+    x.t_().add_(1)
+    return x
+
+
+def shrunk(x):
+    return x.resize_(2, 2)
+
+
+def grown(x):
+    x.resize_(3, 4)
+    x[1, 2:] = 7
+    x[2] = 8
+    return x
+
+
+def resized_like(x):
+    return x.resize_as_(torch.ones(6)) + 1
+
+
+def restrided(x):
+    return x.as_strided_((2, 2), (1, 2))
+
+
+def twice(x):
+    x.unsqueeze_(-1).squeeze_()
+    x.mul_(3)
+    return x.sum()
+
+
+PROGRAMS = [unsqueezed, transposed_and_written, shrunk, grown, resized_like, restrided, twice]
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
+@pytest.mark.parametrize("wrapper", ["native", "python"])
+def test_tensor_of_the_caller_gets_its_new_shape(program, wrapper):
+    compiled = gw.compile(program, fullgraph=True, options={"wrapper": wrapper})
+
+    for _ in range(2):
+        x, own = torch.arange(6.0).reshape(2, 3), torch.arange(6.0).reshape(2, 3)
+        before = own.data_ptr()
+        expected, result = program(x), compiled(own)
+
+        assert gw.testing.same(result, expected)
+        assert gw.testing.same(own, x)
+        assert own.stride() == x.stride()
+        assert (result is own) == (expected is x)
+        assert program is grown or own.data_ptr() == before
+
+
+def test_other_views_of_the_memory_stay():
+    x = torch.arange(6.0).reshape(2, 3)
+    view = x[1]
+
+    gw.compile(transposed_and_written, fullgraph=True)(x)
+
+    assert torch.equal(view, torch.tensor([4.0, 5.0, 6.0]))
+
+
+def test_change_of_shape_of_what_needs_a_gradient_is_left_to_eager():
+    x = torch.ones(2, 3, requires_grad=True)
+
+    with pytest.raises(gw.errors.Unsupported, match="gradient"), torch.no_grad():
+        gw.compile(unsqueezed, fullgraph=True)(x)
+
+
+OUTS = {
+    "empty": (lambda x, out: torch.mul(x, 2, out=out), torch.float32),
+    "sorted": (lambda x, out: torch.msort(x, out=out), torch.float32),
+    "determinant": (lambda x, out: torch.linalg.det(x @ x.t(), out=out), torch.float32),
+    "converted": (lambda x, out: torch.add(x, 1, out=out), torch.float64),
+    "filled": (lambda x, out: torch.ones(2, 3, out=out), torch.int64),
+    "counted": (lambda x, out: torch.arange(4, out=out), torch.float32),
+    "product": (lambda x, out: torch.matmul(x, x.t(), out=out), torch.float32),
+    "batched product": (
+        lambda x, out: torch.matmul(x.expand(4, 2, 3), x[0], out=out),
+        torch.float32,
+    ),
+    "rank": (lambda x, out: torch.linalg.matrix_rank(x, out=out), torch.int64),
+    "Kronecker product": (lambda x, out: torch.kron(x, x, out=out), torch.float32),
+}
+
+
+@pytest.mark.parametrize("name", OUTS)
+def test_out_gets_the_result_and_its_shape(name):
+    program, dtype = OUTS[name]
+    x = torch.tensor([[3.0, 1.0, 2.0], [5.0, 4.0, 0.0]])
+    wanted, out = torch.empty(0, dtype=dtype), torch.empty(0, dtype=dtype)
+    program(x, wanted)
+
+    result = gw.compile(program, fullgraph=True)(x, out)
+
+    assert result is out
+    assert gw.testing.same(out, wanted)
+
+
+def test_out_that_repeats_a_place_in_memory_is_refused_as_in_eager():
+    def program(x, out):
+        return torch.cat([x, x], out=out)
+
+    x, memory = torch.ones(2, 3), torch.zeros(1, 3)
+    compiled = gw.compile(program, fullgraph=True)
+
+    with pytest.raises(RuntimeError, match="single memory location"):
+        compiled(x, memory.expand(4, 3))
+
+    assert torch.equal(memory, torch.zeros(1, 3))
+
+
+def conjugated(x):
+    return x.conj()
+
+
+def conjugate_transposed(x):
+    return x.mH, x + 1
+
+
+def conjugated_twice(x):
+    return x.conj().conj()
+
+
+def imaginary_of_conjugated(x):
+    return torch.imag(x * 2).clone(), x.conj().real.clone()
+
+
+def written_through(x):
+    x.conj().add_(1j)
+    return x.clone()
+
+
+def part_written_through(x):
+    x.conj()[0] = 2j
+    return x * 1
+
+
+def negative_view_written_through(x):
+    torch._neg_view(x).add_(1)
+    return x.clone()
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        conjugated,
+        conjugate_transposed,
+        conjugated_twice,
+        imaginary_of_conjugated,
+        written_through,
+        part_written_through,
+        negative_view_written_through,
+    ],
+    ids=lambda program: program.__name__,
+)
+def test_view_with_a_flag_is_what_it_is_in_eager(program):
+    x = torch.tensor([[1 + 2j, 3 - 1j], [0.5j, -2]])
+    own = x.clone()
+
+    expected, result = program(x), gw.compile(program, fullgraph=True)(own)
+
+    assert gw.testing.same(result, expected)
+    assert gw.testing.same(own, x)
+
+
+def test_conjugated_result_shares_memory_with_its_input():
+    x = torch.tensor([1 + 2j])
+
+    result = gw.compile(conjugated, fullgraph=True)(x)
+    x.zero_()
+
+    assert result.is_conj()
+    assert result.item() == 0
+
+
+@pytest.mark.parametrize("split", [torch.unsafe_split, torch.unsafe_chunk])
+def test_pieces_of_an_unsafe_split_share_memory(split):
+    x = torch.arange(6.0)
+
+    first, *_ = gw.compile(lambda x: split(x, 2), fullgraph=True)(x)
+    x[0] = 9
+
+    assert first[0] == 9
