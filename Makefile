@@ -1,6 +1,7 @@
 # Everything a developer does has a target here; CI calls the same ones.
 #   make demo    the main job: a sentence encoder, compiled, and a search with it
 #   make test    all tests
+#   make fuzz    random programs against eager, for as long as FUZZ_EXAMPLES says
 #   make check   lint, format, types, import layers
 #   make opinfo  PyTorch's operator database against eager, whole; writes docs/operators.md
 #   make bench   eager, torch.compile and graphwright side by side
@@ -12,11 +13,12 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt
 JOBS ?= 2
+FUZZ_EXAMPLES ?= 5000
 # Two test processes and their kernels' threads share the cores: waiting threads must sleep, not spin.
 TEST_ENV = OMP_WAIT_POLICY=passive HF_HUB_OFFLINE=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check opinfo bench sizes docs clean
+.PHONY: help demo test fuzz check opinfo bench sizes docs clean
 
 help:
 	@sed -n 's/^#   make/  make/p' Makefile
@@ -36,6 +38,9 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.dev
 	$(TEST_ENV) $(BIN)/python -m pytest --numprocesses $(JOBS)
+
+fuzz: $(VENV)/.dev
+	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(TEST_ENV) $(BIN)/python -m pytest tests/fuzz/test_random_programs.py
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

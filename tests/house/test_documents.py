@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import graphwright
+import model_table
 import write_docs
 from graphwright.base.config import config
 from graphwright.base.logging import apply_logs
@@ -28,6 +29,16 @@ def test_links_lead_to_files(page):
     missing = [name for name in targets if "://" not in name and not (page.parent / name).exists()]
 
     assert missing == []
+
+
+def test_table_of_models_lists_the_families_that_are_tested():
+    pytest.importorskip("transformers")
+    families = (ROOT / "tests/support/transformer_families.py").read_text("utf-8")
+    page = (ROOT / "docs/models.md").read_text("utf-8")
+
+    tested = re.findall(r'^    "([\w-]+)": _family\(', families, re.MULTILINE)
+
+    assert model_table.family_names(page) == sorted(tested)
 
 
 def test_every_decision_is_in_the_list_of_decisions():

@@ -9,7 +9,7 @@ pytest.importorskip("transformers")
 
 import transformers
 from program_cases import compare
-from transformer_families import FAMILIES
+from transformer_families import FAMILIES, REFUSED
 
 import graphwright as gw
 
@@ -60,3 +60,19 @@ def test_family_follows_changed_weights_and_inputs(name: str) -> None:
 
         compare(model(**inputs), compiled(**inputs), f"{name}, changed weights")
         compare(model(**changed), compiled(**changed), f"{name}, smaller batch")
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED))
+def test_refused_family_says_why_and_runs_eagerly(name: str) -> None:
+    model, inputs = REFUSED[name]()
+
+    with torch.no_grad():
+        with pytest.raises(gw.errors.Unsupported, match="what to do"):
+            gw.compile(model, fullgraph=True)(**inputs)
+        compiled = gw.compile(model)
+        torch.manual_seed(1)
+        with pytest.warns(gw.errors.GraphwrightWarning, match="runs eagerly"):
+            found = compiled(**inputs)
+        torch.manual_seed(1)
+
+        compare(model(**inputs), found, name)

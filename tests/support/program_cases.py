@@ -9,6 +9,7 @@ Both sides get arguments of their own, made from the same specification with the
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import copy
 import dataclasses
@@ -18,6 +19,7 @@ import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 
@@ -319,7 +321,9 @@ def compare(
             )
             for (key, value), other in zip(expected.items(), found.values(), strict=True):
                 compare(value, other, f"{where}[{key!r}]", seen)
-        case list() | tuple():
+        case list() | tuple() | collections.deque():
+            limits = [getattr(side, "maxlen", None) for side in (expected, found)]
+            assert limits[0] == limits[1], f"{where}: deques of at most {limits} items"
             assert len(expected) == len(found), f"{where}: lengths {len(expected)} and {len(found)}"
             for index, (value, other) in enumerate(zip(expected, found, strict=True)):
                 compare(value, other, f"{where}[{index}]", seen)
@@ -329,6 +333,9 @@ def compare(
             assert same or close, f"{where}: {expected!r} and {found!r}"
         case types.FunctionType() | types.MethodType():
             assert expected.__qualname__ == found.__qualname__, where
+        case np.ndarray():
+            assert expected.dtype == found.dtype, f"{where}: {expected.dtype} and {found.dtype}"
+            np.testing.assert_allclose(found, expected, rtol=1e-6, err_msg=where)
         case type() | types.ModuleType() | types.BuiltinFunctionType():
             assert expected.__name__ == found.__name__, where
         case _:
@@ -361,7 +368,12 @@ def _slots(kind: type) -> Iterator[str]:
 
 def _same_named(expected: type, found: type) -> bool:
     """Tell whether the two are one class of the program, made once for each side."""
-    return "<locals>" in expected.__qualname__ and expected.__qualname__ == found.__qualname__
+    is_own = "<locals>" in expected.__qualname__ or expected.__module__.startswith(MADE_TWICE)
+    return is_own and expected.__qualname__ == found.__qualname__
+
+
+MADE_TWICE = "program_made_twice"
+"""How the names of modules begin that are made once for each side."""
 
 
 def _key(key: Any) -> Any:

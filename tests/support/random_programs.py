@@ -3,8 +3,9 @@
 In: Hypothesis' draws.   Out: the source of a function `program(x, y, n, flag)`: `x` and `y` of shape (2, 3), `n` a small
 int, `flag` a bool.
 
-A program keeps tensors of one shape, ints, lists of tensors and dicts, and returns all of them at its end, so that whatever it
-did is compared. It may raise: eager then says what is expected.
+A program keeps tensors of one shape, ints, lists of tensors, dicts, sets of ints and texts, and returns all of them at its end, so
+that whatever it did is compared. It reads and changes `STATE`, an object that lives from call to call and that the caller changes in
+between, and the global `COUNT`. It may raise: eager then says what is expected.
 """
 
 from __future__ import annotations
@@ -50,6 +51,53 @@ def noted(log, name):
 def counting(limit):
     for value in range(limit):
         yield value
+
+
+def echoing(value):
+    try:
+        for _ in range(3):
+            got = yield value
+            value = value if got is None else value + got
+    finally:
+        STATE.log.append("closed")
+
+
+class Ranked:
+    def __init__(self, rank):
+        self.rank = rank
+
+    def __eq__(self, other):
+        return isinstance(other, Ranked) and self.rank == other.rank
+
+    def __lt__(self, other):
+        if not isinstance(other, Ranked):
+            return NotImplemented
+        return self.rank < other.rank
+
+    def __getattr__(self, name):
+        if name.startswith("with_"):
+            return self.rank
+        raise AttributeError(name)
+
+    def __repr__(self):
+        return f"Ranked({self.rank})"
+
+
+def spread(first, *rest, scale=1, **more):
+    return (first + len(rest)) * scale + len(more)
+
+
+class Holder:
+    def __init__(self):
+        self.items = []
+        self.table = {"a": 1}
+        self.log = []
+        self.count = 0
+        self.box = Box(torch.ones(2, 3), 1)
+
+
+STATE = Holder()
+COUNT = 0
 """
 
 UNARY: Final = ("relu", "sin", "tanh", "neg", "abs", "sigmoid", "square", "clone")
@@ -67,9 +115,11 @@ class Writer:
         self.lines: list[str] = []
         self.tensors = ["x", "y"]
         self.ints = ["n"]
-        self.lists = ["items"]
+        self.lists = ["items", "STATE.items"]
         self.dicts = ["table"]
-        self.boxes = ["box"]
+        self.boxes = ["box", "STATE.box"]
+        self.sets = ["members"]
+        self.texts = ["text"]
         self.made = 0
 
     def pick(self, options: Any) -> Any:
@@ -108,8 +158,20 @@ class Writer:
                 return f"sum({self.pick(self.lists)}, {self.tensor(depth + 1)})"
 
     def int_(self, depth: int = 0) -> str:
-        kind = self.number(0, 6 if depth < 2 else 1)
+        kind = self.number(0, 11 if depth < 2 else 1)
         match kind:
+            case 7:
+                return self.pick(("STATE.count", "COUNT", "len(STATE.log)"))
+            case 8:
+                return f"len({self.pick((*self.sets, *self.texts))})"
+            case 9:
+                return f"STATE.table.get({self.pick('abc')!r}, {self.int_(depth + 1)})"
+            case 10:
+                return f"spread({self.int_(depth + 1)}, *range({self.number(0, 2)}), scale={self.int_(depth + 1)}, **{{'k': 1}})"
+            case 11:
+                return (
+                    f"sum(k for k in counting({self.number(0, 3)}) if k != {self.int_(depth + 1)})"
+                )
             case 0:
                 return str(self.pick(self.ints))
             case 1:
@@ -128,8 +190,14 @@ class Writer:
                 return f"({self.int_(depth + 1)} % {self.number(1, 3)})"
 
     def condition(self, depth: int = 0) -> str:
-        kind = self.number(0, 5 if depth < 2 else 1)
+        kind = self.number(0, 8 if depth < 2 else 1)
         match kind:
+            case 6:
+                return f"{self.int_(depth + 1)} in {self.pick(self.sets)}"
+            case 7:
+                return f"Ranked({self.int_(depth + 1)}) {self.pick(COMPARE)} Ranked({self.int_(depth + 1)})"
+            case 8:
+                return f"{self.pick('abc')!r} in {self.pick((*self.texts, 'STATE.table'))}"
             case 0:
                 return "flag"
             case 1:
@@ -153,12 +221,13 @@ class Writer:
             names[:] = old  # what a branch binds may be unbound after it
 
     def _scopes(self) -> tuple[list[str], ...]:
-        return self.tensors, self.ints, self.lists, self.dicts, self.boxes
+        return self.tensors, self.ints, self.lists, self.dicts, self.boxes, self.sets, self.texts
 
     def statement(self, depth: int, *, in_loop: bool) -> None:
         simple = (
             self._assign_tensor, self._assign_int, self._update, self._in_place, self._lists, self._dicts,
-            self._boxes, self._swap, self._unpack, self._comprehension, self._rebind,
+            self._boxes, self._swap, self._unpack, self._comprehension, self._rebind, self._state, self._global, self._sets, self._texts,
+            self._ranked, self._generator, self._dict_views, self._alias,
         )  # fmt: skip
         nested = (
             self._if,
@@ -168,6 +237,9 @@ class Writer:
             self._with,
             self._function,
             self._no_grad,
+            self._closure,
+            self._match,
+            self._walk,
         )
         options = simple if depth >= MAX_DEPTH else (*simple, *nested)
         self.pick(options)(depth)
@@ -335,6 +407,163 @@ class Writer:
         )
         self.tensors.append(result)
 
+    def _state(self, depth: int) -> None:
+        match self.number(0, 6):
+            case 0:
+                self.emit(depth, f"STATE.count {self.pick(('=', '+=', '-='))} {self.int_()}")
+            case 1:
+                self.emit(depth, f"STATE.table[{self.pick('abc')!r}] = {self.int_()}")
+            case 2:
+                self.emit(depth, f"del STATE.table[{self.pick('abc')!r}]")
+            case 3:
+                self.emit(depth, f"STATE.log.append({self.int_()})")
+            case 4:
+                self.emit(depth, f"STATE.box = {self.pick(self.boxes)}")
+            case 5:
+                self.emit(depth, f"STATE.items {self.pick(('=', '+='))} [{self.tensor()}]")
+            case _:
+                self.emit(depth, f"STATE.{self.pick(('extra', 'count'))} = {self.int_()}")
+                self.emit(depth, f"log.append(getattr(STATE, 'extra', {self.int_()}))")
+
+    def _global(self, depth: int) -> None:
+        self.emit(depth, f"COUNT {self.pick(('=', '+='))} {self.int_()}")
+
+    def _sets(self, depth: int) -> None:
+        name = self.pick(self.sets)
+        match self.number(0, 3):
+            case 0:
+                self.emit(depth, f"{name}.{self.pick(('add', 'discard', 'remove'))}({self.int_()})")
+            case 1:
+                operator = self.pick(("|", "&", "-", "^"))
+                self.emit(depth, f"{name} {operator}= {{{self.int_()}, {self.int_()}}}")
+            case 2:
+                made = self.fresh("s")
+                self.emit(depth, f"{made} = {{k % 3 for k in {name}}}")
+                self.sets.append(made)
+            case _:
+                self.emit(depth, f"log.append(sorted({name}))")
+
+    def _texts(self, depth: int) -> None:
+        name = self.fresh("c")
+        value = self.pick(
+            (
+                f"f'{{{self.pick(self.ints)}:>3}}|{{{self.pick(self.texts)}!r}}'",
+                f"{self.pick(self.texts)}.replace({self.pick('abc')!r}, 'xy')",
+                f"'%d-%s' % ({self.int_()}, {self.pick(self.texts)})",
+                f"','.join(sorted({self.pick(self.texts)}))",
+                f"{self.pick(self.texts)}[{self.int_()}]",
+                f"{self.pick(self.texts)}.split('b')[-1] * ({self.int_()} % 3)",
+            )
+        )
+        self.emit(depth, f"{name} = {value}[:30]")
+        self.texts.append(name)
+
+    def _ranked(self, depth: int) -> None:
+        name = self.fresh("r")
+        ranks = ", ".join(f"Ranked({self.int_()})" for _ in range(self.number(1, 3)))
+        self.emit(depth, f"{name} = [{ranks}]")
+        use = self.pick(
+            (
+                f"{name}.sort()",
+                f"{name}.sort(key=lambda r: -r.rank)",
+                f"{name}.remove(Ranked({self.int_()}))",
+                f"log.append({name}.index(Ranked({self.int_()})))",
+                f"log.append({name}.count(Ranked({self.int_()})))",
+                f"log.append(max({name}).rank)",
+                f"log.append({name} == list({name}))",
+                f"log.append({name}[0].with_{self.pick('abc')} + {name}[-1].{self.pick(('rank', 'missing'))})",
+            )
+        )
+        self.emit(depth, use)
+        self.emit(depth, f"log.append([r.rank for r in {name}])")
+
+    def _generator(self, depth: int) -> None:
+        name, result = self.fresh("g"), self.fresh("t")
+        self.emit(depth, f"{name} = echoing({self.tensor()})")
+        self.emit(depth, f"{result} = next({name}) + {name}.send({self.tensor()})")
+        self.tensors.append(result)
+        end = self.pick(
+            (
+                f"{name}.close()",
+                f"{result} = next({name}); {name}.close()",
+                f"log.append(len(list({name})))",
+                f"{name}.throw(KeyError(1))",
+            )
+        )
+        self.emit(depth, end)
+
+    def _dict_views(self, depth: int) -> None:
+        name = self.pick(self.dicts)
+        self.emit(
+            depth, f"log.append([*{name}, len({name}.values()), {self.int_()} in {name}.keys()])"
+        )
+
+    def _alias(self, depth: int) -> None:
+        name = self.fresh("l")
+        self.emit(depth, f"{name} = {self.pick(self.lists)}")
+        self.emit(depth, f"{name}.append({self.tensor()})")
+        self.lists.append(name)
+
+    def _closure(self, depth: int) -> None:
+        name, variable, result = self.fresh("f"), self.fresh("v"), self.fresh("i")
+        self.emit(depth, f"{variable} = {self.int_()}")
+        self.emit(depth, f"def {name}(by=1):")
+        self.emit(depth + 1, f"{self.pick(('nonlocal', 'nonlocal'))} {variable}")
+        self.emit(depth + 1, f"{variable} += by")
+        self.emit(depth + 1, f"if {variable} > {self.number(2, 6)}:")
+        self.emit(depth + 2, f"raise {self.pick(('ValueError', 'KeyError'))}({variable})")
+        self.emit(depth + 1, f"return lambda: ({variable}, by)")
+        self.emit(
+            depth,
+            f"{result} = {name}({self.int_()})()[0] + {name}()()[{self.number(0, 1)}] + {variable}",
+        )
+        self.ints.append(result)
+
+    def _match(self, depth: int) -> None:
+        first, second = self.fresh("i"), self.fresh("i")
+        subject = self.pick(
+            (
+                f"({self.int_()}, {self.int_()})",
+                f"[{self.int_()}, {self.int_()}, {self.int_()}]",
+                f"{{'a': {self.int_()}, 'b': {self.int_()}}}",
+                self.int_(),
+                "STATE.table",
+                self.pick(self.boxes),
+            )
+        )
+        self.emit(depth, f"match {subject}:")
+        for pattern in (
+            f"({first}, 1 | 2 as {second})",
+            f"[{first}, *_, {second}] if {first} > {second}",
+            f"{{'a': {first}, 'b': {second}}}",
+            f"Box(size={first} as {second})",
+            "0 | 1",
+        ):
+            if self.number(0, 1):
+                self.emit(depth + 1, f"case {pattern}:")
+                names = [n for n in (first, second) if n in pattern]
+                self.emit(
+                    depth + 2,
+                    f"log.append(({', '.join(names)},))" if names else "log.append('small')",
+                )
+                self.block(depth + 2, 1)
+        self.emit(depth + 1, "case _:")
+        self.emit(depth + 2, "log.append('other')")
+
+    def _walk(self, depth: int) -> None:
+        """Iterate over what may change meanwhile."""
+        name = self.fresh("w")
+        source = self.pick(
+            (
+                f"{self.pick(self.lists)}[:4]",
+                "STATE.table",
+                f"sorted({self.pick(self.sets)})",
+                f"list({self.pick(self.texts)})[:3]",
+            )
+        )
+        self.emit(depth, f"for {name} in {source}:")
+        self.block(depth + 1, self.number(1, 2), in_loop=True)
+
 
 @st.composite
 def programs(draw: Draw) -> str:
@@ -343,9 +572,12 @@ def programs(draw: Draw) -> str:
     for _ in range(writer.number(2, 8)):
         writer.statement(0, in_loop=False)
     results = [*writer.tensors, *writer.ints, *writer.lists, *writer.dicts, *writer.boxes]
+    results += [*writer.texts, *(f"sorted({name})" for name in writer.sets)]
     body = "\n".join(writer.lines)
     return (
         f"{HEADER}\n\ndef program(x, y, n, flag):\n"
+        "    global COUNT\n"
         "    items, table, log, box = [x + 1], {0: y, 1: x}, [], Box(x, 1)\n"
+        "    members, text = {n, 1}, 'abc'\n"
         f"{body}\n    return {', '.join(results)}, log\n"
     )

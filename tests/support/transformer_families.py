@@ -1,6 +1,7 @@
 """Small random models of the families of `transformers`, one call each.
 
-In: nothing.   Out: `FAMILIES`: name → what makes the model and its keyword arguments. Models are in eval mode.
+In: nothing.   Out: `FAMILIES`: name → what makes the model and its keyword arguments; `REFUSED`: those that are no one graph.
+Models are in eval mode.
 """
 
 from __future__ import annotations
@@ -95,6 +96,25 @@ _BART_SIZES: Final = {
 }  # fmt: skip
 _T5_SIZES: Final = {
     "vocab_size": VOCABULARY, "d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4,
+}  # fmt: skip
+_RECURRENT_SIZES: Final = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "intermediate_size": 48,
+}
+_MIXED_SIZES: Final = {
+    **_RECURRENT_SIZES, "moe_intermediate_size": 16, "shared_expert_intermediate_size": 16, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "num_experts": 4,
+}  # fmt: skip
+_CANINE_SIZES: Final = {
+    "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48, "local_transformer_stride": 4,
+    "num_hash_buckets": 50, "num_hash_functions": 4,
+}  # fmt: skip
+_REFORMER_SIZES: Final = {
+    "vocab_size": VOCABULARY, "is_decoder": False, "hidden_size": 32, "attention_head_size": 8, "num_attention_heads": 4,
+    "axial_pos_shape": (4, 2), "axial_pos_embds_dim": (16, 16), "feed_forward_size": 48, "attn_layers": ["local", "lsh"],
+    "local_attn_chunk_length": 4, "lsh_attn_chunk_length": 4, "num_buckets": 2,
 }  # fmt: skip
 _WAVE_SIZES: Final = {
     "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48, "conv_dim": (16, 16),
@@ -376,4 +396,19 @@ FAMILIES: Final[Mapping[str, Callable[[], tuple[torch.nn.Module, Inputs]]]] = {
         max_length=32,
         num_mel_bins=16,
     ),
+    # others
+    "xlnet": _family(
+        "XLNet", "Model", _text, vocab_size=VOCABULARY, d_model=32, n_layer=2, n_head=4, d_inner=48
+    ),
+    "qwen2-moe": _family("Qwen2Moe", "Model", _unmasked, **_MIXED_SIZES),
+    "ibert": _family("IBert", "Model", _text, **TEXT_SIZES),
+    "rwkv": _family("Rwkv", "Model", _unmasked, attention_hidden_size=32, **_RECURRENT_SIZES),
+    "canine": _family("Canine", "Model", _text, **_CANINE_SIZES),
 }
+
+REFUSED: Final[Mapping[str, Callable[[], tuple[torch.nn.Module, Inputs]]]] = {
+    "longformer": _family("Longformer", "Model", _text, attention_window=4, **TEXT_SIZES),
+    "led": _family("LED", "Model", _text, attention_window=4, **_BART_SIZES),
+    "reformer": _family("Reformer", "Model", _unmasked, **_REFORMER_SIZES),
+}
+"""Families that are no one graph: they read the values of tensors, or call NumPy."""

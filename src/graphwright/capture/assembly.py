@@ -15,6 +15,7 @@ from graphwright.capture import (
     attribute_writes,
     attributes,
     calls,
+    comparisons,
     comptime,
     controls,
     interpreter,
@@ -23,6 +24,7 @@ from graphwright.capture import (
     natives,
     operators,
     protocols,
+    texts,
 )
 from graphwright.capture.frames import CodeTable, make_opcode_table
 from graphwright.capture.guards import Guards
@@ -82,9 +84,10 @@ _OPERATIONS: Final[dict[str, Callable[..., Any]]] = {
     "contains": protocols.contains,
     "length": protocols.length,
     "binary": operators.binary,
-    "compare": operators.compare,
-    "text": operators.text,
-    "is_same": operators.is_same,
+    "compare": comparisons.compare,
+    "text": texts.text,
+    "show": texts.show,
+    "is_same": comparisons.is_same,
 }
 
 

@@ -11,6 +11,7 @@ import types
 from typing import Any
 
 from graphwright.capture.attributes import load_from_dict
+from graphwright.capture.faults import natively
 from graphwright.capture.lookup import (
     attribute_error,
     find,
@@ -40,7 +41,7 @@ def store_attr(machine: Machine, holder: Any, name: str, value: Any) -> None:
                 why="attributes of tensors are not replayed",
                 remedy="keep the value in a local variable or on your module",
             )
-        setattr(holder, name, value)
+        natively(setattr, holder, name, value)
         return
     if not is_fixed_class(kind):
         hook = find(machine, kind, "__setattr__")
@@ -69,7 +70,8 @@ def store_raw_attr(machine: Machine, holder: Any, name: str, value: Any) -> None
             machine.call(setter, [raw, holder, value], {})
             return
     if machine.world.source_of(holder) is None:
-        (type if isinstance(holder, type) else object).__setattr__(holder, name, value)
+        base = type if isinstance(holder, type) else object
+        natively(base.__setattr__, holder, name, value)
         return
     table = instance_dict(holder)
     if table is not None and machine.world.source_of(table) is not None:
@@ -108,7 +110,7 @@ def delete_attr(machine: Machine, holder: Any, name: str) -> None:
         return
     _check_writable(machine, holder, name)
     if machine.world.source_of(holder) is None:
-        object.__delattr__(holder, name)
+        natively(object.__delattr__, holder, name)
         return
     is_slot = inspect.ismemberdescriptor(raw)
     if not is_slot and load_from_dict(machine, holder, name) is ABSENT:

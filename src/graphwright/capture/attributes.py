@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import torch
 
+from graphwright.capture.faults import natively
 from graphwright.capture.late_calls import LateResult, used_late
 from graphwright.capture.lookup import (
     C_DESCRIPTORS,
@@ -62,23 +63,41 @@ def load_attr(machine: Machine, holder: Any, name: str) -> Any:
         return _load_class_attr(machine, holder, name)
     if isinstance(holder, types.ModuleType):
         return _load_module_attr(machine, holder, name)
-    if not is_fixed_class(kind):
-        hook = peek(kind, "__getattribute__")
-        if type(hook) is types.FunctionType:
-            return machine.call(find(machine, kind, "__getattribute__"), [holder, name], {})
-    return load_raw_attr(machine, holder, name)
-
-
-def load_raw_attr(machine: Machine, holder: Any, name: str) -> Any:
-    """Give `holder.name` as `object.__getattribute__` and then `__getattr__` do."""
-    value = _load_instance_attr(machine, holder, name)
+    if holder is None:
+        return natively(
+            getattr, None, name
+        )  # a descriptor cannot tell None from no instance at all
+    try:
+        value = _load_by_hook(machine, holder, name)
+        failure = None
+    except AttributeError as error:
+        value, failure = ABSENT, error
     if value is not ABSENT:
         return value
-    kind = type(holder)
     fallback = find(machine, kind, "__getattr__")
     if fallback is not ABSENT:
         return machine.call(fallback, [holder, name], {})
-    raise attribute_error(holder, name)
+    raise failure or attribute_error(holder, name)
+
+
+def _load_by_hook(machine: Machine, holder: Any, name: str) -> Any:
+    """Give what `__getattribute__` gives, be it the user's or `object`'s; `ABSENT` or an AttributeError when there is nothing."""
+    kind = type(holder)
+    if not is_fixed_class(kind) and type(peek(kind, "__getattribute__")) is types.FunctionType:
+        return machine.call(find(machine, kind, "__getattribute__"), [holder, name], {})
+    return _load_instance_attr(machine, holder, name)
+
+
+def load_raw_attr(machine: Machine, holder: Any, name: str) -> Any:
+    """Give `holder.name` as `object.__getattribute__` does.
+
+    Raises:
+        AttributeError: there is none; `__getattr__` is not asked.
+    """
+    value = _load_instance_attr(machine, holder, name)
+    if value is ABSENT:
+        raise attribute_error(holder, name)
+    return value
 
 
 def _load_instance_attr(machine: Machine, holder: Any, name: str) -> Any:
@@ -91,7 +110,7 @@ def _load_instance_attr(machine: Machine, holder: Any, name: str) -> Any:
         if value is not ABSENT:
             return value
         _guard_own_absence(machine, holder, name)
-        return _bind_class_attr(machine, find(machine, kind, name), holder, kind, name)
+        return bind_class_attr(machine, find(machine, kind, name), holder, kind, name)
     value = load_from_dict(machine, holder, name)
     find(machine, kind, name)
     if value is ABSENT:
@@ -147,13 +166,13 @@ def _load_data_descriptor(machine: Machine, holder: Any, name: str) -> Any:
         return _load_own_dict(machine, holder)
     source = machine.world.source_of(holder)
     if source is None:
-        return raw.__get__(holder, kind)
+        return natively(raw.__get__, holder, kind)
     changed = machine.world.changed_attr(holder, name)
     if changed is DELETED:
         raise attribute_error(holder, name)
     if changed is not ABSENT:
         return changed
-    value = raw.__get__(machine.world.original_of(holder), kind)
+    value = natively(raw.__get__, machine.world.original_of(holder), kind)
     return machine.world.read(holder, name, value, lambda: AttrSource(source, name))
 
 
@@ -175,7 +194,7 @@ def _load_own_dict(machine: Machine, holder: Any) -> Any:
     return entered
 
 
-def _bind_class_attr(machine: Machine, raw: Any, holder: Any, kind: type, name: str) -> Any:
+def bind_class_attr(machine: Machine, raw: Any, holder: Any, kind: type, name: str) -> Any:
     """Apply the descriptor protocol to a class attribute that was reached through an instance."""
     raw_kind = type(raw)
     if raw_kind is types.FunctionType:
@@ -184,6 +203,8 @@ def _bind_class_attr(machine: Machine, raw: Any, holder: Any, kind: type, name: 
         return read_part(machine, raw, "__func__")
     if raw_kind is classmethod:
         return types.MethodType(read_part(machine, raw, "__func__"), kind)
+    if raw_kind is property:
+        return machine.call(read_part(machine, raw, "fget"), [holder], {})
     if isinstance(raw, functools.cached_property):
         value = machine.call(read_part(machine, raw, "func"), [holder], {})
         machine.store_raw_attr(holder, name, value)
@@ -194,9 +215,9 @@ def _bind_class_attr(machine: Machine, raw: Any, holder: Any, kind: type, name: 
     if getter is not None:
         return machine.call(getter, [raw, holder, kind], {})
     if isinstance(raw, C_DESCRIPTORS) or is_object_slot(raw):
-        return raw.__get__(holder, kind) if hasattr(raw, "__get__") else raw
+        return natively(raw.__get__, holder, kind) if hasattr(raw, "__get__") else raw
     if peek(raw_kind, "__get__") is not ABSENT and raw_kind is not type:
-        return raw.__get__(holder, kind)
+        return natively(raw.__get__, holder, kind)
     return raw
 
 
@@ -211,21 +232,21 @@ def _load_late_attr(machine: Machine, holder: LateResult, name: str) -> Any:
 def _load_class_attr(machine: Machine, holder: type, name: str) -> Any:
     meta = type(holder)
     if is_fixed_class(holder) or (is_trusted(holder)):
-        return getattr(holder, name)
+        return natively(getattr, holder, name)
     _pin_metaclass(machine, holder)
     meta_raw = peek(meta, name)
     if meta_raw is not ABSENT and is_data_descriptor(meta_raw):
         if isinstance(meta_raw, property):
             getter = read_part(machine, find(machine, meta, name), "fget")
             return machine.call(getter, [holder], {})
-        return getattr(holder, name)
+        return natively(getattr, holder, name)
     if isinstance(holder, enum.EnumMeta) and name in holder.__members__:
         return holder.__members__[name]
     raw = find(machine, holder, name)
     if raw is not ABSENT:
         return _bind_to_class(machine, raw, holder, name)
     if meta_raw is not ABSENT:
-        return _bind_class_attr(machine, find(machine, meta, name), holder, meta, name)
+        return bind_class_attr(machine, find(machine, meta, name), holder, meta, name)
     fallback = find(machine, meta, "__getattr__")
     if fallback is not ABSENT:
         return machine.call(fallback, [holder, name], {})
@@ -245,7 +266,7 @@ def _bind_to_class(machine: Machine, raw: Any, holder: type, name: str) -> Any:
     if getter is not None:
         return machine.call(getter, [raw, None, holder], {})
     if isinstance(raw, C_DESCRIPTORS) or is_object_slot(raw):
-        return getattr(holder, name)
+        return natively(getattr, holder, name)
     return raw
 
 
@@ -254,7 +275,7 @@ def _load_module_attr(machine: Machine, holder: types.ModuleType, name: str) -> 
     if name == "__dict__":
         return machine.world.read(holder, "__dict__", table, lambda: _module_dict(machine, holder))
     if name not in table:
-        value = getattr(holder, name)
+        value = natively(getattr, holder, name)
         if name not in table:
             if type(value) in machine.plain_types or isinstance(value, type | types.ModuleType):
                 return value
@@ -286,7 +307,7 @@ def _load_tensor_attr(machine: Machine, holder: torch.Tensor, name: str) -> Any:
     if name in _AUTOGRAD_ATTRS:
         return _load_autograd_attr(machine, holder, name)
     try:
-        return getattr(holder, name)
+        return natively(getattr, holder, name)
     except AttributeError:
         original = machine.world.original_of(holder)
         table = getattr(original, "__dict__", {})
@@ -327,11 +348,11 @@ def _load_autograd_attr(machine: Machine, holder: torch.Tensor, name: str) -> An
 def _load_function_attr(machine: Machine, holder: types.FunctionType, name: str) -> Any:
     source = machine.world.source_of(holder)
     if source is None:
-        return getattr(holder, name)
+        return natively(getattr, holder, name)
     changed = machine.world.changed_attr(holder, name)
     if changed is not ABSENT and changed is not DELETED:
         return changed
-    value = getattr(holder, name)
+    value = natively(getattr, holder, name)
     if name in ("__code__", "__globals__", "__closure__", "__get__", "__call__"):
         return value
     if name in ("__name__", "__qualname__", "__doc__", "__module__", "__annotations__"):
@@ -341,7 +362,7 @@ def _load_function_attr(machine: Machine, holder: types.FunctionType, name: str)
 
 def _load_method_attr(machine: Machine, holder: types.MethodType, name: str) -> Any:
     if name in ("__func__", "__self__"):
-        return getattr(holder, name)
+        return natively(getattr, holder, name)
     return load_attr(machine, holder.__func__, name)
 
 
@@ -359,8 +380,8 @@ def _load_super_attr(machine: Machine, holder: Any, name: str) -> Any:
             return _bind_to_class_from(machine, raw, receiver)
         if is_data_descriptor(raw) and isinstance(raw, property):
             return machine.call(read_part(machine, raw, "fget"), [receiver], {})
-        return _bind_class_attr(machine, raw, receiver, kind, name)
-    return getattr(holder, name)
+        return bind_class_attr(machine, raw, receiver, kind, name)
+    return natively(getattr, holder, name)
 
 
 def _pin_base(machine: Machine, kind: type, base: type) -> None:
@@ -388,7 +409,7 @@ def _bind_to_class_from(machine: Machine, raw: Any, receiver: type) -> Any:
     if type(raw) is classmethod:
         return types.MethodType(read_part(machine, raw, "__func__"), receiver)
     if hasattr(type(raw), "__get__"):
-        return raw.__get__(None, receiver)
+        return natively(raw.__get__, None, receiver)
     return raw
 
 

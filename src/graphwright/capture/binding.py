@@ -10,6 +10,7 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from graphwright.capture.faults import natively
 from graphwright.capture.frames import CodeInfo
 from graphwright.capture.missing import ABSENT
 from graphwright.capture.world import World
@@ -57,7 +58,7 @@ def _raise_native_error(
     twin = types.FunctionType(empty, {}, function.__name__, function.__defaults__)
     twin.__kwdefaults__ = function.__kwdefaults__
     twin.__qualname__ = function.__qualname__
-    twin(*(None for _ in args), **dict.fromkeys(kwargs))
+    natively(twin, *(None for _ in args), **dict.fromkeys(kwargs))
     msg = f"{function.__qualname__}() was called with wrong arguments ({has_closure=})"
     raise TypeError(msg)
 

@@ -16,16 +16,26 @@ from typing import Any, Final
 import torch
 
 from graphwright.capture import symbolic_ints
+from graphwright.capture.attributes import bind_class_attr
 from graphwright.capture.binding import bind
 from graphwright.capture.constants import is_constant
 from graphwright.capture.controls import check_inside
+from graphwright.capture.faults import natively
 from graphwright.capture.formatting import format_template
 from graphwright.capture.frames import Frame
-from graphwright.capture.items import CONTAINERS, check_key, check_own, is_read_container
+from graphwright.capture.getters import call_getter, is_getter
+from graphwright.capture.items import (
+    CONTAINERS,
+    check_key,
+    check_members,
+    check_own,
+    is_read_container,
+)
 from graphwright.capture.lookup import find, is_fixed_class, peek
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
 from graphwright.capture.natives import (
+    OwnCallable,
     call_native,
     call_on_list,
     is_opaque_constant,
@@ -33,10 +43,14 @@ from graphwright.capture.natives import (
     original_function,
 )
 from graphwright.capture.policy import is_native_function, is_torch_class
+from graphwright.capture.sequences import call_comparing_method
 from graphwright.capture.symbolic_ints import plain_throughout
 
 _CHANGES_LISTS: Final = ("_heapq", "_bisect")
 """C modules whose functions work on a list in place."""
+
+_DESCRIPTORS: Final = (types.FunctionType, property, classmethod, staticmethod)
+"""Descriptors of Python's own whose `__get__` the program may call itself."""
 
 _OWN_INTERFACE: Final = ("graphwright.api", "graphwright.pipeline.targets")
 """Where compiled modules and functions get their form."""
@@ -233,6 +247,9 @@ def _call_value_method(
 ) -> Any:
     """Call a method of a tuple, a string or a generator."""
     check_own(machine, function.__self__)
+    compared = call_comparing_method(machine, function.__name__, function.__self__, args, kwargs)
+    if compared is not ABSENT:
+        return compared
     if isinstance(function.__self__, str):
         if machine.has_symbols:
             args = [plain_throughout(value) for value in args]
@@ -243,7 +260,7 @@ def _call_value_method(
         kwargs = {key: machine.materialise(value) for key, value in kwargs.items()}
     elif function.__name__ in _TAKES_ITERABLE:
         args = [machine.native_iterable(value) for value in args]
-    return function(*args, **kwargs)
+    return natively(function, *args, **kwargs)
 
 
 def _are_plain(machine: Machine, values: Sequence[Any]) -> bool:
@@ -258,6 +275,7 @@ def _call_container_method(
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
 ) -> Any:
+    own = holder
     if is_read_container(machine, holder):
         if name == "append" and isinstance(holder, list) and len(args) == 1 and not kwargs:
             machine.world.append(holder, args[0])
@@ -274,12 +292,15 @@ def _call_container_method(
                 why="it is a user's container class",
                 remedy="copy it before the call",
             )
+    compared = call_comparing_method(machine, name, own, args, kwargs)
+    if compared is not ABSENT:
+        return compared
     args = _checked_elements(machine, holder, args)
     if name in _TAKES_ITERABLE:
         args = [machine.native_iterable(value) for value in args]
-    if name == "sort" and kwargs.get("key") is not None:
-        kwargs = {**kwargs, "key": machine.materialise(kwargs["key"])}
-    result = function(*args, **kwargs)
+        if isinstance(own, dict | set | frozenset):
+            args = [check_members(machine, own, value) for value in args]
+    result = natively(function, *args, **kwargs)
     return holder if name in ("__iadd__", "__ior__", "__imul__") and result is not None else result
 
 
@@ -317,10 +338,12 @@ def _call_object_slot(
             return machine.load_raw_attr(holder, *args)
         case "__new__":
             return _make_empty(machine, args[0], args[1:], kwargs)
+        case "__get__" if isinstance(holder, _DESCRIPTORS) and args and args[0] is not None:
+            return bind_class_attr(machine, holder, args[0], type(args[0]), name)
         case "__init__" if isinstance(holder, CONTAINERS):
-            own = [machine.native_iterable(value) for value in args]
+            own = [check_members(machine, holder, machine.native_iterable(v)) for v in args]
             base = next(kind for kind in CONTAINERS if isinstance(holder, kind))
-            base.__init__(holder, *own, **kwargs)
+            natively(base.__init__, holder, *own, **kwargs)
             return None
     return ABSENT
 
@@ -335,10 +358,10 @@ def _make_empty(
         if isinstance(base.__dict__.get("__new__"), types.BuiltinFunctionType)
     )
     if maker is object.__new__:
-        return object.__new__(kind)
+        return natively(object.__new__, kind)
     if issubclass(kind, tuple | frozenset):
         args = [machine.native_iterable(value) for value in args]
-    return maker(kind, *args, **kwargs)
+    return natively(maker, kind, *args, **kwargs)
 
 
 def _call_descriptor(
@@ -371,8 +394,12 @@ def _call_object(
             raw = find(machine, kind, "__call__")
             if type(raw) is types.FunctionType:
                 return call(machine, raw, [function, *args], kwargs)
-    if kind is weakref.ReferenceType and machine.world.source_of(function) is None:
+    if is_getter(function) and len(args) == 1 and not kwargs:
+        return call_getter(machine, function, args[0])
+    if isinstance(function, OwnCallable):
         return function(*args, **kwargs)
+    if kind is weakref.ReferenceType and machine.world.source_of(function) is None:
+        return natively(function, *args, **kwargs)
     wrapped = getattr(function, "__wrapped__", None)
     if wrapped is not None and hasattr(function, "cache_info"):
         return call(machine, wrapped, args, kwargs)
@@ -385,12 +412,14 @@ def _call_object(
 def construct(machine: Machine, kind: type, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """Make an instance of a class, interpreting what of its making is Python code."""
     if isinstance(kind, enum.EnumMeta):
-        return kind(*map(machine.materialise, map(plain_throughout, args)), **kwargs)
+        return natively(kind, *map(machine.materialise, map(plain_throughout, args)), **kwargs)
     if is_fixed_class(kind):
         return call_native(machine, kind, args, kwargs)
     meta_call = peek(type(kind), "__call__")
     if type(meta_call) is types.FunctionType and not is_torch_class(kind):
         return call(machine, find(machine, type(kind), "__call__"), [kind, *args], kwargs)
+    if isinstance(meta_call, type):  # a typed dict is made by `dict` itself
+        return construct(machine, meta_call, args, kwargs)
     is_module = issubclass(kind, torch.nn.Module)
     if is_torch_class(kind) and not (is_module or needs_interpretation(machine, args, kwargs)):
         return call_native(machine, kind, args, kwargs)
@@ -410,9 +439,9 @@ def _call_new(machine: Machine, kind: type, args: Sequence[Any], kwargs: Mapping
         if (args or kwargs) and peek(kind, "__init__") is object.__init__:
             msg = f"{kind.__name__}() takes no arguments"
             raise TypeError(msg)
-        return object.__new__(kind)
+        return natively(object.__new__, kind)
     if issubclass(kind, BaseException):
-        return maker(kind, *args, **kwargs)
+        return natively(maker, kind, *args, **kwargs)
     return _make_empty(machine, kind, args, kwargs)
 
 

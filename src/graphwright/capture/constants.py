@@ -64,7 +64,12 @@ def is_constant(value: object) -> bool:
         return all(map(is_constant, value))  # type: ignore[call-overload]
     if kind is slice:
         return is_constant(value.start) and is_constant(value.stop) and is_constant(value.step)  # type: ignore[attr-defined]
-    return isinstance(value, enum.Enum)
+    return isinstance(value, enum.Enum) and is_named_member(value)
+
+
+def is_named_member(value: enum.Enum) -> bool:
+    """Tell whether a member is found by its name; a combination of flags may have none."""
+    return value._name_ in type(value).__members__
 
 
 def _hex(value: float) -> str:

@@ -6,9 +6,11 @@ In: a template and its arguments.   Out: the text, as `str.format` makes it.
 from __future__ import annotations
 
 import _string  # type: ignore[import-not-found]
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from graphwright.capture.faults import natively
 from graphwright.capture.machine import Machine
 
 _CONVERSIONS: Final[dict[str, Callable[..., str]]] = {"s": str, "r": repr, "a": ascii}
@@ -32,7 +34,7 @@ class _Filling:
 
     def fill(self, template: str) -> str:
         parts: list[str] = []
-        for literal, field, spec, conversion in _string.formatter_parser(template):
+        for literal, field, spec, conversion in natively(_string.formatter_parser, template):
             parts.append(literal)
             if field is not None:
                 parts.append(self._field(field, spec or "", conversion))
@@ -45,11 +47,12 @@ class _Filling:
         return self._machine.text(format, [value, self.fill(spec)])
 
     def _look_up(self, field: str) -> Any:
-        first, steps = _string.formatter_field_name_split(field)
+        first, steps = natively(_string.formatter_field_name_split, field)
         if first == "":
             first = self._next
             self._next += 1
-        value = self._args[first] if isinstance(first, int) else self._kwargs[first]
+        table = self._args if isinstance(first, int) else self._kwargs
+        value = natively(operator.getitem, table, first)
         for is_attribute, name in steps:
             load = self._machine.load_attr if is_attribute else self._machine.getitem
             value = load(value, name)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from graphwright.base.errors import GraphwrightError, Unsupported
+from graphwright.capture.faults import check_fault
 from graphwright.capture.frames import LEAVE, STOP, Frame, Outermost
 from graphwright.capture.machine import Machine
 
@@ -43,6 +44,7 @@ def run_frame(machine: Machine, frame: Frame, thrown: BaseException | None = Non
         _note_end(outermost, frame, error)
         raise
     finally:
+        del thrown  # see Note [No cycles through exceptions]
         machine.frame = outer_frame
         if outer_frame is not None:
             machine.callers.pop()
@@ -85,6 +87,7 @@ def _loop(machine: Machine, frame: Frame, i: int) -> int:
             _locate(machine, error)
             raise
         except BaseException as error:  # noqa: BLE001  (the program decides what it catches)
+            check_fault(machine, error)
             i = _unwind(machine, frame, error)
 
 
@@ -114,6 +117,7 @@ def _loop_outermost(machine: Machine, frame: Frame, i: int) -> int:
             _locate(machine, error)
             raise
         except BaseException as error:  # noqa: BLE001  (the program decides what it catches)
+            check_fault(machine, error)
             i = _unwind(machine, frame, error)
 
 
@@ -127,6 +131,13 @@ def _locate(machine: Machine, error: GraphwrightError) -> None:
         error.location = loc.render() if loc is not None else ""
 
 
+# Note [No cycles through exceptions]
+#
+# A function that raises an exception which it holds in a variable is part of that exception's traceback, and so of a cycle. The frames
+# of the program would live on until the garbage is collected: a generator that the program dropped would not run its `finally` blocks
+# when CPython does. Such functions therefore let go of their variable before they are left.
+
+
 def _unwind(machine: Machine, frame: Frame, error: BaseException) -> int:
     """Prepare the stack for the handler of an exception and give its index; raise it again when there is none."""
     handled = machine.handled
@@ -134,7 +145,10 @@ def _unwind(machine: Machine, frame: Frame, error: BaseException) -> int:
         error.__context__ = handled
     handler = frame.info.decoded.handler_at(frame.index)
     if handler is None:
-        raise error
+        try:
+            raise error
+        finally:
+            del error, handled  # see Note [No cycles through exceptions]
     del frame.stack[handler.depth :]
     if handler.pushes_position:
         frame.stack.append(frame.index)

@@ -10,10 +10,11 @@ import collections
 import enum
 import operator
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from graphwright.capture.constants import is_constant
+from graphwright.capture.faults import natively
 from graphwright.capture.late_calls import LateResult
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT, DELETED
@@ -81,7 +82,7 @@ def getitem(machine: Machine, holder: Any, key: Any) -> Any:
     if is_read_container(machine, holder):
         return _read_item(machine, holder, key)
     check_known(machine, holder, "indexed")
-    return holder[machine.materialise(key)]
+    return natively(operator.getitem, holder, machine.materialise(key))
 
 
 def check_key(machine: Machine, key: Any) -> Any:
@@ -93,22 +94,57 @@ def check_key(machine: Machine, key: Any) -> Any:
     if isinstance(key, tuple | frozenset):
         for item in key:
             check_key(machine, item)
+    elif type(key) is slice:
+        for part in (key.start, key.stop, key.step):
+            check_key(machine, part)
     elif special(machine, key, "__hash__") is not None:
         raise machine.unsupported(
             f"an object of type {type(key).__qualname__} as the key of a dict or a member of a set",
             why="its __hash__ is Python code",
             remedy="use a string, a number or a tuple of them as the key",
         )
+    elif _is_known_by_value(type(key)):
+        check_known(machine, key, "used as a key or an index")
     return key
+
+
+def _is_known_by_value(kind: type) -> bool:
+    """Tell whether a class has more to its hash than identity, or stands for a number."""
+    return getattr(kind, "__hash__", None) is not object.__hash__ or hasattr(kind, "__index__")
+
+
+def check_members(machine: Machine, holder: Any, items: Any) -> Any:
+    """Check what a dict or set is about to be filled from (see `check_key`); gives something with the same items.
+
+    Args:
+        machine: the machine.
+        holder: what is filled.
+        items: keys for a set, pairs or a mapping for a dict; native code can iterate over it.
+    """
+    if isinstance(holder, set | frozenset):
+        return (check_key(machine, item) for item in items)
+    if not isinstance(holder, dict) or isinstance(items, Mapping):
+        return items
+    return [_check_pair(machine, pair) for pair in items]
+
+
+def _check_pair(machine: Machine, pair: Any) -> Any:
+    items = machine.native_iterable(pair)
+    if not hasattr(type(items), "__iter__"):
+        return pair
+    parts = pair if isinstance(pair, str) else tuple(items)
+    if len(parts) != 2 or isinstance(parts, str):
+        return parts
+    return check_key(machine, parts[0]), parts[1]
 
 
 def _own_item(machine: Machine, holder: Any, key: Any) -> Any:
     if type(key) is machine.tensor_type:
-        return operator.getitem(holder, key)
+        return natively(operator.getitem, holder, key)
     index_hook = special(machine, key, "__index__") if type(holder) is not dict else None
     if index_hook is not None:
         key = machine.call(index_hook, [key], {})
-    return holder[check_key(machine, key)]
+    return natively(operator.getitem, holder, check_key(machine, key))
 
 
 def _read_item(machine: Machine, holder: Any, key: Any) -> Any:
@@ -116,14 +152,14 @@ def _read_item(machine: Machine, holder: Any, key: Any) -> Any:
     if isinstance(holder, dict):
         return _read_dict_item(machine, holder, key)
     if world.has_contents(holder) or not isinstance(key, int):
-        return world.contents(holder)[key]
+        return natively(operator.getitem, world.contents(holder), key)
     if isinstance(holder, set | frozenset):
-        return holder[key]  # type: ignore[index]  # raises as Python does
+        return natively(operator.getitem, holder, key)  # raises as Python does
     size = len(holder)
     if key < 0 or key >= size:
         world.guard_length(holder)
         if not -size <= key < size:
-            return world.contents(holder)[key]
+            return natively(operator.getitem, world.contents(holder), key)
         key += size
     return world.read_index(holder, key)
 
@@ -131,7 +167,7 @@ def _read_item(machine: Machine, holder: Any, key: Any) -> Any:
 def _read_dict_item(machine: Machine, holder: dict[Any, Any], key: Any) -> Any:
     world = machine.world
     value = (
-        dict.get(world.contents(holder), check_key(machine, key), ABSENT)
+        natively(dict.get, world.contents(holder), check_key(machine, key), ABSENT)
         if not is_constant(key)
         else world.read_key(holder, key)
     )
@@ -155,7 +191,7 @@ def setitem(machine: Machine, holder: Any, key: Any, value: Any) -> None:
     if machine.has_symbols and isinstance(holder, dict | list):
         key = plain_throughout(key)
     if kind is machine.tensor_type:
-        holder[machine.materialise(key)] = machine.materialise(value)
+        natively(operator.setitem, holder, machine.materialise(key), machine.materialise(value))
         return
     hook = special(machine, holder, "__setitem__")
     if hook is not None:
@@ -165,12 +201,13 @@ def setitem(machine: Machine, holder: Any, key: Any, value: Any) -> None:
         if isinstance(holder, dict) and is_constant(key):
             machine.world.set_key(holder, key, value)
         else:
-            machine.world.change(holder)[check_key(machine, key)] = value
+            own = machine.world.change(holder)
+            natively(operator.setitem, own, check_key(machine, key), value)
         return
     check_known(machine, holder, "changed")
     if isinstance(holder, list) and isinstance(key, slice):
         value = machine.native_iterable(value)
-    operator.setitem(holder, check_key(machine, key), value)
+    natively(operator.setitem, holder, check_key(machine, key), value)
 
 
 def delitem(machine: Machine, holder: Any, key: Any) -> None:
@@ -187,7 +224,8 @@ def delitem(machine: Machine, holder: Any, key: Any) -> None:
                 raise KeyError(key)
             machine.world.set_key(holder, key, DELETED)
         else:
-            del machine.world.change(holder)[check_key(machine, key)]
+            own = machine.world.change(holder)
+            natively(operator.delitem, own, check_key(machine, key))
         return
     check_known(machine, holder, "changed")
-    operator.delitem(holder, check_key(machine, key))
+    natively(operator.delitem, holder, check_key(machine, key))

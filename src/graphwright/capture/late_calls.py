@@ -22,6 +22,7 @@ import torch
 
 from graphwright.base.counters import counters
 from graphwright.base.errors import Unsupported
+from graphwright.capture.faults import natively
 from graphwright.capture.machine import Machine
 from graphwright.capture.policy import is_torch_class, is_torch_module_name
 from graphwright.record import AbstractTensor, NeedsValues, Recorder
@@ -75,7 +76,7 @@ class LateCalls:
             return self._call_late(function, args, kwargs, None)
         before = self._recorder.mark()
         try:
-            return function(*args, **kwargs)
+            return natively(function, *args, **kwargs)
         except NeedsValues as error:
             if not self._is_on or self._recorder.has_effects_since(before):
                 raise

@@ -83,6 +83,7 @@ class Machine:
     binary: Callable[[Any, Any, Any], Any]
     compare: Callable[[Any, Any, Any], Any]
     text: Callable[[Callable[..., str], Sequence[Any]], str]
+    show: Callable[[Any], Any]
     is_same: Callable[[Any, Any], bool]
     materialise: Callable[[Any], Any]
 
@@ -95,6 +96,8 @@ class Machine:
         """The frames below it, outermost first."""
         self.handled: BaseException | None = None
         """The exception that is being handled (`sys.exc_info()`)."""
+        self.rendering: set[int] = set()
+        """Containers whose text is being made, by `id`."""
         self.allowed: Any = None
         """The function that runs natively as one node, whatever it does (`gw.allow_in_graph`)."""
         self.comptime: object = None

@@ -19,6 +19,7 @@ from typing import Any, Final
 import torch
 
 from graphwright.capture.constants import ATOMIC_TYPES
+from graphwright.capture.faults import natively
 from graphwright.capture.late_calls import LateResult
 from graphwright.capture.lookup import is_fixed_class
 from graphwright.capture.machine import Machine
@@ -221,7 +222,7 @@ def call_native(
     plain = machine.plain_types
     args, kwargs = _without_symbols(machine, function, args, kwargs)
     if type(function) is types.FunctionType and function.__module__ in _INTROSPECTION:
-        return function(*args, **kwargs)
+        return natively(function, *args, **kwargs)
     for value in args:
         if type(value) not in plain:
             args = [materialise(machine, value) for value in args]
@@ -280,7 +281,7 @@ def call_on_list(
         args = [own, *map(plain_throughout, args[1:])]
     for value in (*own, *args[1:]):
         materialise(machine, value)
-    return function(own, *args[1:], **kwargs)
+    return natively(function, own, *args[1:], **kwargs)
 
 
 def _unknown_function(machine: Machine, function: Any) -> Exception:
@@ -297,6 +298,14 @@ _INTROSPECTION: Final = frozenset({"typing", "inspect", "types", "abc", "enum"})
 """Python modules whose functions look at functions and classes without calling them."""
 
 _CALLBACK_MARK: Final = "__graphwright_function__"
+
+
+class OwnCallable:
+    """A callable of ours that works on objects as the interpreter holds them."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Do what it is for."""
+        raise NotImplementedError
 
 
 def make_callback(machine: Machine, function: Any) -> Any:
@@ -339,7 +348,8 @@ def materialise(machine: Machine, value: Any) -> Any:  # noqa: C901  (one arm a 
         Unsupported: it is, or holds, an object of the user's that native code cannot be shown.
     """
     kind = type(value)
-    if kind in machine.plain_types or isinstance(value, torch.Tensor) or kind is LateResult:
+    is_ours = isinstance(value, torch.Tensor | OwnCallable | LateResult)
+    if is_ours or kind in machine.plain_types:
         return value
     if kind is tuple:
         is_plain = _all_plain(machine, value)
@@ -390,7 +400,8 @@ def _check_no_callbacks(machine: Machine, value: Any, kind: type) -> None:
     """Refuse an object of the program's own whose special methods are Python code: native code would run them unseen."""
     if is_fixed_class(kind) or is_torch_class(kind) or isinstance(value, BaseException):
         return
-    name = next((name for name in _NATIVELY_CALLED if machine.special(value, name)), None)
+    hooks = ((name, machine.special(value, name)) for name in _NATIVELY_CALLED)
+    name = next((name for name, hook in hooks if hook and not is_native_function(hook)), None)
     if name is not None:
         raise machine.unsupported(
             f"an object of type {kind.__module__}.{kind.__qualname__} as the argument of native code",
@@ -416,7 +427,7 @@ def _materialise_tuple(machine: Machine, value: Any) -> Any:
         return value
     kind = type(value)
     if hasattr(kind, "n_sequence_fields"):
-        return kind(items)
+        return natively(kind, items)
     return tuple.__new__(kind, items)
 
 

@@ -1,4 +1,4 @@
-"""Arithmetic, comparison, identity and text of any objects.
+"""Arithmetic on any objects.
 
 In: operands as the interpreter holds them.   Out: what Python would give. User-written special methods are interpreted; containers
 that existed before the call are read through the world; everything else is done by CPython itself.
@@ -7,13 +7,13 @@ that existed before the call are read through the world; everything else is done
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import torch
 
 from graphwright.capture import symbolic_ints
-from graphwright.capture.items import CONTAINERS, check_known, is_read_container, special
+from graphwright.capture.faults import natively
+from graphwright.capture.items import check_known, is_read_container, special
 from graphwright.capture.late_calls import LateResult
 from graphwright.capture.lookup import peek
 from graphwright.capture.machine import Machine
@@ -59,16 +59,6 @@ _INPLACE: Final[dict[Any, tuple[str, Any]]] = {
 }
 
 
-_COMPARE_METHODS: Final[dict[Any, tuple[str, str]]] = {
-    operator.lt: ("__lt__", "__gt__"),
-    operator.le: ("__le__", "__ge__"),
-    operator.gt: ("__gt__", "__lt__"),
-    operator.ge: ("__ge__", "__le__"),
-    operator.eq: ("__eq__", "__eq__"),
-    operator.ne: ("__ne__", "__ne__"),
-}
-
-
 _UNARY_METHODS: Final[dict[Any, str]] = {
     operator.neg: "__neg__",
     operator.pos: "__pos__",
@@ -79,26 +69,42 @@ _UNARY_METHODS: Final[dict[Any, str]] = {
 def binary(machine: Machine, function: Any, left: Any, right: Any) -> Any:
     """Give `function(left, right)` for a binary or in-place function of `operator`, `getitem` included."""
     if machine.has_symbols and function is not operator.getitem:
-        left, right = _plain_beside_others(machine, left, right)
-        if _are_symbolic_ints(left, right):
+        left, right = plain_beside_others(machine, left, right)
+        if are_symbolic_ints(left, right):
             return symbolic_ints.binary(function, left, right)
     if function is operator.getitem:
         return machine.getitem(left, right)
     if type(left) in machine.plain_types and type(right) in machine.plain_types:
-        return function(left, right)
+        return natively(function, left, right)
     if type(left) is LateResult or type(right) is LateResult:
         return machine.late_calls.call(function, (left, right), {})
     in_place = _INPLACE.get(function)
     if in_place is not None:
         return _binary_in_place(machine, function, in_place, left, right)
-    names = _BINARY_METHODS[function]
-    result = _try_methods(machine, names, left, right)
-    if result is not NotImplemented:
-        return result
-    return function(_operand(machine, left), _operand(machine, right))
+    return _binary(machine, function, _BINARY_METHODS[function], left, right)
 
 
-def _plain_beside_others(machine: Machine, left: Any, right: Any) -> tuple[Any, Any]:
+def _binary(machine: Machine, function: Any, names: tuple[str, str], left: Any, right: Any) -> Any:
+    """Give what two operands' methods of these names give, or what `function` gives where they have none."""
+    if isinstance(left, str | bytes) and names[0] == "__mod__":
+        right = machine.show(right)
+    hooks = special(machine, left, names[0]), special(machine, right, names[1])
+    if hooks != (None, None):
+        result = _ask(machine, names, hooks, left, right)
+        if result is not NotImplemented:
+            return result
+    sides = zip((left, right), hooks, strict=True)
+    return natively(
+        function, *(stand_in(side) if hook else operand(machine, side) for side, hook in sides)
+    )
+
+
+def stand_in(value: Any) -> Any:
+    """Give an object of a class of the same name that has no methods: for CPython to word an error, with no code of the user's run."""
+    return type(type(value).__name__, (), {})()
+
+
+def plain_beside_others(machine: Machine, left: Any, right: Any) -> tuple[Any, Any]:
     """Give two operands; a symbolic int stays one beside an int, a tensor, and an object whose methods are Python code."""
     if type(left) in (str, bytes):  # a template, which looks into what is beside it
         return left, symbolic_ints.plain_throughout(right)
@@ -110,7 +116,8 @@ def _plain_beside_others(machine: Machine, left: Any, right: Any) -> tuple[Any, 
     return symbolic_ints.plain(left), symbolic_ints.plain(right)
 
 
-def _are_symbolic_ints(left: Any, right: Any) -> bool:
+def are_symbolic_ints(left: Any, right: Any) -> bool:
+    """Tell whether both are ints, one at least a symbolic one."""
     return symbolic_ints.are_ints(left, right) and not symbolic_ints.are_plain(left, right)
 
 
@@ -123,7 +130,8 @@ _PLAIN_OPERANDS: Final = frozenset(
 """Builtin types whose operators with an int need its value."""
 
 
-def _operand(machine: Machine, value: Any) -> Any:
+def operand(machine: Machine, value: Any) -> Any:
+    """Give a side of an operator in a form that native code may work on."""
     if type(value) in machine.plain_types:
         return value
     if is_read_container(machine, value):
@@ -141,41 +149,48 @@ def _binary_in_place(
         result = machine.call(hook, [left, right], {})
         if result is not NotImplemented:
             return result
+        return _binary(machine, function, _BINARY_METHODS[plain], left, right)
     if is_read_container(machine, left) and peek(type(left), method) is not ABSENT:
         changed = machine.world.change(left)
-        function(changed, machine.native_iterable(right))
+        natively(function, changed, machine.native_iterable(right))
         return left
     if isinstance(left, list):
-        return function(left, machine.native_iterable(right))
+        return natively(function, left, machine.native_iterable(right))
     if peek(type(left), method) is ABSENT:
-        return binary(machine, plain, left, right)
-    return function(left, _operand(machine, right))
+        return _binary(machine, function, _BINARY_METHODS[plain], left, right)
+    return natively(function, operand(machine, left), operand(machine, right))
 
 
-def _try_methods(machine: Machine, names: tuple[str, str], left: Any, right: Any) -> Any:
-    forward, backward = special(machine, left, names[0]), special(machine, right, names[1])
+def _ask(
+    machine: Machine, names: tuple[str, str], hooks: tuple[Any, Any], left: Any, right: Any
+) -> Any:
+    """Ask the two sides in CPython's order: a subclass that has a reflected method of its own first, else the left one."""
+    forward, backward = hooks
+    if type(left) is type(right):
+        backward = None
     is_right_first = (
         backward is not None
-        and type(right) is not type(left)
         and issubclass(type(right), type(left))
+        and peek(type(left), names[1]) is not peek(type(right), names[1])
     )
-    if is_right_first:
-        result = machine.call(backward, [right, left], {})
+    asked = [
+        lambda: _ask_left(machine, names[0], forward, left, right),
+        lambda: NotImplemented if backward is None else machine.call(backward, [right, left], {}),
+    ]
+    for ask in reversed(asked) if is_right_first else asked:
+        result = ask()
         if result is not NotImplemented:
             return result
-    if forward is not None:
-        result = machine.call(forward, [left, right], {})
-        if result is not NotImplemented:
-            return result
-    elif backward is not None and not is_right_first:
-        own = getattr(type(left), names[0], None)
-        if own is not None and type(left) is not machine.tensor_type:
-            result = own(_operand(machine, left), right)
-            if result is not NotImplemented:
-                return result
-    if backward is not None and not is_right_first and type(left) is not type(right):
-        return machine.call(backward, [right, left], {})
     return NotImplemented
+
+
+def _ask_left(machine: Machine, name: str, hook: Any, left: Any, right: Any) -> Any:
+    if hook is not None:
+        return machine.call(hook, [left, right], {})
+    own = getattr(type(left), name, None)
+    if own is None or type(left) is machine.tensor_type:
+        return NotImplemented
+    return natively(own, operand(machine, left), right)
 
 
 def unary(machine: Machine, function: Any, value: Any) -> Any:
@@ -189,104 +204,4 @@ def unary(machine: Machine, function: Any, value: Any) -> Any:
     hook = special(machine, value, _UNARY_METHODS[function])
     if hook is not None:
         return machine.call(hook, [value], {})
-    return function(_operand(machine, value))
-
-
-def compare(machine: Machine, function: Any, left: Any, right: Any) -> Any:
-    """Give `function(left, right)` for a comparison of `operator`."""
-    if machine.has_symbols:
-        left, right = _plain_beside_others(machine, left, right)
-        if _are_symbolic_ints(left, right):
-            return symbolic_ints.compare(function, left, right)
-    return _compare_plain(machine, function, left, right)
-
-
-def _compare_plain(machine: Machine, function: Any, left: Any, right: Any) -> Any:
-    if type(left) in machine.plain_types and type(right) in machine.plain_types:
-        return function(left, right)
-    if type(left) is LateResult or type(right) is LateResult:
-        return machine.late_calls.call(function, (left, right), {})
-    result = _try_methods(machine, _COMPARE_METHODS[function], left, right)
-    if result is not NotImplemented:
-        return result
-    if function is operator.ne:
-        hook = special(machine, left, "__eq__")
-        if hook is not None and peek(type(left), "__ne__") is object.__dict__["__ne__"]:
-            result = machine.call(hook, [left, right], {})
-            if result is not NotImplemented:
-                return not machine.truth(result)
-    if isinstance(left, list | tuple) and isinstance(right, list | tuple):
-        return _compare_sequences(machine, function, left, right)
-    if isinstance(left, CONTAINERS) and isinstance(right, CONTAINERS):
-        return function(machine.materialise(left), machine.materialise(right))
-    if function in (operator.eq, operator.ne):
-        return _compare_identity(machine, function, left, right)
-    return function(_operand(machine, left), _operand(machine, right))
-
-
-def _compare_identity(machine: Machine, function: Any, left: Any, right: Any) -> Any:
-    for side in (left, right):
-        if peek(type(side), "__eq__") is not object.__dict__["__eq__"]:
-            return function(_operand(machine, left), _operand(machine, right))
-    return is_same(machine, left, right) == (function is operator.eq)
-
-
-def _compare_sequences(machine: Machine, function: Any, left: Any, right: Any) -> Any:
-    if isinstance(left, list) is not isinstance(right, list):
-        return function(left, right)
-    ours, theirs = _operand(machine, left), _operand(machine, right)
-    for one, other in zip(ours, theirs, strict=False):
-        if one is other or machine.truth(compare(machine, operator.eq, one, other)):
-            continue
-        if function is operator.eq:
-            return False
-        return True if function is operator.ne else compare(machine, function, one, other)
-    return function(len(ours), len(theirs))
-
-
-def is_same(machine: Machine, left: Any, right: Any) -> bool:
-    """Give `left is right`, guarding that two objects that existed before stay apart."""
-    if left is right:
-        return True
-    if machine.has_symbols and not symbolic_ints.are_plain(left, right):
-        left, right = symbolic_ints.plain(left), symbolic_ints.plain(right)
-        return left is right
-    world = machine.world
-    if (
-        world.source_of(left) is not None
-        and world.source_of(right) is not None
-        and type(left) is type(right)
-    ):
-        world.guard_distinct(left, right)
-    return False
-
-
-def text(machine: Machine, function: Callable[..., str], args: Sequence[Any]) -> str:
-    """Give `function(*args)` for `str`, `repr`, `ascii` or `format`."""
-    value = args[0]
-    names = {
-        repr: ("__repr__",),
-        ascii: ("__repr__",),
-        format: ("__format__", "__str__", "__repr__"),
-    }
-    for name in names.get(function, ("__str__", "__repr__")):
-        hook = special(machine, value, name)
-        if hook is not None:
-            rest = args[1:] if name == "__format__" else ()
-            made = machine.call(hook, [value, *rest], {})
-            return format(made, *args[1:]) if name != "__format__" and len(args) > 1 else made
-        if peek(type(value), name) is not object.__dict__.get(name, ABSENT) or len(names) == 0:
-            break
-    if isinstance(value, torch.Tensor):
-        msg = "the text of a tensor"
-        raise machine.unsupported(
-            msg,
-            why="its values are not known while the program is captured",
-            remedy="format tensors outside the compiled function",
-        )
-    if machine.has_symbols:
-        value = symbolic_ints.plain_throughout(value)
-    shown = machine.materialise(value)
-    if machine.has_symbols:  # what containers of the caller's hold is known only now
-        shown = symbolic_ints.plain_throughout(shown)
-    return function(shown, *args[1:])
+    return natively(function, operand(machine, value))

@@ -37,6 +37,7 @@ _NATIVE_STDLIB: Final = frozenset(
         "_py_abc",
         "enum",
         "typing",
+        "typing_extensions",
         "types",
         "importlib",
         "importlib._bootstrap",

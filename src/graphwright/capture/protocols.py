@@ -9,14 +9,16 @@ from __future__ import annotations
 import collections
 import operator
 import types
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import ItemsView, Iterator, KeysView, ValuesView
+from typing import Any, Final
 
 from graphwright.capture.constants import is_constant
+from graphwright.capture.faults import natively
 from graphwright.capture.items import check_key, check_known, check_own, is_read_container, special
 from graphwright.capture.lookup import peek
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
+from graphwright.capture.raw_containers import raw_sequence
 from graphwright.capture.symbolic_ints import plain, plain_throughout
 
 
@@ -26,7 +28,7 @@ def truth(machine: Machine, value: Any) -> bool:
         return value is True
     kind = type(value)
     if kind in machine.plain_types:
-        return bool(value)
+        return natively(bool, value)
     if is_read_container(machine, value) and special(machine, value, "__len__") is None:
         return length(machine, value) != 0
     hook = special(machine, value, "__bool__")
@@ -38,22 +40,34 @@ def truth(machine: Machine, value: Any) -> bool:
         return result
     hook = special(machine, value, "__len__")
     if hook is not None:
-        return bool(machine.call(hook, [value], {}))
-    return bool(value)
+        return natively(bool, machine.call(hook, [value], {}))
+    if peek(kind, "__bool__") is not ABSENT or peek(kind, "__len__") is not ABSENT:
+        check_known(machine, value, "tested for truth")
+    return natively(bool, value)
 
 
 def length(machine: Machine, value: Any) -> int:
     """Give `len(value)`."""
     hook = special(machine, value, "__len__")
     if hook is not None:
-        return int(machine.call(hook, [value], {}))
+        return natively(len, _Sized(machine.call(hook, [value], {})))
     if is_read_container(machine, value):
         world = machine.world
         if world.has_contents(value) or id(value) in world.items:
             return len(world.contents(value))
         return world.guard_length(value)
     check_known(machine, value, "measured")
-    return len(value)
+    return natively(len, value)
+
+
+class _Sized:
+    """What `__len__` gave, for CPython to check."""
+
+    def __init__(self, size: Any) -> None:
+        self._size = size
+
+    def __len__(self) -> int:
+        return self._size  # type: ignore[no-any-return]
 
 
 def contains(machine: Machine, container: Any, item: Any) -> bool:
@@ -68,16 +82,20 @@ def contains(machine: Machine, container: Any, item: Any) -> bool:
         if isinstance(container, dict) and is_constant(item):
             return machine.world.has_key(container, item)
         container = machine.world.contents(container)
-    if special(machine, container, "__iter__") is not None:
+    if isinstance(container, dict | set | frozenset | KeysView | ItemsView):
+        return natively(operator.contains, container, check_key(machine, item))
+    if isinstance(container, list | tuple | collections.deque):
+        container = raw_sequence(container)
+    elif special(machine, container, "__iter__") is not None:
         container = native_iterable(machine, container)
-    elif isinstance(container, dict | set | frozenset):
-        return check_key(machine, item) in container
-    if isinstance(container, list | tuple | collections.deque | Iterator):
+    elif special(machine, container, "__getitem__") is not None:
+        container = iterate(machine, container)
+    if isinstance(container, list | tuple | collections.deque | ValuesView | Iterator):
         return any(
             x is item or truth(machine, machine.compare(operator.eq, x, item)) for x in container
         )
     check_known(machine, container, "searched")
-    return item in container
+    return natively(operator.contains, container, item)
 
 
 def iterate(machine: Machine, value: Any) -> Any:
@@ -85,17 +103,17 @@ def iterate(machine: Machine, value: Any) -> Any:
     value = plain(value)
     kind = type(value)
     if kind in machine.plain_types:
-        return iter(value)
+        return natively(iter, value)
     hook = special(machine, value, "__iter__")
     if hook is not None:
         return machine.call(hook, [value], {})
     if is_read_container(machine, value):
-        return iter(machine.world.contents(value))
+        return natively(iter, machine.world.contents(value))
     hook = special(machine, value, "__getitem__")
     if hook is not None and peek(kind, "__iter__") is ABSENT:
         return _iterate_by_index(machine, value)
     check_known(machine, value, "iterated over")
-    return iter(value)
+    return natively(iter, value)
 
 
 def _iterate_by_index(machine: Machine, value: Any) -> Iterator[Any]:
@@ -120,7 +138,21 @@ def next_item(machine: Machine, iterator: Any) -> Any:
         return machine.call(hook, [iterator], {})
     check_own(machine, iterator)
     check_known(machine, iterator, "iterated over")
-    return next(iterator)
+    try:
+        return natively(next, iterator)
+    except RuntimeError as error:
+        if type(iterator) is _DICT_ITERATOR and str(error) == _KEYS_CHANGED:
+            met = "a dict whose keys change while it is iterated over"
+            raise machine.unsupported(
+                met,
+                why="which keys then follow depends on how the dict came to be",
+                remedy="iterate over list(...) of it",
+            ) from error
+        raise
+
+
+_DICT_ITERATOR: Final[type] = type(iter({}))
+_KEYS_CHANGED: Final = "dictionary keys changed during iteration"
 
 
 def native_iterable(machine: Machine, value: Any) -> Any:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import collections
 from typing import Any, Final
 
+_SEQUENCES: Final[tuple[Any, ...]] = (list, tuple, collections.deque)
+
 _SIZED: Final[tuple[Any, ...]] = (list, dict, tuple, set, frozenset, collections.deque)
 
 
@@ -40,3 +42,13 @@ def raw_item(container: Any, index: int) -> Any:
     if isinstance(container, tuple):
         return tuple.__getitem__(container, index)
     return collections.deque.__getitem__(container, index)
+
+
+def raw_sequence(container: Any) -> Any:
+    """Give a list, tuple or deque (or subclass) in a form that iterates over what it holds."""
+    for base in _SEQUENCES:
+        if isinstance(container, base):
+            is_exact = type(container) is base
+            return container if is_exact else list(base.__iter__(container))
+    msg = f"{type(container).__name__} is no builtin sequence"
+    raise TypeError(msg)

@@ -7,6 +7,7 @@ Keeps: an object that appears more than once, or holds itself, is made once (`Pr
 from __future__ import annotations
 
 import collections
+import enum
 import functools
 import itertools
 import operator
@@ -105,7 +106,13 @@ _REDUCIBLE: Final = frozenset(
 
 _HEAP_TYPE: Final = 1 << 9
 
-_PINNED: Final = (type, types.ModuleType, types.BuiltinFunctionType, types.MethodDescriptorType)
+_PINNED: Final = (
+    type,
+    types.ModuleType,
+    types.BuiltinFunctionType,
+    types.MethodDescriptorType,
+    enum.Enum,
+)
 
 
 class Recipes:
@@ -408,6 +415,11 @@ def _is_plain_object(kind: type) -> bool:
     return all(base is object or _is_python_class(base) for base in kind.__mro__)
 
 
+_NO_INSTANTIATION: Final = 1 << 7
+
+
 def _is_python_class(kind: type) -> bool:
-    maker = kind.__dict__.get("__new__")
-    return bool(kind.__flags__ & _HEAP_TYPE) and not isinstance(maker, types.BuiltinFunctionType)
+    """Tell a class made by a class statement from one of an extension module, which has a way of its own to make instances, or none."""
+    flags = kind.__flags__
+    is_made_in_c = isinstance(vars(kind).get("__new__"), types.BuiltinFunctionType)
+    return bool(flags & _HEAP_TYPE) and not flags & _NO_INSTANTIATION and not is_made_in_c

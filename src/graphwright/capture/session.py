@@ -30,6 +30,7 @@ from graphwright.capture.breaks import (
 )
 from graphwright.capture.controls import CAPTURING
 from graphwright.capture.effects import iter_changed_values, make_effects
+from graphwright.capture.faults import check_fault
 from graphwright.capture.frames import CodeTable, Outermost
 from graphwright.capture.input_names import input_name
 from graphwright.capture.late_calls import LateCalls
@@ -396,6 +397,7 @@ def _run(machine: Machine, call: _Call) -> Any:
     except GraphwrightError:
         raise
     except BaseException as error:
+        check_fault(machine, error)
         raise ProgramRaised(error) from error
 
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import torch
 
+from graphwright.capture.faults import natively
 from graphwright.record import Extent, fits_64_bits, greatest, least, to_extent, to_torch
 
 SYMBOLIC_INTS: Final = range(-(2**31), 2**31)
@@ -78,7 +79,7 @@ def binary(function: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
         found = exact(_extent(left), _extent(right))
         if found is not None and fits_64_bits(found):
             return to_torch(found)
-    return function(plain(left), plain(right))
+    return natively(function, plain(left), plain(right))
 
 
 def compare(function: Callable[[Any, Any], Any], left: Any, right: Any) -> bool:

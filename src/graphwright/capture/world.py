@@ -25,7 +25,7 @@ import torch
 
 from graphwright.base.errors import Unsupported
 from graphwright.capture.cells import Cells
-from graphwright.capture.constants import ATOMIC_TYPES, is_constant
+from graphwright.capture.constants import ATOMIC_TYPES, is_constant, is_named_member
 from graphwright.capture.guards import Guards
 from graphwright.capture.missing import ABSENT, DELETED
 from graphwright.capture.policy import is_native_function
@@ -164,7 +164,7 @@ class World:
         if isinstance(value, torch.Tensor):
             return self._inputs.add(value, source)
         if isinstance(value, enum.Enum):
-            self.guards.add(ConstantGuard(source, self.guards.constant(value), self._loc()))
+            self._guard_enum(value, source)
             return ABSENT
         if kind is types.FunctionType:
             return self._enter_function(value, source)
@@ -194,6 +194,12 @@ class World:
             parts = ("start", "stop", "step")
             return slice(*(self.enter(getattr(value, p), AttrSource(source, p)) for p in parts))
         return value
+
+    def _guard_enum(self, value: enum.Enum, source: Source) -> None:
+        if is_named_member(value):
+            self.guards.add(ConstantGuard(source, self.guards.constant(value), self._loc()))
+        else:
+            self.guards.identity(value, source)
 
     def _holds_symbol(self, value: Any, source: Source) -> bool:
         """Tell whether an int in a tuple of constants, or in one inside it, becomes a symbol."""

@@ -173,6 +173,8 @@ class CompiledTarget:
                 log(LogName.GRAPH_BREAKS).info("%s runs eagerly: %s", self._name, error)
                 return None, None
             except (InternalError, ProgramRaised) as error:
+                if settings.strict and isinstance(error, InternalError):
+                    raise
                 return None, error
             except GraphwrightError:
                 raise

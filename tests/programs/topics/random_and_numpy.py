@@ -6,7 +6,7 @@ import random
 import numpy as np
 import torch
 import torch.nn.functional as F
-from program_cases import Topic, call, t
+from program_cases import Fresh, Topic, call, t
 
 TOPIC = Topic("random_and_numpy")
 
@@ -79,3 +79,83 @@ def prints(x):
 @TOPIC.program(call(t(3)), is_one_graph=False)
 def nonzero_has_a_size_of_its_own(x):
     return x[x > 0]
+
+
+def _ones():
+    return np.ones(3, dtype=np.float32)
+
+
+def _twos():
+    return np.full(3, 2, dtype=np.float32)
+
+
+@TOPIC.program(call(t(3), Fresh(_ones)), call(t(3), Fresh(_twos)), is_one_graph=False)
+def array_argument(x, a):
+    return x + torch.from_numpy(a), a.shape, len(a)
+
+
+@TOPIC.program(call(t(3), Fresh(_ones)), call(t(3), Fresh(_twos)), is_one_graph=False)
+def array_argument_changes_in_place(x, a):
+    a += 1
+    torch.from_numpy(a).mul_(2)
+    return x + float(a[0])
+
+
+@TOPIC.program(call(t(3), Fresh(_ones)), call(t(3), Fresh(_twos)), is_one_graph=False)
+def result_shares_the_memory_of_an_array(x, a):
+    y = torch.from_numpy(a)
+    y.add_(x)
+    return y, y.numpy() is not a, x.detach().numpy()
+
+
+@TOPIC.program(
+    *(call(t(3), kind(n)) for n in (1, 2, 0) for kind in (np.int64, np.float32)), is_one_graph=False
+)
+def numpy_scalars_everywhere(x, k):
+    if k:
+        x = x + 1
+    return x * int(k), k + 1, k == 2, f"{k}", bool(k), isinstance(k, float)
+
+
+@TOPIC.program(*(call(t(3), np.int64(n)) for n in (0, 1, 2)), is_one_graph=False)
+def numpy_scalar_as_an_index(x, k):
+    return [x, x * 2, x * 3][k], "abc"[k:], x[k]
+
+
+@TOPIC.program(*(call(t(3), np.int64(n)) for n in (0, 1)), is_one_graph=False)
+def numpy_scalar_as_a_key(x, k):
+    return {0: x, 1: x * 2}[k], {0: "a"}.get(k), k in {1, 2}, k in [1, 2]
+
+
+@TOPIC.program(*(call(t(3), np.int64(n)) for n in (0, 1)), is_one_graph=False)
+def numpy_scalar_as_a_truth(x, k):
+    return x + 1 if k else x - 1
+
+
+@TOPIC.program(*(call(t(3), {"k": np.float32(n)}) for n in (0, 1)), is_one_graph=False)
+def numpy_scalar_in_a_container(x, table):
+    return x * 2 if table["k"] else x, any(table.values()), max(table.values(), default=0)
+
+
+@TOPIC.program(*(call(t(3), Fresh(lambda n=n: bytearray(n))) for n in (2, 3)), is_one_graph=False)
+def byte_array_grows(x, data):
+    data += b"!"
+    return x * len(data)
+
+
+@TOPIC.program(call(t(3)), call(t(3)), is_one_graph=False)
+def random_numbers_of_python(x):
+    random.seed(3)
+    return x * random.random(), random.choice([1, 2]), random.sample(range(5), 2)
+
+
+@TOPIC.program(call(t(3)), call(t(3)), is_one_graph=False)
+def random_numbers_of_numpy(x):
+    np.random.seed(3)
+    return x * np.random.rand(), np.random.default_rng(1).integers(5)
+
+
+@TOPIC.program(call(t(3)), is_one_graph=False)
+def functions_of_numpy(x):
+    mean = np.mean([1.0, 2.0])
+    return x * mean, torch.as_tensor(np.arange(3)) + x, torch.tensor(np.eye(2))

@@ -7,11 +7,12 @@ import sys
 import types
 from typing import Any, Final
 
+from graphwright.capture.faults import natively
 from graphwright.capture.frames import LEAVE, Frame, Opcode
 from graphwright.capture.instructions import CallShape, FunctionPart, Intrinsic, Op
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
-from graphwright.capture.opcodes.containers import read_mapping
+from graphwright.capture.opcodes.containers import function_text, read_mapping
 
 _NO_KEYWORDS: Final[dict[str, Any]] = {}
 
@@ -47,11 +48,28 @@ def call_ex(machine: Machine, frame: Frame, arg: bool) -> None:  # noqa: FBT001
     second = stack.pop()
     first = stack.pop()
     function = second if first is ABSENT else first
-    args = list(machine.native_iterable(sequence))
+    args = _spread(machine, function, sequence)
     if first is not ABSENT and second is not ABSENT:
         args.insert(0, second)
     kwargs = {} if mapping is ABSENT else read_mapping(machine, mapping)
+    if not all(isinstance(name, str) for name in kwargs):
+        msg = "keywords must be strings"
+        raise TypeError(msg)
     stack.append(machine.call(function, args, kwargs))
+
+
+def _spread(machine: Machine, function: Any, sequence: Any) -> list[Any]:
+    """Give the positional arguments of `function(*sequence)`."""
+    items = machine.native_iterable(sequence)
+    try:
+        iterator = natively(iter, items)
+    except TypeError:
+        if hasattr(type(sequence), "__iter__") or hasattr(type(sequence), "__getitem__"):
+            raise
+        kind = type(sequence).__name__
+        msg = f"{function_text(function)} argument after * must be an iterable, not {kind}"
+        raise TypeError(msg) from None
+    return natively(list, iterator)
 
 
 def make_function(machine: Machine, frame: Frame, arg: Any) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from graphwright.capture.faults import natively
 from graphwright.capture.frames import Frame, Opcode
 from graphwright.capture.instructions import Op
-from graphwright.capture.items import check_key
+from graphwright.capture.items import check_key, check_members
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
-from graphwright.capture.symbolic_ints import plain_throughout
 
 
 def _take(frame: Frame, count: int) -> list[Any]:
@@ -33,8 +33,8 @@ def build_list(machine: Machine, frame: Frame, arg: int) -> None:
 def build_set(machine: Machine, frame: Frame, arg: int) -> None:
     """BUILD_SET."""
     items = [check_key(machine, item) for item in _take(frame, arg)]
-    made = set(items)
-    machine.written_sets[id(made)] = (made, tuple(dict.fromkeys(items)))
+    made: set[Any] = natively(set, items)
+    machine.written_sets[id(made)] = (made, tuple(natively(dict.fromkeys, items)))
     frame.stack.append(made)
 
 
@@ -42,7 +42,7 @@ def build_map(machine: Machine, frame: Frame, arg: int) -> None:
     """BUILD_MAP."""
     items = _take(frame, 2 * arg)
     keys = [check_key(machine, key) for key in items[::2]]
-    frame.stack.append(dict(zip(keys, items[1::2], strict=True)))
+    frame.stack.append(natively(dict, zip(keys, items[1::2], strict=True)))
 
 
 def build_const_key_map(machine: Machine, frame: Frame, arg: int) -> None:
@@ -75,7 +75,7 @@ def list_append(machine: Machine, frame: Frame, arg: int) -> None:
 def set_add(machine: Machine, frame: Frame, arg: int) -> None:
     """SET_ADD."""
     value = frame.stack.pop()
-    machine.world.change(frame.stack[-arg]).add(check_key(machine, value))
+    natively(machine.world.change(frame.stack[-arg]).add, check_key(machine, value))
 
 
 def map_add(machine: Machine, frame: Frame, arg: int) -> None:
@@ -90,21 +90,21 @@ def list_extend(machine: Machine, frame: Frame, arg: int) -> None:
     value = frame.stack.pop()
     items = machine.native_iterable(value)
     try:
-        iterator = iter(items)
+        iterator = natively(iter, items)
     except TypeError:
         if hasattr(type(value), "__iter__"):
             raise
         text = f"Value after * must be an iterable, not {type(value).__name__}"
         raise TypeError(text) from None
-    machine.world.change(frame.stack[-arg]).extend(iterator)
+    natively(machine.world.change(frame.stack[-arg]).extend, iterator)
 
 
 def set_update(machine: Machine, frame: Frame, arg: int) -> None:
     """SET_UPDATE."""
     value = frame.stack.pop()
-    items = machine.native_iterable(value)
-    owned = machine.world.change(frame.stack[-arg])
-    owned.update(map(plain_throughout, items) if machine.has_symbols else items)
+    target = machine.world.change(frame.stack[-arg])
+    items = check_members(machine, target, machine.native_iterable(value))
+    natively(target.update, items)
 
 
 def read_mapping(machine: Machine, value: Any) -> dict[Any, Any]:
@@ -130,24 +130,27 @@ def dict_update(machine: Machine, frame: Frame, arg: int) -> None:
 
 def dict_merge(machine: Machine, frame: Frame, arg: int) -> None:
     """DICT_MERGE."""
-    entries = read_mapping(machine, frame.stack.pop())
+    mapping = frame.stack.pop()
     target = machine.world.change(frame.stack[-arg])
-    for key, value in entries.items():
+    function = next(x for x in frame.stack[-arg - 3 :] if x is not ABSENT)
+    if not hasattr(type(mapping), "keys"):
+        kind = type(mapping).__name__
+        msg = f"{function_text(function)} argument after ** must be a mapping, not {kind}"
+        raise TypeError(msg)
+    for key, value in read_mapping(machine, mapping).items():
         if key in target:
-            function = next(x for x in frame.stack[-arg - 3 :] if x is not ABSENT)
-            name = _function_text(function)
-            msg = f"{name}() got multiple values for keyword argument '{key}'"
+            msg = f"{function_text(function)} got multiple values for keyword argument '{key}'"
             raise TypeError(msg)
         target[key] = value
 
 
-def _function_text(function: Any) -> str:
+def function_text(function: Any) -> str:
     """Name a callable the way CPython's messages do."""
     name = getattr(function, "__qualname__", None)
     if not isinstance(name, str):
         return str(function)
     module = getattr(function, "__module__", None)
-    return name if module in (None, "builtins") else f"{module}.{name}"
+    return f"{name}()" if module in (None, "builtins") else f"{module}.{name}()"
 
 
 def convert_value(machine: Machine, frame: Frame, arg: Any) -> None:

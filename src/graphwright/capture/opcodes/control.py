@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc
 from typing import Any, Final
 
+from graphwright.capture.faults import natively
 from graphwright.capture.frames import Frame, Opcode
 from graphwright.capture.instructions import Op, UnpackShape
 from graphwright.capture.machine import Machine
@@ -67,7 +68,7 @@ def _take_all(machine: Machine, value: Any) -> list[Any]:
     if type(value) in (tuple, list) and machine.world.source_of(value) is None:
         return list(value)
     try:
-        return list(machine.native_iterable(value))
+        return natively(list, machine.native_iterable(value))
     except TypeError:
         if hasattr(type(value), "__iter__") or hasattr(type(value), "__getitem__"):
             raise

@@ -19,12 +19,21 @@ def raise_(machine: Machine, frame: Frame, arg: int) -> None:
         raise machine.handled
     cause = frame.stack.pop() if arg == 2 else ABSENT
     error = _make_exception(machine, frame.stack.pop())
-    if cause is ABSENT:
+    if cause is not ABSENT:
+        error.__cause__ = _make_cause(machine, cause)
+    try:
         raise error
+    finally:
+        del error, cause  # see Note [No cycles through exceptions]
+
+
+def _make_cause(machine: Machine, cause: Any) -> BaseException | None:
+    if isinstance(cause, type) and issubclass(cause, BaseException):
+        cause = machine.call(cause, [], {})
     if cause is not None and not isinstance(cause, BaseException):
-        cause = _make_exception(machine, cause)
-    error.__cause__ = cause
-    raise error
+        msg = "exception causes must derive from BaseException"
+        raise TypeError(msg)
+    return cause
 
 
 def _make_exception(machine: Machine, value: Any) -> BaseException:

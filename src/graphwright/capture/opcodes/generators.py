@@ -9,6 +9,7 @@ import types
 from collections.abc import Generator
 from typing import Any, Final
 
+from graphwright.base.errors import GraphwrightError
 from graphwright.capture.frames import SUSPEND, Frame, Opcode
 from graphwright.capture.instructions import Op
 from graphwright.capture.machine import Machine
@@ -31,7 +32,10 @@ def drive(machine: Machine, frame: Frame) -> Generator[Any, Any, Any]:
     while True:
         if thrown is None:
             frame.stack.append(sent)
-        machine.run_frame(frame, thrown)
+            machine.run_frame(frame)
+        else:
+            caught, thrown = [thrown], None  # see Note [No cycles through exceptions]
+            _throw(machine, frame, caught)
         if not frame.is_generator:
             return frame.value
         sent = thrown = None
@@ -41,6 +45,43 @@ def drive(machine: Machine, frame: Frame) -> Generator[Any, Any, Any]:
             if machine.is_over:
                 raise
             thrown = error
+
+
+def _throw(machine: Machine, frame: Frame, caught: list[BaseException]) -> None:
+    """Raise the exception in `caught` where the generator stands; one that delegates passes it on first, as `yield from` does."""
+    if not _is_delegating(frame):
+        machine.run_frame(frame, caught.pop())
+        return
+    try:
+        frame.value = _throw_into(machine, frame.stack[-1], caught)
+    except StopIteration as stop:
+        frame.stack[-1] = stop.value
+        frame.resume_at = frame.info.args[frame.index - 1]
+        machine.run_frame(frame)
+    except GraphwrightError:
+        raise
+    except BaseException as raised:  # noqa: BLE001  (the program decides what it catches)
+        machine.run_frame(frame, raised)
+
+
+def _is_delegating(frame: Frame) -> bool:
+    """Tell whether a suspended frame stands in a `yield from`: only there a yield follows a SEND."""
+    steps = frame.info.decoded.instructions
+    return steps[frame.index].op is Op.YIELD_VALUE and steps[frame.index - 1].op is Op.SEND
+
+
+def _throw_into(machine: Machine, receiver: Any, caught: list[BaseException]) -> Any:
+    """Do what a `yield from` does with an exception that is thrown in: gives what the receiver yields next."""
+    name = "close" if isinstance(caught[0], GeneratorExit) else "throw"
+    try:
+        method = machine.load_attr(receiver, name)
+    except AttributeError:
+        method = None
+    if method is not None and name == "throw":
+        return machine.call(method, caught, {})
+    if method is not None:
+        machine.call(method, [], {})
+    raise caught.pop()
 
 
 def yield_value(machine: Machine, frame: Frame, arg: Any) -> int:

@@ -8,6 +8,7 @@ import sys
 import types
 from typing import Any, Final
 
+from graphwright.capture.faults import natively
 from graphwright.capture.frames import Frame, Opcode
 from graphwright.capture.instructions import Op, SuperAttr
 from graphwright.capture.machine import Machine
@@ -212,8 +213,9 @@ def load_special_method(machine: Machine, value: Any, name: str) -> Any:
         return types.MethodType(raw, value)
     if not hasattr(type(value), name):
         msg = f"'{type(value).__name__}' object does not support the context manager protocol"
-        raise TypeError(msg)
-    return getattr(value, name)
+        is_half = name == "__exit__" and hasattr(type(value), "__enter__")
+        raise TypeError(f"{msg} (missed __exit__ method)" if is_half else msg)
+    return natively(getattr, value, name)
 
 
 def import_name(machine: Machine, frame: Frame, arg: str) -> None:
@@ -232,7 +234,7 @@ def import_name(machine: Machine, frame: Frame, arg: str) -> None:
     if level:
         base = package.rsplit(".", level - 1)[0] if level > 1 else package
         full = f"{base}.{arg}" if arg else base
-    module = sys.modules.get(full) or importlib.import_module(full)
+    module = sys.modules.get(full) or natively(importlib.import_module, full)
     if not names and not level:
         full = full.partition(".")[0]
         module = sys.modules[full]

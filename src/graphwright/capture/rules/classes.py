@@ -16,6 +16,7 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from graphwright.capture.faults import natively
 from graphwright.capture.frames import Frame
 from graphwright.capture.lookup import is_fixed_class, peek
 from graphwright.capture.machine import Machine, Rule
@@ -65,7 +66,7 @@ def make_class(
 
 
 def _make_natively(meta: Any) -> Callable[[Any, Kwargs], Any]:
-    return lambda parts, rest: meta(*parts, **rest)
+    return lambda parts, rest: natively(meta, *parts, **rest)
 
 
 def _check_hooks(machine: Machine, bases: tuple[type, ...], space: Mapping[str, Any]) -> None:
@@ -98,7 +99,7 @@ def named_tuple(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     module = frame.globals.get("__name__") if frame is not None else None
     plain = [machine.materialise(value) for value in args]
     maker: Any = collections.namedtuple
-    made = maker(*plain, **{"module": module, **kwargs})
+    made = natively(maker, *plain, **{"module": module, **kwargs})
     machine.own_classes.add(made)
     return made
 
@@ -111,7 +112,7 @@ def process_dataclass(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
             why="it changes the class",
             remedy="decorate the class where it is defined",
         )
-    made = dataclasses._process_class(*args, **kwargs)  # type: ignore[attr-defined]  # noqa: SLF001
+    made = natively(dataclasses._process_class, *args, **kwargs)  # type: ignore[attr-defined]  # noqa: SLF001
     machine.own_classes.add(made)
     return made
 

@@ -9,10 +9,11 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from graphwright.capture.items import check_key
+from graphwright.capture.faults import natively
+from graphwright.capture.items import check_key, check_members
 from graphwright.capture.machine import Machine, Rule
 from graphwright.capture.missing import ABSENT
-from graphwright.capture.natives import make_callback
+from graphwright.capture.natives import OwnCallable, make_callback
 from graphwright.capture.operators import unary
 from graphwright.capture.symbolic_ints import plain_throughout
 
@@ -28,7 +29,7 @@ def len_(machine: Machine, args: Args, kwargs: Kwargs) -> int:
 def iter_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """`iter(x)`, or `iter(function, sentinel)`."""
     if len(args) == 2:
-        return iter(machine.materialise(args[0]), args[1])
+        return natively(iter, machine.materialise(args[0]), args[1])
     return machine.iterate(args[0])
 
 
@@ -50,13 +51,18 @@ def bool_(machine: Machine, args: Args, kwargs: Kwargs) -> bool:
 def str_(machine: Machine, args: Args, kwargs: Kwargs) -> str:
     """`str(x)`."""
     if len(args) != 1 or kwargs:
-        return str(*args, **kwargs)
+        return natively(str, *args, **kwargs)
     return machine.text(str, args)
 
 
 def repr_(machine: Machine, args: Args, kwargs: Kwargs) -> str:
     """`repr(x)`."""
     return machine.text(repr, args)
+
+
+def ascii_(machine: Machine, args: Args, kwargs: Kwargs) -> str:
+    """`ascii(x)`."""
+    return machine.text(ascii, args)
 
 
 def format_(machine: Machine, args: Args, kwargs: Kwargs) -> str:
@@ -68,22 +74,21 @@ def _from_iterables(function: Callable[..., Any]) -> Rule:
     """Make the rule of a function whose arguments are all iterables."""
 
     def rule(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
-        return function(*map(machine.native_iterable, args), **kwargs)
+        return natively(function, *map(machine.native_iterable, args), **kwargs)
 
     rule.__doc__ = f"`{function.__name__}(...)` over iterables."
     return rule
 
 
-def _from_hashables(kind: Callable[..., Any]) -> Rule:
+def _set_of(kind: Any) -> Rule:
     """Make the rule of `set` or `frozenset`."""
 
     def rule(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
-        iterables = [machine.native_iterable(value) for value in args]
-        if machine.has_symbols:
-            iterables = [map(plain_throughout, items) for items in iterables]
-        return kind(*iterables, **kwargs)
+        made = kind()
+        items = [check_members(machine, made, machine.native_iterable(value)) for value in args]
+        return natively(kind, *items, **kwargs)
 
-    rule.__doc__ = f"`{kind.__name__}(...)` of an iterable."
+    rule.__doc__ = f"`{kind.__name__}(...)`."
     return rule
 
 
@@ -95,7 +100,12 @@ def _number(kind: type, names: tuple[str, ...]) -> Rule:
             for name in names:
                 hook = machine.special(args[0], name)
                 if hook is not None:
-                    return kind(machine.call(hook, [args[0]], {}))
+                    return natively(kind, machine.call(hook, [args[0]], {}))
+            if type(args[0]).__mro__[1:] == (object,):
+                args = [
+                    type(type(args[0]).__name__, (), {})(),
+                    *args[1:],
+                ]  # CPython words the error
         return machine.call_native(kind, args, kwargs)
 
     rule.__doc__ = f"`{kind.__name__}(x)`."
@@ -104,15 +114,17 @@ def _number(kind: type, names: tuple[str, ...]) -> Rule:
 
 def map_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """`map(function, ...)`."""
-    return map(make_callback(machine, args[0]), *map(machine.native_iterable, args[1:]))
+    items = map(machine.native_iterable, args[1:])
+    return natively(map, make_callback(machine, args[0]), *items)
 
 
 def filter_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """`filter(function, iterable)`."""
     function, items = args
     if function is None:
-        return filter(machine.truth, machine.native_iterable(items))
-    return filter(
+        return natively(filter, machine.truth, machine.native_iterable(items))
+    return natively(
+        filter,
         lambda item: machine.truth(machine.call(function, [item], {})),
         machine.native_iterable(items),
     )
@@ -126,25 +138,38 @@ def reversed_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     if machine.special(args[0], "__getitem__") is not None:
         size = machine.length(args[0])
         return (machine.getitem(args[0], i) for i in range(size - 1, -1, -1))
-    return reversed(machine.native_iterable(args[0]))
+    return natively(reversed, machine.native_iterable(args[0]))
 
 
 def any_(machine: Machine, args: Args, kwargs: Kwargs) -> bool:
     """`any(iterable)`."""
-    return any(map(machine.truth, machine.native_iterable(args[0])))
+    return any(machine.truth(item) for item in machine.native_iterable(args[0]))
 
 
 def all_(machine: Machine, args: Args, kwargs: Kwargs) -> bool:
     """`all(iterable)`."""
-    return all(map(machine.truth, machine.native_iterable(args[0])))
+    return all(machine.truth(item) for item in machine.native_iterable(args[0]))
+
+
+_NUMBERS: Final = frozenset({int, float, complex, bool})
 
 
 def sum_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """`sum(iterable[, start])`."""
     total = kwargs.get("start", args[1] if len(args) > 1 else 0)
+    if isinstance(total, str | bytes | bytearray):
+        return natively(sum, (), total)  # CPython words the error
+    numbers: list[Any] = []
     for item in machine.native_iterable(args[0]):
-        total = machine.binary(operator.add, total, item)
-    return total
+        if type(total) in _NUMBERS and type(item) in _NUMBERS:
+            numbers.append(item)
+            continue
+        # together: from 3.12 on, sum() rounds floats less often than additions do
+        total = machine.binary(
+            operator.add, natively(sum, numbers, total) if numbers else total, item
+        )
+        numbers.clear()
+    return natively(sum, numbers, total) if numbers else total
 
 
 class _Ordered:
@@ -160,24 +185,63 @@ class _Ordered:
         return self.machine.truth(self.machine.compare(operator.lt, self.value, other.value))
 
 
+class _Compared(_Ordered):
+    """A value that native sorting compares by a function of the program's (`functools.cmp_to_key`)."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, machine: Machine, function: Any, value: Any) -> None:
+        super().__init__(machine, value)
+        self.function = function
+
+    def __lt__(self, other: _Ordered) -> bool:
+        order = self.machine.call(self.function, [self.value, other.value], {})
+        return self.machine.truth(self.machine.compare(operator.lt, order, 0))
+
+
+class _CompareKey(OwnCallable):
+    """What `functools.cmp_to_key` gives."""
+
+    def __init__(self, machine: Machine, function: Any) -> None:
+        self._machine = machine
+        self._function = function
+
+    def __call__(self, obj: Any) -> Any:
+        return _Compared(self._machine, self._function, obj)
+
+
+def cmp_to_key(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
+    """`functools.cmp_to_key(function)`."""
+    return _CompareKey(machine, *args, **kwargs)
+
+
 def sorted_(machine: Machine, args: Args, kwargs: Kwargs) -> list[Any]:
     """`sorted(iterable, key=, reverse=)`."""
     key = kwargs.get("key")
 
     def rank(item: Any) -> Any:
         value = item if key is None else machine.call(key, [item], {})
-        return value if type(value) in machine.plain_types else _Ordered(machine, value)
+        if type(value) in machine.plain_types or isinstance(value, _Ordered):
+            return value
+        return _Ordered(machine, value)
 
-    items = list(machine.native_iterable(args[0]))
+    items: list[Any] = natively(list, machine.native_iterable(args[0]))
     ranks = [rank(item) for item in items]
-    if any(type(value) is _Ordered for value in ranks):
-        ranks = [v if type(v) is _Ordered else _Ordered(machine, v) for v in ranks]
-    order = sorted(
+    if any(isinstance(value, _Ordered) for value in ranks):
+        ranks = [v if isinstance(v, _Ordered) else _Ordered(machine, v) for v in ranks]
+    order = natively(
+        sorted,
         range(len(items)),
         key=ranks.__getitem__,
         reverse=machine.truth(kwargs.get("reverse", False)),
     )
     return [items[i] for i in order]
+
+
+def _comes_before(machine: Machine, comparison: Any, rank: Any, best: Any) -> bool:
+    if isinstance(rank, _Ordered):
+        return bool(rank < best if comparison is operator.lt else best < rank)
+    return machine.truth(machine.compare(comparison, rank, best))
 
 
 def _extreme(native: Callable[..., Any], comparison: Callable[..., Any]) -> Rule:
@@ -186,15 +250,15 @@ def _extreme(native: Callable[..., Any], comparison: Callable[..., Any]) -> Rule
     def rule(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
         key = kwargs.get("key")
         if key is None and all(type(value) in machine.plain_types for value in args):
-            return native(*args, **kwargs)
-        items = iter(machine.native_iterable(args[0]) if len(args) == 1 else args)
-        best = next(items, ABSENT)
+            return natively(native, *args, **kwargs)
+        items = natively(iter, machine.native_iterable(args[0]) if len(args) == 1 else args)
+        best = natively(next, items, ABSENT)
         if best is ABSENT:
-            return native((), **kwargs)
+            return natively(native, (), **kwargs)
         best_rank = best if key is None else machine.call(key, [best], {})
         for item in items:
             rank = item if key is None else machine.call(key, [item], {})
-            if machine.truth(machine.compare(comparison, rank, best_rank)):
+            if _comes_before(machine, comparison, rank, best_rank):
                 best, best_rank = item, rank
         return best
 
@@ -223,7 +287,7 @@ def _fill(machine: Machine, made: dict[Any, Any], args: Args, kwargs: Kwargs) ->
                 (plain_throughout(key), value) for key, value in machine.native_iterable(source)
             )
         else:
-            made.update(machine.native_iterable(source))
+            natively(made.update, check_members(machine, made, machine.native_iterable(source)))
     made.update(kwargs)
 
 
@@ -248,17 +312,17 @@ def default_dict(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
 def partial_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """`functools.partial(function, ...)`."""
     maker: Any = functools.partial
-    return maker(*args, **kwargs)
+    return natively(maker, *args, **kwargs)
 
 
 def reduce_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """`functools.reduce(function, iterable[, start])`."""
-    items = iter(machine.native_iterable(args[1]))
+    items = natively(iter, machine.native_iterable(args[1]))
     total: Any
     if len(args) > 2:
         total = args[2]
     else:
-        total = next(items, ABSENT)
+        total = natively(next, items, ABSENT)
         if total is ABSENT:
             msg = "reduce() of empty iterable with no initial value"
             raise TypeError(msg)
@@ -327,13 +391,14 @@ RULES: Final[dict[Any, Rule]] = {
     bool: bool_,
     str: str_,
     repr: repr_,
+    ascii: ascii_,
     format: format_,
     int: _number(int, ("__int__", "__index__", "__trunc__")),
     float: _number(float, ("__float__", "__index__")),
     list: _from_iterables(list),
     tuple: _from_iterables(tuple),
-    set: _from_hashables(set),
-    frozenset: _from_hashables(frozenset),
+    set: _set_of(set),
+    frozenset: _set_of(frozenset),
     zip: _from_iterables(zip),
     enumerate: _from_iterables(enumerate),
     itertools.chain: _from_iterables(itertools.chain),
@@ -342,7 +407,7 @@ RULES: Final[dict[Any, Rule]] = {
     itertools.islice: _from_iterables(itertools.islice),
     itertools.permutations: _from_iterables(itertools.permutations),
     itertools.combinations: _from_iterables(itertools.combinations),
-    itertools.repeat: lambda machine, args, kwargs: itertools.repeat(*args, **kwargs),
+    itertools.repeat: lambda machine, args, kwargs: natively(itertools.repeat, *args, **kwargs),
     itertools.cycle: _from_iterables(itertools.cycle),
     collections.deque: _from_iterables(collections.deque),
     collections.OrderedDict: ordered_dict,
@@ -359,6 +424,7 @@ RULES: Final[dict[Any, Rule]] = {
     max: _extreme(max, operator.gt),
     functools.partial: partial_,
     functools.reduce: reduce_,
+    functools.cmp_to_key: cmp_to_key,
     operator.getitem: lambda machine, args, kwargs: machine.getitem(*args),
     operator.contains: lambda machine, args, kwargs: machine.contains(*args),
     operator.is_: lambda machine, args, kwargs: machine.is_same(*args),

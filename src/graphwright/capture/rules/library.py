@@ -7,16 +7,14 @@ import functools
 import logging
 import os
 import sys
-import types
 import warnings
 import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import torch
-
-from graphwright.capture.lookup import instance_dict
+from graphwright.capture.faults import natively
 from graphwright.capture.machine import Machine, Rule
+from graphwright.capture.rules.copying import copy_, deepcopy
 
 Args = Sequence[Any]
 Kwargs = Mapping[str, Any]
@@ -70,76 +68,6 @@ def current_exception(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     return machine.handled
 
 
-def copy_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
-    """`copy.copy(x)`."""
-    value = args[0]
-    hook = machine.special(value, "__copy__")
-    if hook is not None:
-        return machine.call(hook, [value], {})
-    kind = type(value)
-    if kind in machine.plain_types or kind is tuple or isinstance(value, type | types.FunctionType):
-        return value
-    if isinstance(value, list | dict | set) and kind.__module__ in ("builtins", "collections"):
-        return copy.copy(machine.world.contents(value))
-    if isinstance(value, torch.Tensor):
-        msg = "copy.copy of a tensor"
-        raise machine.unsupported(
-            msg,
-            why="it makes a second tensor object of the same memory",
-            remedy="use detach() or clone()",
-        )
-    made = _make_empty(kind)
-    table = machine.load_attr(value, "__dict__")
-    made.__dict__.update(machine.world.contents(table))
-    return made
-
-
-def _make_empty(kind: Any) -> Any:
-    return kind.__new__(kind)
-
-
-def deepcopy(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
-    """`copy.deepcopy(x)`, of constants, containers and plain objects."""
-    memo: dict[int, Any] = {}
-    return _deepcopy(machine, args[0], memo)
-
-
-def _deepcopy(machine: Machine, value: Any, memo: dict[int, Any]) -> Any:
-    kind = type(value)
-    if isinstance(value, torch.Tensor):
-        return value.clone()
-    if kind in machine.plain_types or isinstance(value, type | types.FunctionType):
-        return value
-    if id(value) in memo:
-        return memo[id(value)]
-    hook = machine.special(value, "__deepcopy__")
-    if hook is not None:
-        return machine.call(hook, [value, {}], {})
-    contents = machine.world.contents(value) if isinstance(value, dict | list | set) else value
-    if kind is tuple:
-        return tuple(_deepcopy(machine, item, memo) for item in value)
-    if kind is list:
-        made: Any = []
-        memo[id(value)] = made
-        made.extend(_deepcopy(machine, item, memo) for item in contents)
-        return made
-    if kind is dict:
-        made = memo[id(value)] = {}
-        made.update((key, _deepcopy(machine, item, memo)) for key, item in contents.items())
-        return made
-    if instance_dict(value) is None or isinstance(value, dict | list | set | tuple):
-        msg = f"copy.deepcopy of an object of type {kind.__qualname__}"
-        raise machine.unsupported(
-            msg,
-            why="it is more than its attributes",
-            remedy="copy it before the call",
-        )
-    made = memo[id(value)] = _make_empty(kind)
-    table = machine.world.contents(machine.load_attr(value, "__dict__"))
-    made.__dict__.update((name, _deepcopy(machine, item, memo)) for name, item in table.items())
-    return made
-
-
 def make_weak_reference(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """`weakref.ref(x[, callback])`, of an object of the program's own."""
     if machine.world.source_of(args[0]) is not None:
@@ -148,12 +76,12 @@ def make_weak_reference(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
             why="it would outlive the call",
             remedy="make the reference outside the compiled function",
         )
-    return weakref.ref(*args)
+    return natively(weakref.ref, *args)
 
 
 def wraps_update(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """`functools.update_wrapper(wrapper, wrapped)`."""
-    return functools.update_wrapper(*args, **kwargs)
+    return natively(functools.update_wrapper, *args, **kwargs)
 
 
 def _print(machine: Machine, args: Args, kwargs: Kwargs) -> None:
@@ -176,7 +104,7 @@ def make_rules() -> dict[Any, Rule]:
         copy.deepcopy: deepcopy,
         functools.update_wrapper: wraps_update,
         weakref.ref: make_weak_reference,
-        os.fspath: lambda machine, args, kwargs: os.fspath(machine.materialise(args[0])),
+        os.fspath: lambda machine, args, kwargs: natively(os.fspath, machine.materialise(args[0])),
         sys.intern: lambda machine, args, kwargs: args[0],
         **{getattr(logging.Logger, name): _log_at(name, level) for name, level in _LEVELS.items()},
     }

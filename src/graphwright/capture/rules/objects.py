@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import torch
 
+from graphwright.capture.faults import natively
 from graphwright.capture.frames import Frame
 from graphwright.capture.late_calls import LateResult, used_late
 from graphwright.capture.lookup import instance_dict, peek
@@ -55,7 +56,7 @@ def isinstance_(machine: Machine, args: Args, kwargs: Kwargs) -> bool:
     hook = peek(type(classes), "__instancecheck__")
     if type(hook) is types.FunctionType and _is_user_check(hook):
         return machine.truth(machine.call(hook, [classes, value], {}))
-    return isinstance(value, classes)
+    return natively(isinstance, value, classes)
 
 
 _ANY_INT: Final = 2
@@ -72,18 +73,18 @@ def _tensor_is_instance(machine: Machine, value: torch.Tensor, classes: Any) -> 
         return any(_tensor_is_instance(machine, value, kind) for kind in classes)
     original = machine.world.original_of(value)
     if original is value:
-        return bool(isinstance(value, classes)) and classes is not machine.tensor_type
-    return bool(isinstance(original, classes))
+        return natively(isinstance, value, classes) and classes is not machine.tensor_type
+    return natively(isinstance, original, classes)
 
 
 def issubclass_(machine: Machine, args: Args, kwargs: Kwargs) -> bool:
     """`issubclass(kind, classes)`."""
-    return issubclass(*args)
+    return natively(issubclass, *args)
 
 
 def callable_(machine: Machine, args: Args, kwargs: Kwargs) -> bool:
     """`callable(x)`."""
-    return callable(args[0])
+    return natively(callable, *args)
 
 
 def id_(machine: Machine, args: Args, kwargs: Kwargs) -> int:
@@ -186,7 +187,7 @@ def globals_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
 def super_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """`super()`, with and without arguments."""
     if args:
-        return super(*args)
+        return natively(super, *args)
     frame = _frame(machine)
     cell = frame.slots.get("__class__")
     if not isinstance(cell, types.CellType):
@@ -203,7 +204,7 @@ def super_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
         msg = "super(): arg[0] deleted"
         raise RuntimeError(msg)
     kind: Any = machine.world.cells.read(cell)
-    return super(kind, receiver)
+    return natively(super, kind, receiver)
 
 
 def _frame(machine: Machine) -> Frame:
@@ -231,25 +232,35 @@ def dir_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     return sorted(names)
 
 
+class _Hashed:
+    """What `__hash__` gave, for CPython to check and to fit into a machine word."""
+
+    def __init__(self, number: Any) -> None:
+        self._number = number
+
+    def __hash__(self) -> int:
+        return self._number  # type: ignore[no-any-return]
+
+
 def hash_(machine: Machine, args: Args, kwargs: Kwargs) -> int:
     """`hash(x)`."""
     value = plain_throughout(args[0])
     hook = machine.special(value, "__hash__")
     if hook is not None:
-        return int(machine.call(hook, [value], {}))
+        return natively(hash, _Hashed(machine.call(hook, [value], {})))
     if isinstance(value, tuple | str | frozenset) or type(value) in machine.plain_types:
-        return hash(value)
+        return natively(hash, value)
     if type(value) is machine.tensor_type:
         return IdentityNumber(hash(value))
-    return hash(_guarded_identity(machine, value))
+    return natively(hash, _guarded_identity(machine, value))
 
 
 def signature(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """`inspect.signature(f)`: of code that is guarded where it is called."""
     value = args[0]
     if isinstance(value, types.MethodType):
-        return inspect.signature(types.MethodType(value.__func__, object()))
-    return inspect.signature(value, **kwargs)
+        return natively(inspect.signature, types.MethodType(value.__func__, object()))
+    return natively(inspect.signature, value, **kwargs)
 
 
 def is_method_kind(machine: Machine, args: Args, kwargs: Kwargs) -> bool:
@@ -261,7 +272,7 @@ def _as_given(kind: Any) -> Rule:
     """Make the rule of a class whose instances only hold their arguments."""
 
     def rule(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
-        return kind(*args, **kwargs)
+        return natively(kind, *args, **kwargs)
 
     rule.__doc__ = f"`{kind.__name__}(...)`."
     return rule

@@ -1,0 +1,125 @@
+"""The text of any object.
+
+In: an object as the interpreter holds it, and how its text is asked for.   Out: the text. User-written special methods are
+interpreted; everything else is done by CPython itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import torch
+
+from graphwright.capture import symbolic_ints
+from graphwright.capture.faults import natively
+from graphwright.capture.items import special
+from graphwright.capture.lookup import peek
+from graphwright.capture.machine import Machine
+from graphwright.capture.missing import ABSENT
+
+_TEXT_METHODS: Final[dict[Any, tuple[str, ...]]] = {
+    str: ("__str__", "__repr__"),
+    repr: ("__repr__",),
+    ascii: ("__repr__",),
+    format: ("__format__", "__str__", "__repr__"),
+}
+"""The methods that each function asks, in this order, going on where a class has no more than `object` has."""
+
+
+def text(machine: Machine, function: Callable[..., str], args: Sequence[Any]) -> str:
+    """Give `function(*args)` for `str`, `repr`, `ascii` or `format`."""
+    value, *rest = args
+    for name in _TEXT_METHODS[function]:
+        hook = special(machine, value, name)
+        if hook is not None:
+            return _hooked_text(machine, function, (name, hook), args)
+        if peek(type(value), name) is not object.__dict__.get(name, ABSENT):
+            break
+    if isinstance(value, torch.Tensor):
+        msg = "the text of a tensor"
+        raise machine.unsupported(
+            msg,
+            why="its values are not known while the program is captured",
+            remedy="format tensors outside the compiled function",
+        )
+    if type(value) in _RENDERED and function is not ascii and not any(rest):
+        return _container_text(machine, value)
+    if machine.has_symbols:
+        value = symbolic_ints.plain_throughout(value)
+    shown = machine.materialise(value)
+    if machine.has_symbols:  # what containers of the caller's hold is known only now
+        shown = symbolic_ints.plain_throughout(shown)
+    return natively(function, shown, *rest)
+
+
+def _hooked_text(
+    machine: Machine, function: Any, method: tuple[str, Any], args: Sequence[Any]
+) -> str:
+    """Give the text that a method in Python makes, with what the function adds to it."""
+    (name, hook), (value, *rest) = method, args
+    if name == "__format__":
+        made = machine.call(hook, [value, *rest], {})
+        if not isinstance(made, str):
+            msg = f"__format__ must return a str, not {type(made).__name__}"
+            raise TypeError(msg)
+        return made
+    if any(rest):
+        msg = f"unsupported format string passed to {type(value).__name__}.__format__"
+        raise TypeError(msg)
+    made = machine.call(hook, [value], {})
+    if not isinstance(made, str):
+        asked = "__repr__" if function in (repr, ascii) else "__str__"
+        msg = f"{asked} returned non-string (type {type(made).__name__})"
+        raise TypeError(msg)
+    return made.encode("ascii", "backslashreplace").decode() if function is ascii else made
+
+
+_RENDERED: Final = frozenset({list, tuple, dict})
+"""Containers whose text is made here, as it is made of their parts'."""
+
+
+def _container_text(machine: Machine, value: Any) -> str:
+    """Give the `repr` of a list, tuple or dict, with that of its parts interpreted."""
+    brackets = repr(type(value)())
+    left, right = brackets[0], brackets[1]
+    if id(value) in machine.rendering:
+        return f"{left}...{right}"
+    machine.rendering.add(id(value))
+    try:
+        contents = machine.world.contents(value)
+        if isinstance(contents, dict):
+            pairs = (f"{_part(machine, k)}: {_part(machine, v)}" for k, v in contents.items())
+            return f"{left}{', '.join(pairs)}{right}"
+        parts = ", ".join([_part(machine, item) for item in contents])
+        comma = "," if type(value) is tuple and len(contents) == 1 else ""
+        return f"{left}{parts}{comma}{right}"
+    finally:
+        machine.rendering.discard(id(value))
+
+
+def _part(machine: Machine, value: Any) -> str:
+    return text(machine, repr, [value])
+
+
+def show(machine: Machine, value: Any) -> Any:
+    """Give the right side of a `%` of strings, with objects whose text is Python code replaced by ones that have the text."""
+    if isinstance(value, tuple):
+        return tuple(_show_one(machine, item) for item in value)
+    if isinstance(value, dict):
+        contents = machine.world.contents(value)
+        return {key: _show_one(machine, item) for key, item in contents.items()}
+    return _show_one(machine, value)
+
+
+def _show_one(machine: Machine, value: Any) -> Any:
+    if type(value) in machine.plain_types:
+        return value
+    has_hook = any(special(machine, value, name) for name in ("__str__", "__repr__"))
+    if not (has_hook or type(value) in _RENDERED):
+        return machine.materialise(value)
+    methods = {
+        "__str__": lambda self: text(machine, str, [value]),
+        "__repr__": lambda self: text(machine, repr, [value]),
+    }
+    return type(type(value).__name__, (), methods)()
