@@ -9,7 +9,7 @@ import pytest
 
 import write_docs
 
-NUM_EXAMPLES = {"comptime.md": 4, "controls.md": 4}
+NUM_EXAMPLES = {"comptime.md": 4, "controls.md": 4, "graph_breaks.md": 3}
 EXAMPLE = re.compile(r"^```python\n(.*?)^```\n```text\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 
 
