@@ -85,10 +85,18 @@ def bench(
         bool, typer.Option("--quick", help="Fewer rounds: a first impression, not a measurement.")
     ] = False,
     json: Annotated[Path | None, typer.Option(help="The file for the results.")] = None,
+    profile: Annotated[
+        bool,
+        typer.Option(
+            "--profile-compile", help="Tell instead what graphwright's first calls go to, by stage."
+        ),
+    ] = False,
 ) -> None:
     """Run workloads in fresh processes on eager, torch.compile and graphwright, side by side."""
-    run_bench = _load_bench()
+    run_bench, run_profile = _load_bench()
     try:
+        if profile:
+            raise typer.Exit(run_profile(workload or []))
         status = run_bench(workload or [], systems or [], is_quick=quick, json_path=json)
     except ConfigError as error:
         raise typer.BadParameter(str(error)) from error
@@ -162,8 +170,8 @@ def _load_explain() -> Callable[[Path], ExplainsItself]:
     return explain_script
 
 
-def _load_bench() -> BenchRunner:
-    """Import the benchmark."""
-    from graphwright.cli.bench.run import run_bench  # noqa: PLC0415
+def _load_bench() -> tuple[BenchRunner, Callable[[list[str]], int]]:
+    """Import the benchmark: what measures, and what profiles."""
+    from graphwright.cli.bench.run import run_bench, run_profile  # noqa: PLC0415
 
-    return run_bench
+    return run_bench, run_profile

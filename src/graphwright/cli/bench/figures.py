@@ -54,7 +54,26 @@ class SteadyResult(msgspec.Struct, frozen=True):
     systems: dict[System, SteadyFigures]
 
 
-Job = StartJob | SteadyJob
+class ProfileJob(msgspec.Struct, frozen=True, tag=True):
+    """Compile a workload with graphwright in a fresh process and tell what the time goes to."""
+
+    workload: str
+
+
+class ProfileFigures(msgspec.Struct, frozen=True):
+    """What a `ProfileJob` found."""
+
+    workload: str
+    first_call: float
+    stages: dict[str, float]
+    """Time of each stage, in the order in which they begin."""
+    num_operations: int
+    num_guards: int
+    guards_per_call: float
+    """A call that checks the guards and computes nothing."""
+
+
+Job = StartJob | SteadyJob | ProfileJob
 
 
 class SystemFigures(msgspec.Struct, frozen=True):

@@ -31,6 +31,7 @@ from graphwright.cli.bench.figures import (
     SystemFigures,
     WorkloadFigures,
 )
+from graphwright.cli.bench.profile import measure_profile, render_profile
 from graphwright.cli.bench.report import render_figures
 from graphwright.cli.bench.workloads import WORKLOADS, Workload
 from graphwright.cli.processes import JobFailedError, run_job
@@ -91,6 +92,27 @@ def run_bench(
     _write_json(figures, json_path, console)
     failures = [system.failure for workload in measured for system in workload.systems.values()]
     return 1 if any(failures) else 0
+
+
+def run_profile(names: Sequence[str]) -> int:
+    """Print what the first calls of workloads go to, and give the exit status.
+
+    Args:
+        names: workloads; none means all.
+
+    Raises:
+        ConfigError: a workload of that name does not exist.
+    """
+    by_name = {workload.name: workload for workload in WORKLOADS}
+    _check_names(names, list(by_name), "workload")
+    console = wide_console()
+    with console.status("profile") as status:
+        figures = []
+        for name in names or by_name:
+            status.update(f"{name}: {by_name[name].what}")
+            figures.append(measure_profile(_WORKER, name, _TIMEOUT_S))
+    console.print(render_profile(figures))
+    return 0
 
 
 def _measure_workload(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import resource
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, assert_never
@@ -17,6 +18,8 @@ from torch.utils import _pytree as pytree
 
 from graphwright.cli.bench.figures import (
     Job,
+    ProfileFigures,
+    ProfileJob,
     StartFigures,
     StartJob,
     SteadyFigures,
@@ -32,7 +35,12 @@ _EXTRA_CALLS: Final = 3
 """Calls after the first, before memory is read: what a system allocates late shows, too."""
 
 
-def do_job(job: Job) -> StartFigures | SteadyResult:
+_CALLS_TO_LEARN: Final = 100
+"""After so many calls a program knows which of its guards need not be checked one by one."""
+_GUARD_ROUNDS: Final = 11
+
+
+def do_job(job: Job) -> StartFigures | SteadyResult | ProfileFigures:
     """Measure what the job says."""
     program = make_program(find_workload(job.workload))
     with torch.no_grad():
@@ -41,6 +49,8 @@ def do_job(job: Job) -> StartFigures | SteadyResult:
                 return _measure_start(program, system)
             case SteadyJob(systems=systems, num_rounds=num_rounds):
                 return _measure_steady(program, systems, num_rounds)
+            case ProfileJob(workload=workload):
+                return _measure_profile(workload, program)
             case _:
                 assert_never(job)
 
@@ -78,6 +88,39 @@ def _measure_steady(program: Program, systems: tuple[System, ...], num_rounds: i
         for system in systems
     }
     return SteadyResult(figures)
+
+
+def _measure_profile(workload: str, program: Program) -> ProfileFigures:
+    import graphwright  # noqa: PLC0415  (its import is part of a first call)
+
+    start = time.perf_counter()
+    report = graphwright.explain(program.function, fullgraph=True)(*program.arguments)
+    first_call = time.perf_counter() - start
+    return ProfileFigures(
+        workload=workload,
+        first_call=first_call,
+        stages=report.seconds,
+        num_operations=sum(one.num_operations for one in report.captures),
+        num_guards=sum(one.num_guards for one in report.captures),
+        guards_per_call=_time_guards(program),
+    )
+
+
+def _time_guards(program: Program) -> float:
+    """Time calls that find their outputs made."""
+    import graphwright  # noqa: PLC0415  (see above)
+
+    def compute_nothing(
+        graph: torch.fx.GraphModule, inputs: list[torch.Tensor]
+    ) -> Callable[..., Any]:
+        outputs = graph(*inputs)
+        return lambda *_: outputs
+
+    compiled = graphwright.compile(program.function, backend=compute_nothing)
+    call = partial(compiled, *program.arguments)
+    for _ in range(_CALLS_TO_LEARN):
+        call()
+    return time_in_turns({"guards": call}, num_rounds=_GUARD_ROUNDS)["guards"].median
 
 
 def _run_in_float64(program: Program) -> object:
