@@ -345,8 +345,15 @@ class Recipes:
             defaults=self.make(value.__defaults__) if value.__defaults__ else None,
             kw_defaults=self.make(value.__kwdefaults__) if value.__kwdefaults__ else None,
             annotations=self.make(value.__annotations__) if value.__annotations__ else None,
-            attrs=self._attrs(value),
+            attrs=(*self._changed_names(value), *self._attrs(value)),
         )
+
+    def _changed_names(self, value: types.FunctionType) -> Iterator[AttrEntry]:
+        """Give what the program (`functools.wraps`) changed of that which a function has from its code and globals."""
+        fresh = types.FunctionType(value.__code__, value.__globals__, closure=value.__closure__)
+        for name in ("__doc__", "__module__"):
+            if getattr(value, name) != getattr(fresh, name):
+                yield AttrEntry(name, self.make(getattr(value, name)))
 
     def _make_cell(self, cell: types.CellType) -> Recipe:
         """Give the recipe of a cell, which functions may share."""
