@@ -74,6 +74,8 @@ def store_raw_attr(machine: Machine, holder: Any, name: str, value: Any) -> None
         natively(base.__setattr__, holder, name, value)
         return
     table = instance_dict(holder)
+    if table is None and raw is ABSENT:
+        raise attribute_error(holder, name)
     if table is not None and machine.world.source_of(table) is not None:
         machine.world.set_key(table, name, value)
     else:

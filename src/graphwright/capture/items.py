@@ -151,6 +151,7 @@ def _read_item(machine: Machine, holder: Any, key: Any) -> Any:
     world = machine.world
     if isinstance(holder, dict):
         return _read_dict_item(machine, holder, key)
+    key = check_key(machine, key)
     if world.has_contents(holder) or not isinstance(key, int):
         return natively(operator.getitem, world.contents(holder), key)
     if isinstance(holder, set | frozenset):

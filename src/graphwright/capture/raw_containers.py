@@ -9,6 +9,7 @@ import collections
 from typing import Any, Final
 
 _SEQUENCES: Final[tuple[Any, ...]] = (list, tuple, collections.deque)
+_MEMBERED: Final[tuple[Any, ...]] = (*_SEQUENCES, set, frozenset)
 
 _SIZED: Final[tuple[Any, ...]] = (list, dict, tuple, set, frozenset, collections.deque)
 
@@ -42,6 +43,12 @@ def raw_item(container: Any, index: int) -> Any:
     if isinstance(container, tuple):
         return tuple.__getitem__(container, index)
     return collections.deque.__getitem__(container, index)
+
+
+def raw_members(container: Any) -> Any:
+    """Give an iterator over what a list, tuple, deque, set or frozenset (or subclass) holds, whatever its own `__iter__` gives."""
+    base = next(base for base in _MEMBERED if isinstance(container, base))
+    return base.__iter__(container)
 
 
 def raw_sequence(container: Any) -> Any:

@@ -26,7 +26,7 @@ from graphwright.capture.missing import ABSENT, Unread
 from graphwright.capture.natives import original_factory
 from graphwright.capture.opcodes.names import globals_source_of
 from graphwright.capture.policy import is_native_function
-from graphwright.capture.raw_containers import raw_items
+from graphwright.capture.raw_containers import raw_items, raw_members
 from graphwright.ir.program import (
     AttrEntry,
     AttrSource,
@@ -169,7 +169,7 @@ class Recipes:
                 yield key
                 yield item
         elif isinstance(value, list | tuple | set | frozenset | collections.deque):
-            yield from value
+            yield from raw_members(value)
         else:
             yield from self._parts_of_builtin(value)
         if isinstance(value, collections.defaultdict):
@@ -345,8 +345,15 @@ class Recipes:
             defaults=self.make(value.__defaults__) if value.__defaults__ else None,
             kw_defaults=self.make(value.__kwdefaults__) if value.__kwdefaults__ else None,
             annotations=self.make(value.__annotations__) if value.__annotations__ else None,
-            attrs=self._attrs(value),
+            attrs=(*self._changed_names(value), *self._attrs(value)),
         )
+
+    def _changed_names(self, value: types.FunctionType) -> Iterator[AttrEntry]:
+        """Give what the program (`functools.wraps`) changed of that which a function has from its code and globals."""
+        fresh = types.FunctionType(value.__code__, value.__globals__, closure=value.__closure__)
+        for name in ("__doc__", "__module__"):
+            if getattr(value, name) != getattr(fresh, name):
+                yield AttrEntry(name, self.make(getattr(value, name)))
 
     def _make_cell(self, cell: types.CellType) -> Recipe:
         """Give the recipe of a cell, which functions may share."""
@@ -368,13 +375,13 @@ class Recipes:
     def _build_instance(self, value: Any, kind: type) -> Recipe:
         machine = self._machine
         if issubclass(kind, tuple):
-            return BuildTuple(tuple(map(self.make, value)), machine.guards.pin(kind))
+            return BuildTuple(tuple(map(self.make, raw_members(value))), machine.guards.pin(kind))
         entries: tuple[DictEntry, ...] = ()
         items: tuple[Recipe, ...] = ()
         if isinstance(value, dict):
             entries = self._entries(value)
         elif isinstance(value, list | set | collections.deque):
-            items = tuple(map(self.make, value))
+            items = tuple(map(self.make, raw_members(value)))
         elif not _is_plain_object(kind):
             raise self._not_remade(value)
         if isinstance(value, collections.deque) and value.maxlen is not None:

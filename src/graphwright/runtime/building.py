@@ -102,7 +102,11 @@ def finish_function(
     function.__kwdefaults__ = kw_defaults
     if annotations is not None:
         function.__annotations__ = annotations
-    function.__dict__.update(attrs)
+    for name, value in attrs.items():
+        if name in ("__doc__", "__module__"):
+            setattr(function, name, value)
+        else:
+            function.__dict__[name] = value
     return function
 
 

@@ -1,5 +1,6 @@
 """Corners of the language: aliasing, mutation while iterating, attribute protocols, generators, scopes, matching, exceptions."""
 
+import operator
 import sys
 
 import torch
@@ -1396,3 +1397,26 @@ def recursion_without_end(x):
         _endless(0)
     except RecursionError:
         return x + 1
+
+
+@TOPIC.program(call(t(3)))
+def returns_a_list_with_other_methods(x):
+    loud = Loud([1, 2])
+    return x, loud, {"again": loud}
+
+
+@TOPIC.program(call(t(3), Fresh(lambda: Immutable(1))))
+def slots_of_an_argument(x, one):
+    try:
+        object.__setattr__(one, "c", 1)
+    except AttributeError as error:
+        return x, str(error)
+
+
+@TOPIC.program(call(t(3), [1, 2, 3], {"a": 1}))
+def operator_functions_change_arguments(x, items, table):
+    operator.setitem(items, 0, x)
+    operator.delitem(items, 1)
+    operator.setitem(table, "b", 2)
+    operator.iconcat(items, [5])
+    return len(items), list(table)

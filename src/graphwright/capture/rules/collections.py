@@ -331,6 +331,13 @@ def reduce_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     return total
 
 
+def concatenate_in_place(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
+    """`operator.iconcat(x, y)`."""
+    if args and hasattr(type(args[0]), "__getitem__"):
+        return machine.binary(operator.iadd, *args)
+    return machine.call_native(operator.iconcat, args, kwargs)
+
+
 def _operator(function: Callable[..., Any]) -> Rule:
     def rule(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
         return machine.binary(function, *args)
@@ -426,6 +433,9 @@ RULES: Final[dict[Any, Rule]] = {
     functools.reduce: reduce_,
     functools.cmp_to_key: cmp_to_key,
     operator.getitem: lambda machine, args, kwargs: machine.getitem(*args),
+    operator.setitem: lambda machine, args, kwargs: machine.setitem(*args),
+    operator.delitem: lambda machine, args, kwargs: machine.delitem(*args),
+    operator.iconcat: concatenate_in_place,
     operator.contains: lambda machine, args, kwargs: machine.contains(*args),
     operator.is_: lambda machine, args, kwargs: machine.is_same(*args),
     operator.truth: lambda machine, args, kwargs: machine.truth(args[0]),
