@@ -26,7 +26,8 @@ def render_page(results: Sequence[Result]) -> str:
     by_op: Mapping[str, list[Result]] = defaultdict(list)
     for result in counted:
         by_op[result.case.op].append(result)
-    lines = [_HEAD, *_totals(counted), "", "## Each op", ""]
+    samples = f"At most {_most_samples(results)} samples of each op and dtype were run.\n"
+    lines = [_HEAD, samples, *_totals(counted), "", "## Each op", ""]
     lines += [
         "“Own” is code that graphwright makes; the ops named after it are calls of ATen. A late call is one whose result's size or",
         "value depends on values: it is made once the graph has run, and what follows from it cannot be part of the program.",
@@ -42,6 +43,11 @@ def render_page(results: Sequence[Result]) -> str:
         reasons = "<br>".join(_reasons(failures))
         lines.append(f"| `{op}` | {_how(of_op)} | {len(of_op)} | {num_passed} | {reasons} |")
     return "\n".join(lines) + "\n"
+
+
+def _most_samples(results: Sequence[Result]) -> int:
+    taken = {(result.case.op, result.case.dtype, result.case.sample) for result in results}
+    return max(Counter((op, dtype) for op, dtype, _ in taken).values(), default=0)
 
 
 def _totals(results: Sequence[Result]) -> Iterator[str]:

@@ -80,14 +80,14 @@ def run_trial(trial: Trial, *, tells_plan: bool) -> Result:
         actual, plans = _call(compiled, trial), []
     elapsed_ms = (time.perf_counter_ns() - start_ns) / 1e6
     outcome, detail = _judge(trial, expected, actual)
-    num_graphs = _count("capture", "graphs", before)
+    num_frames = _count("capture", "frames", before)
     if outcome is Outcome.PASSED and trial.case.variant is not Variant.ERROR:
-        if not num_graphs:
+        if not num_frames:
             outcome, detail = Outcome.NOT_COMPILED, str(gw.counters.snapshot().get("eager", ""))
         else:
             outcome, detail = _judge(trial, expected, _call(compiled, trial))
             detail = detail and f"second call: {detail}"
-        if outcome is Outcome.PASSED and _count("capture", "graphs", before) != num_graphs:
+        if outcome is Outcome.PASSED and _count("capture", "frames", before) != num_frames:
             outcome, detail = Outcome.RECOMPILED, ""
     return Result(
         trial.case,

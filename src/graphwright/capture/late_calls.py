@@ -113,8 +113,6 @@ class LateCalls:
         """
         for result in self.results:
             counters.add("late_calls", result.name)
-            if not machine.guards.is_importable(result.function):
-                raise used_late(result)
             if _versions((result.args, result.kwargs)) != result.versions:
                 raise machine.unsupported(
                     f"a write to an argument of `{result.name}`, after its call",

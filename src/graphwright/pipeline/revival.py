@@ -8,11 +8,13 @@ settings; every guard is checked against the live objects before anything of it 
 from __future__ import annotations
 
 import types
+from collections.abc import Sequence
 
 import torch
 
 from graphwright.cache import Caches, Key, Kind, ProgramEntry, make_part
 from graphwright.ir.code_digest import code_digest
+from graphwright.ir.program import CallLate, FromPin, Pin, Recipe
 from graphwright.pipeline.marks import marks_of
 from graphwright.pipeline.options import BackendKind
 from graphwright.pipeline.session import SESSION
@@ -51,9 +53,18 @@ def keep_program(job: Job, entry: Entry) -> None:
     caches = SESSION.caches(job.settings)
     if caches is None or entry.plan is None or entry.program.ends_at is not None:
         return
+    if not all(_is_found_anew(recipe, entry.program.pins) for recipe in entry.program.built):
+        return
     key = _try_make_key(job, caches)
     if key is not None:
         caches.programs.add(key, ProgramEntry(program=entry.program, plan=entry.plan))
+
+
+def _is_found_anew(recipe: Recipe, pins: Sequence[Pin]) -> bool:
+    """Tell whether a new process finds the function of a late call."""
+    if not isinstance(recipe, CallLate) or not isinstance(recipe.function, FromPin):
+        return True
+    return pins[recipe.function.pin].is_importable
 
 
 def _try_make_key(job: Job, caches: Caches) -> Key | None:

@@ -7,6 +7,7 @@ Keeps: the layouts are the ones that eager allocates, as observed; a comparison 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import torch
 
@@ -261,13 +262,20 @@ def wrap_dim(dim: int, ndim: int) -> int:
     return dim % bound
 
 
+MAX_REDUCED_NDIM: Final = 64
+"""Eager keeps a list of dimensions as the bits of an integer."""
+
+
 def wrap_dims(dims: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
     """Give non-negative dimensions; None or an empty list stands for all of them.
 
     Raises:
         IndexError: one is out of range.
-        RuntimeError: one is named twice.
+        RuntimeError: one is named twice, or the tensor has more than eager takes.
     """
+    if ndim > MAX_REDUCED_NDIM:
+        msg = f"only tensors with up to {MAX_REDUCED_NDIM} dims are supported"
+        raise RuntimeError(msg)
     if isinstance(dims, int):
         return (wrap_dim(dims, ndim),)
     if not dims:

@@ -71,6 +71,9 @@ def _check_dtypes(
     recording: OpRecording, known: KnownOp, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> None:
     """Let torch itself tell whether an op converts its result to the dtype of `out=`: many do, some raise."""
+    if known.facts.name.split(".")[1] in _KEEP_DTYPE:
+        msg = "Expected out tensor to have the dtype of the result"
+        raise RuntimeError(msg)
     with contextlib.suppress(NeedsValues):
         recording.run_on_meta(
             known, recording.convert(args)[0], recording.convert_kwargs(kwargs)[0]
@@ -107,6 +110,10 @@ def _overlap_is_refused(facts: OpFacts, own: TensorSpec, other: TensorSpec) -> b
     if own.offset == other.offset and own.strides == other.strides:
         return facts.name.split(".")[1] in _READ_ELSEWHERE
     return bool(own.offset < other.offset + other.numel and other.offset < own.offset + own.numel)
+
+
+_KEEP_DTYPE: Final = frozenset(("aminmax", "complex", "polar"))
+"""Ops that raise, though torch itself does not tell so for `meta` tensors."""
 
 
 _READ_ELSEWHERE: Final = frozenset(("gather", "take", "cat", "index_select", "kthvalue", "scatter"))
