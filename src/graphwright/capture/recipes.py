@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import enum
 import functools
+import gc
 import itertools
 import operator
 import types
@@ -57,6 +58,13 @@ from graphwright.ir.program import (
 )
 from graphwright.ir.symint_algebra import as_expr
 from graphwright.record import AbstractTensor, dim_of, to_extent
+from graphwright.runtime import iterate_items, iterate_keys, iterate_values
+
+_DICT_ITERATORS: Final[dict[type, Any]] = {
+    type(iter({})): iterate_keys,
+    type(iter({}.values())): iterate_values,
+    type(iter({}.items())): iterate_items,
+}
 
 _REDUCIBLE: Final = frozenset(
     map(
@@ -72,10 +80,8 @@ _REDUCIBLE: Final = frozenset(
             iter({}),
             iter({}.values()),
             iter({}.items()),
-            iter(set()),
             iter(collections.deque()),
             reversed([]),
-            reversed({}),
             reversed(()),
             enumerate(()),
             zip(),
@@ -174,7 +180,7 @@ class Recipes:
             yield from self._parts_of_builtin(value)
         if isinstance(value, collections.defaultdict):
             yield original_factory(value.default_factory)
-        yield from (instance_dict(value) or {}).values()
+        yield from (part for _, part in _own_attrs(value))
 
     def _parts_of_builtin(self, value: Any) -> Iterator[Any]:
         kind = type(value)
@@ -190,7 +196,7 @@ class Recipes:
             yield from (value.func, *value.args, *value.keywords.values())
         elif kind is types.CellType:
             yield self._machine.world.cells.read(value)
-        elif kind in _REDUCIBLE:
+        elif kind in _REDUCIBLE and not self._has_changed(value):
             _, args, *state = _reduced(value)
             yield from (*args, *state)
         elif _is_bound_builtin(value):
@@ -217,12 +223,14 @@ class Recipes:
         if isinstance(value, torch.Tensor):
             return self._make_tensor(value)
         if _is_bound_builtin(value):
-            return BuildBuiltinMethod(self.make(value.__self__), value.__name__)
+            return self._build_bound_builtin(value)
         if isinstance(value, types.CellType):
             return self._make_cell(value)
         if type(value) is LateResult:
             return self._late(value)
         if isinstance(value, _PINNED):
+            if value in machine.own_classes:
+                raise self._not_remade(value)
             return FromPin(machine.guards.pin(value))
         if isinstance(value, types.FunctionType) and is_native_function(value):
             if value.__closure__ and not machine.guards.is_importable(value):
@@ -300,6 +308,8 @@ class Recipes:
         return self._build_instance(value, kind)
 
     def _build_reduced(self, value: Any) -> Recipe:
+        if self._has_changed(value):
+            raise self._not_remade(value)
         function, args, *state = _reduced(value)
         made_state = self.make(state[0]) if state and state[0] is not None else None
         return BuildReduced(self.make(function), tuple(map(self.make, args)), made_state)
@@ -316,6 +326,17 @@ class Recipes:
     def _build_late(self, value: LateResult) -> Recipe:
         keywords = tuple(AttrEntry(name, self.make(v)) for name, v in value.kwargs.items())
         return CallLate(self.make(value.function), tuple(map(self.make, value.args)), keywords)
+
+    def _has_changed(self, value: Any) -> bool:
+        """Tell whether an iterator over a dict has to notice that the dict has changed, or will when the effects are made."""
+        if type(value) not in _DICT_ITERATORS:
+            return False
+        try:
+            value.__reduce__()
+        except RuntimeError:
+            return True
+        world = self._machine.world
+        return any(id(world.owner_of(one)) in world.changed for one in gc.get_referents(value))
 
     def make_dict(self, value: dict[Any, Any]) -> Recipe:
         """Give the recipe of a dict with these entries, whatever kind of dict they are in."""
@@ -364,16 +385,12 @@ class Recipes:
         return self._make_once(cell)
 
     def _attrs(self, value: Any) -> tuple[AttrEntry, ...]:
-        attrs = [AttrEntry(n, self.make(v)) for n, v in (instance_dict(value) or {}).items()]
-        for base in type(value).__mro__:
-            for name, member in base.__dict__.items():
-                is_slot = isinstance(member, types.MemberDescriptorType)
-                if is_slot and base.__flags__ & _HEAP_TYPE and hasattr(value, name):
-                    attrs.append(AttrEntry(name, self.make(getattr(value, name))))
-        return tuple(attrs)
+        return tuple(AttrEntry(name, self.make(part)) for name, part in _own_attrs(value))
 
     def _build_instance(self, value: Any, kind: type) -> Recipe:
         machine = self._machine
+        if kind in machine.own_classes:
+            raise self._not_remade(value)
         if issubclass(kind, tuple):
             return BuildTuple(tuple(map(self.make, raw_members(value))), machine.guards.pin(kind))
         entries: tuple[DictEntry, ...] = ()
@@ -391,6 +408,17 @@ class Recipes:
             return BuildReduced(FromPin(machine.guards.pin(kind)), (BuildTuple(items), length))
         return BuildObject(machine.guards.pin(kind), self._attrs(value), items, entries)
 
+    def _build_bound_builtin(self, value: Any) -> Recipe:
+        receiver, name = value.__self__, value.__name__
+        found = [base.__dict__[name] for base in type(receiver).__mro__ if name in base.__dict__]
+        if found and not isinstance(found[0], types.FunctionType):
+            return BuildBuiltinMethod(self.make(receiver), name)
+        # a class overrides it, and the program has reached over that by `super()`
+        original = next((one for one in found if isinstance(one, types.MethodDescriptorType)), None)
+        if original is None:
+            raise self._not_remade(value)
+        return BuildMethod(FromPin(self._machine.guards.pin(original)), self.make(receiver))
+
     def _not_remade(self, value: Any) -> Unsupported:
         kind = type(value)
         return self._machine.unsupported(
@@ -403,7 +431,24 @@ class Recipes:
 def _reduced(value: Any) -> tuple[Any, ...]:
     """Give function, arguments, and state if there is one, of an iterator; for callbacks, what they stand for."""
     function, args, *state = value.__reduce__()
+    view = _DICT_ITERATORS.get(type(value))
+    if view is not None:
+        # what it says of itself has lost the dict, and would not notice that the dict changes
+        for holder in gc.get_referents(value):
+            if isinstance(holder, dict):
+                return view, (holder, len(holder) - operator.length_hint(value))
     return function, tuple(map(original_factory, args)), *state
+
+
+def _own_attrs(value: Any) -> Iterator[tuple[str, Any]]:
+    """Give the attributes that an object keeps, in its dictionary and in slots."""
+    yield from (instance_dict(value) or {}).items()
+    for base in type(value).__mro__:
+        if not base.__flags__ & _HEAP_TYPE:
+            continue
+        for name, member in base.__dict__.items():
+            if isinstance(member, types.MemberDescriptorType) and hasattr(value, name):
+                yield name, getattr(value, name)
 
 
 def _is_bound_builtin(value: Any) -> bool:

@@ -306,24 +306,37 @@ def capture_call(
     options = options or CaptureOptions()
     call = _Call(target, args, kwargs)
     outermost = Outermost()
-    try:
-        return _capture_until(call, options, outermost)
-    except Unsupported as error:
-        if not can_break(target) or not options.may_break():
-            raise
-        # What was captured so far changed nothing, so that it can be thrown away; this time the end is known.
-        reason = _Reason(error, outermost.was_nested)
-        for stop in iter_stops(outermost):
-            try:
-                return _capture_until(call, options, Outermost(stop), reason)
-            except Unsupported as refusal:
-                error.add_obstacle(f"nor can the graph be broken there: {refusal.met}")
-        if not options.has_late_calls:
-            raise
+    failure = _try_capture(call, options, outermost)
+    if isinstance(failure, Captured):
+        return failure
+    if not can_break(target) or not options.may_break():
+        raise failure
+    # What was captured so far changed nothing, so that it can be thrown away; this time the end is known.
+    reason = _Reason(failure, outermost.was_nested)
+    for stop in iter_stops(outermost):
+        found = _try_capture(call, options, Outermost(stop), reason)
+        if isinstance(found, Captured):
+            return found
+        failure.add_obstacle(f"nor can the graph be broken there: {found.met}")
+    if not options.has_late_calls:
+        raise failure
     # What a late call gives may be in the way; a break at that call is not.
     return capture_call(
         target, args, kwargs, options=dataclasses.replace(options, has_late_calls=False)
     )
+
+
+def _try_capture(
+    call: _Call, options: CaptureOptions, outermost: Outermost, reason: _Reason | None = None
+) -> Captured | Unsupported:
+    """Capture a call, or give what cannot be captured.
+
+    It is given, not raised: an exception that the program raises in the next attempt must not take it for its context.
+    """
+    try:
+        return _capture_until(call, options, outermost, reason)
+    except Unsupported as error:
+        return error
 
 
 class _Call(NamedTuple):

@@ -156,18 +156,25 @@ def _capture(job: Job) -> Captured:
     )
     broken = dataclasses.replace(symbolic, may_break=lambda: can_break)
     for way in (symbolic, static, broken):
-        try:
-            captured = capture_call(job.target, job.args, job.kwargs, options=way)
-        except (Unsupported, ProgramRaised):
+        found = _try_capture(job, way)
+        if not isinstance(found, Captured):
             if choice.is_empty or way is broken:
-                raise
-        else:
-            if way is static:
-                counters.add("capture", "static_again")
-            choice.check_demands(captured.program)
-            return captured
+                raise found
+            continue
+        if way is static:
+            counters.add("capture", "static_again")
+        choice.check_demands(found.program)
+        return found
     message = "every way to capture a call gives a program or raises"
     raise InternalError(message)
+
+
+def _try_capture(job: Job, options: CaptureOptions) -> Captured | Unsupported | ProgramRaised:
+    """Capture the job's call, or give why it cannot be (given, not raised: the next attempt must not run inside a handler)."""
+    try:
+        return capture_call(job.target, job.args, job.kwargs, options=options)
+    except (Unsupported, ProgramRaised) as error:
+        return error
 
 
 def _render_guards(captured: Captured) -> str:

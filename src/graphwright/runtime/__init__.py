@@ -7,6 +7,7 @@ Read first: `entry.py`, then `guard_steps.py`.
 """
 
 from graphwright.runtime.autograd import GradientRuns, SharedOutput, make_gradient_run
+from graphwright.runtime.building import iterate_items, iterate_keys, iterate_values
 from graphwright.runtime.checks import may_overlap
 from graphwright.runtime.construction import make_backend_entry, make_entry
 from graphwright.runtime.dispatcher import Dispatcher
@@ -34,6 +35,9 @@ __all__ = [
     "Run",
     "SharedOutput",
     "has_autocast",
+    "iterate_items",
+    "iterate_keys",
+    "iterate_values",
     "load_native_module",
     "make_backend_entry",
     "make_entry",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import collections
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import torch
@@ -116,6 +116,27 @@ def make_reduced(function: Callable[..., Any], args: Iterable[object], state: ob
     if state is not None:
         made.__setstate__(state)
     return made
+
+
+def _advanced(iterator: Iterator[object], count: int) -> Iterator[object]:
+    for _ in range(count):
+        next(iterator)
+    return iterator
+
+
+def iterate_keys(table: dict[object, object], count: int) -> Iterator[object]:
+    """Iterate over a dict from entry `count` on."""
+    return _advanced(iter(table), count)
+
+
+def iterate_values(table: dict[object, object], count: int) -> Iterator[object]:
+    """Iterate over a dict's values from entry `count` on."""
+    return _advanced(iter(table.values()), count)
+
+
+def iterate_items(table: dict[object, object], count: int) -> Iterator[object]:
+    """Iterate over a dict's items from entry `count` on."""
+    return _advanced(iter(table.items()), count)
 
 
 def fill_cell(cell: types.CellType, contents: object) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, assert_never, final
 
 from graphwright.ir.constants import make_object
@@ -117,10 +117,7 @@ class RecipesText:
         lines = ["def build(outputs, symbols, sources):"]
         if self._symbols:
             lines.append(f"    {_tuple(self._symbols)} = symbols")
-        built = self._program.built
-        lines += [f"    built{i} = {self._render_shell(built[i])}" for i in _shell_order(built)]
-        for number, recipe in enumerate(built):
-            lines += [f"    {line}" for line in self._render_filling(f"built{number}", recipe)]
+        lines += [f"    {line}" for line in _BuiltLines(self, self._program.built).all()]
         lines.append(f"    result = {self.render_recipe(self._program.result)}")
         lines += [f"    {self._render_effect(effect)}" for effect in self._program.effects]
         ends = self._program.ends_at
@@ -198,7 +195,7 @@ class RecipesText:
     ) -> str:
         match recipe:
             case BuildObject() | BuildFunction():
-                return self._render_fill(self._render_shell(recipe), recipe)
+                return self._render_fill(self.render_shell(recipe), recipe)
             case BuildMethod(function, receiver):
                 parts = f"{self.render_recipe(function)}, {self.render_recipe(receiver)}"
                 return f"MethodType({parts})"
@@ -212,7 +209,7 @@ class RecipesText:
             case _:
                 assert_never(recipe)
 
-    def _render_shell(self, recipe: Recipe) -> str:
+    def render_shell(self, recipe: Recipe) -> str:
         """Give the expression that makes an object that is used more than once, without the contents that may refer back."""
         match recipe:
             case BuildList():
@@ -236,7 +233,8 @@ class RecipesText:
             case _:
                 return self.render_recipe(recipe)
 
-    def _render_filling(self, name: str, recipe: Recipe) -> list[str]:
+    def render_filling(self, name: str, recipe: Recipe) -> list[str]:
+        """Give the statements that fill an object that was made empty."""
         match recipe:
             case BuildList(items) if items:
                 return [f"{name}.extend({self._render_items(items)})"]
@@ -316,22 +314,58 @@ class RecipesText:
                 assert_never(effect)
 
 
-def _shell_order(built: Sequence[Recipe]) -> list[int]:
-    """Order objects so that each stands behind those that it cannot be made without."""
-    order: dict[int, None] = {}
-    started: set[int] = set()
+@final
+class _BuiltLines:
+    """The lines that make the objects of `Program.built`: each behind those that it cannot be made without.
 
-    def visit(number: int) -> None:
-        if number in started:
+    Objects are made empty and then filled, so that cycles close; an iterator finds what it goes over filled.
+
+    Args:
+        text: renders single objects.
+        built: the objects.
+    """
+
+    def __init__(self, text: RecipesText, built: Sequence[Recipe]) -> None:
+        self._text = text
+        self._built = built
+        self._lines: list[str] = []
+        self._made: set[int] = set()
+        self._filled: set[int] = set()
+
+    def all(self) -> list[str]:
+        """Give the lines for all objects."""
+        for number in range(len(self._built)):
+            self._make(number)
+        for number in range(len(self._built)):
+            self._fill(number)
+        return self._lines
+
+    def _make(self, number: int) -> None:
+        if number in self._made:
             return
-        started.add(number)
-        for needed in _iter_needed(_shell_parts(built[number])):
-            visit(needed)
-        order[number] = None
+        self._made.add(number)
+        recipe = self._built[number]
+        self._prepare(_shell_parts(recipe), is_filled=isinstance(recipe, BuildReduced))
+        self._lines.append(f"built{number} = {self._text.render_shell(recipe)}")
 
-    for number in range(len(built)):
-        visit(number)
-    return list(order)
+    def _fill(self, number: int) -> None:
+        if number in self._filled:
+            return
+        self._filled.add(number)
+        self._make(number)
+        self._prepare(iter_parts(self._built[number]), is_filled=False)
+        self._lines += self._text.render_filling(f"built{number}", self._built[number])
+
+    def _prepare(self, parts: Iterable[Recipe], *, is_filled: bool) -> None:
+        """Have the objects ready that parts, made in place, refer to."""
+        for part in parts:
+            if isinstance(part, FromBuilt):
+                self._make(part.index)
+                if is_filled:
+                    self._fill(part.index)
+            else:
+                goes_over = is_filled or isinstance(part, BuildReduced)
+                self._prepare(iter_parts(part), is_filled=goes_over)
 
 
 def _shell_parts(recipe: Recipe) -> Iterable[Recipe]:
@@ -347,15 +381,6 @@ def _shell_parts(recipe: Recipe) -> Iterable[Recipe]:
             return cells
         case _:
             return iter_parts(recipe)
-
-
-def _iter_needed(parts: Iterable[Recipe]) -> Iterator[int]:
-    """Give the numbers of the built objects that parts, made in place, refer to."""
-    for part in parts:
-        if isinstance(part, FromBuilt):
-            yield part.index
-        else:
-            yield from _iter_needed(iter_parts(part))
 
 
 def _tuple(parts: Iterable[str]) -> str:
