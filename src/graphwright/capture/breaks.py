@@ -11,6 +11,7 @@ Keeps: what the continuation reads of the frame's slots is guarded when it is re
 
 from __future__ import annotations
 
+import functools
 import inspect
 import types
 from collections.abc import Callable, Iterator, Sequence
@@ -72,9 +73,12 @@ class Callee:
 
 def can_break(target: object) -> bool:
     """Tell whether a call of `target` is a call of one Python function with nothing to do after it."""
-    return isinstance(
-        target, types.FunctionType | types.MethodType | torch.nn.Module | Continuation | Callee
-    )
+    if isinstance(target, functools.partial):
+        return can_break(target.func)
+    if isinstance(target, type):
+        return False
+    is_function = isinstance(target, types.FunctionType | types.MethodType)
+    return is_function or isinstance(getattr(type(target), "__call__", None), types.FunctionType)  # noqa: B004  (the function itself)
 
 
 def iter_stops(outermost: Outermost) -> Iterator[int]:

@@ -1,9 +1,11 @@
 """Graph breaks as a user meets them: how many graphs there are, what is printed, what a traceback shows."""
 
+import functools
 import sys
 import traceback
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -319,3 +321,70 @@ def test_recompiles_of_a_piece_are_limited(capsys):
     warned = pytest.warns(gw.errors.GraphwrightWarning, match="recompile_limit")
     with gw.config.patch(recompile_limit=3), warned:
         call_with_many()
+
+
+class Callable:
+    scale = 3
+
+    def __call__(self, x):
+        y = x * self.scale
+        print("called")
+        return y + 1
+
+    @classmethod
+    def of_class(cls, x):
+        y = x * cls.scale
+        print("called")
+        return y - 1
+
+    @staticmethod
+    def alone(x):
+        y = x * 2
+        print("called")
+        return y - 1
+
+
+def scaled(scale, x):
+    y = x * scale
+    print("called")
+    return y + 1
+
+
+@pytest.mark.parametrize(
+    "target",
+    [Callable(), Callable.of_class, Callable.alone, functools.partial(scaled, 2.0)],
+    ids=["object", "class method", "static method", "partial"],
+)
+def test_targets_of_every_kind_break(target, capsys):
+    gw.counters.clear()
+    x = torch.randn(3)
+
+    assert torch.equal(gw.compile(target)(x), target(x))
+    assert gw.counters["capture"]["graphs"] == 2
+    assert not gw.counters["eager"]
+
+
+def test_arrays_go_in_and_out():
+    def program(x, array):
+        doubled = x.numpy() * 2
+        summed = torch.from_numpy(np.cumsum(doubled))
+        return summed.relu() + x + torch.from_numpy(array), doubled
+
+    x, array = torch.randn(3), np.ones(3, dtype=np.float32)
+    found, expected = gw.compile(program)(x, array), program(x, array)
+    assert torch.equal(found[0], expected[0])
+    assert np.array_equal(found[1], expected[1])
+
+
+def test_hooks_may_break(capsys):
+    inner = nn.Linear(3, 3)
+    model = nn.Sequential(inner, nn.ReLU())
+
+    def hook(module, args, output):
+        print("hook")
+        return output * 2
+
+    inner.register_forward_hook(hook)
+    x = torch.randn(2, 3)
+    torch.testing.assert_close(gw.compile(model)(x), model(x))
+    assert capsys.readouterr().out == "hook\nhook\n"
