@@ -114,6 +114,19 @@ def _make_artifacts(
     }
 
 
+_ARTIFACTS: Final = (
+    "graph",
+    "guards",
+    "aten",
+    "aten_simplified",
+    "schedule",
+    "plan",
+    "output_code",
+    "capture_report",
+)
+"""The texts that a compile can leave."""
+
+
 def _watch_compile(
     function: Callable[..., Any], arguments: tuple[torch.Tensor, ...]
 ) -> Mapping[str, str]:
@@ -121,7 +134,7 @@ def _watch_compile(
     gw.counters.clear()
     with tempfile.TemporaryDirectory() as folder:
         settings = gw.config.patch(cache_dir=folder, num_threads=_NUM_THREADS)
-        with settings, collect_observers() as observers:
+        with settings, collect_observers(*_ARTIFACTS) as observers:
             compiled = gw.compile(function, fullgraph=True)
             torch.testing.assert_close(compiled(*arguments), function(*arguments))
         kept = {kind.value: _count_files(Path(folder) / kind.value) for kind in Kind}

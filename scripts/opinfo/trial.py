@@ -68,14 +68,9 @@ def run_trial(trial: Trial, *, tells_plan: bool) -> Result:
     before = gw.counters.snapshot()
     start_ns = time.perf_counter_ns()
     if tells_plan:
-        with collect_observers() as observers:
+        with collect_observers("plan") as observers:
             actual = _call(compiled, trial)
-        plans = [
-            artifact.text
-            for observer in observers
-            for artifact in observer.artifacts
-            if artifact.name == "plan"
-        ]
+        plans = [artifact.text for observer in observers for artifact in observer.artifacts]
     else:
         actual, plans = _call(compiled, trial), []
     elapsed_ms = (time.perf_counter_ns() - start_ns) / 1e6

@@ -67,10 +67,10 @@ def run_and_get_code(
     Returns:
         The result, and one readable Python source for each graph that was compiled during the call.
     """
-    with collect_observers() as observers:
+    with collect_observers("output_code") as observers:
         result = fn(*args, **kwargs)
     artifacts = (artifact for observer in observers for artifact in observer.artifacts)
-    return result, [artifact.text for artifact in artifacts if artifact.name == "output_code"]
+    return result, [artifact.text for artifact in artifacts]
 
 
 def same(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Final, final
 
 import msgspec
@@ -46,12 +46,12 @@ class Observer:
 
     Args:
         compile_id: the compile's id, for the logs and the trace.
-        keeps_artifacts: whether the texts are made and kept though no log or trace asks for them.
+        keeps: the names of the texts that are made and kept though no log or trace asks for them.
     """
 
-    def __init__(self, compile_id: str = "", *, keeps_artifacts: bool = False) -> None:
+    def __init__(self, compile_id: str = "", *, keeps: Container[str] = ()) -> None:
         self.compile_id: Final = compile_id
-        self._keeps_artifacts: Final = keeps_artifacts
+        self._keeps: Final = keeps
         self._spans: list[Span] = []
         self._artifacts: list[Artifact] = []
         self._depth = 0
@@ -85,7 +85,7 @@ class Observer:
 
     def wants(self, name: str) -> bool:
         """Whether the text of the artifact `name` would be read by anybody."""
-        return self._keeps_artifacts or is_tracing() or _has_log(name)
+        return name in self._keeps or is_tracing() or _has_log(name)
 
     def artifact(self, name: str, make_text: Callable[[], str]) -> None:
         """Hand over a text that a stage made.
@@ -97,7 +97,7 @@ class Observer:
         if not self.wants(name):
             return
         text = make_text()
-        if self._keeps_artifacts:
+        if name in self._keeps:
             self._artifacts.append(Artifact(name, text))
         if _has_log(name):
             log(LogName(name)).info("%s %s\n%s", self.compile_id, name, text)

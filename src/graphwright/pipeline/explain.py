@@ -99,10 +99,10 @@ def _break_of(program: Program) -> BreakReport | None:
     return BreakReport(ends_at.met, ends_at.why, ends_at.remedy, ends_at.location, ends_at.frames)
 
 
-def explain_call(function: Callable[[], Any]) -> Explanation:
-    """Call `function` and tell what was compiled meanwhile."""
+def explain_call(function: Callable[[], Any], *, has_guards: bool = True) -> Explanation:
+    """Call `function` and tell what was compiled meanwhile; `has_guards` says whether to list the guards, which takes its time."""
     before = Counter(counters["eager"])
-    with collect_observers() as observers:
+    with collect_observers(REPORT, *(["guards"] if has_guards else [])) as observers:
         function()
     seconds: dict[str, float] = {}
     for observer in observers:

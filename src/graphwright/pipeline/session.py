@@ -11,9 +11,9 @@ import contextvars
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from graphwright.base.config import Config
 from graphwright.base.counters import counters
@@ -106,7 +106,15 @@ def default_folder() -> Path:
 SESSION: Final = Session()
 """The one of this process."""
 
-_COLLECTED: Final[contextvars.ContextVar[list[Observer] | None]] = contextvars.ContextVar(
+
+class _Collection(NamedTuple):
+    """The observers that a thread collects."""
+
+    observers: list[Observer]
+    keeps: Container[str]
+
+
+_COLLECTED: Final[contextvars.ContextVar[_Collection | None]] = contextvars.ContextVar(
     "collected", default=None
 )
 
@@ -119,17 +127,17 @@ def forget_all() -> None:
 def make_observer(compile_id: CompileId) -> Observer:
     """Make the observer of one compile."""
     collected = _COLLECTED.get()
-    observer = Observer(str(compile_id), keeps_artifacts=collected is not None)
+    observer = Observer(str(compile_id), keeps=collected.keeps if collected else ())
     if collected is not None:
-        collected.append(observer)
+        collected.observers.append(observer)
     return observer
 
 
 @contextlib.contextmanager
-def collect_observers() -> Iterator[list[Observer]]:
-    """Collect the observers, artifacts included, of the compiles that this thread makes inside the block."""
+def collect_observers(*names: str) -> Iterator[list[Observer]]:
+    """Collect the observers of the compiles that this thread makes inside the block, with the artifacts of these names."""
     observers: list[Observer] = []
-    token = _COLLECTED.set(observers)
+    token = _COLLECTED.set(_Collection(observers, frozenset(names)))
     try:
         yield observers
     finally:

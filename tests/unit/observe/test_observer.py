@@ -54,9 +54,10 @@ def test_artifact_is_not_made_when_nobody_reads_it():
 
 
 def test_artifact_is_kept_when_asked_for():
-    observer = Observer(keeps_artifacts=True)
+    observer = Observer(keeps=["anything"])
 
     observer.artifact("anything", lambda: "text")
+    observer.artifact("other", lambda: pytest.fail("made for nobody"))
 
     assert [(item.name, item.text) for item in observer.artifacts] == [("anything", "text")]
 
