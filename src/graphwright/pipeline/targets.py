@@ -9,6 +9,7 @@ be done, the call runs eagerly: it is counted under its reason, and each reason 
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 import types
 import warnings
@@ -36,8 +37,7 @@ from graphwright.pipeline.session import SESSION, make_observer
 from graphwright.pipeline.stages import Job, build_entry, prepare_runtime
 from graphwright.runtime import MISSING, Dispatcher, Entry
 
-_CALLER: Final = 4
-"""Frames from where a notice is given to the line that made the call."""
+_OWN_PACKAGE: Final = __name__.partition(".")[0]
 P = ParamSpec("P")
 R = TypeVar("R")
 Install = Callable[[Callable[..., Any]], None]
@@ -253,12 +253,26 @@ class CompiledTarget:
         if reason not in self._noticed:
             self._noticed.add(reason)
             message = f"graphwright: {self._name}: {text}"
-            warnings.warn(message, GraphwrightWarning, stacklevel=_CALLER)
+            warnings.warn(message, GraphwrightWarning, stacklevel=_count_own_frames() + 1)
 
     @property
     def _name(self) -> str:
         named = self.target if hasattr(self.target, "__qualname__") else type(self.target)
         return str(getattr(named, "__qualname__", named))
+
+
+def _count_own_frames() -> int:
+    """Count the frames between the line of the user's that made the call and the caller of this; code that was generated is ours."""
+    count = 0
+    frame: types.FrameType | None = sys._getframe(1)  # noqa: SLF001  (the documented way)
+    while frame is not None:
+        name = str(frame.f_globals.get("__name__", ""))
+        is_generated = frame.f_code.co_filename.startswith(f"<{_OWN_PACKAGE}")
+        if not is_generated and name.partition(".")[0] != _OWN_PACKAGE:
+            break
+        count += 1
+        frame = frame.f_back
+    return count
 
 
 def _compile_piece(

@@ -319,8 +319,9 @@ def test_recompiles_of_a_piece_are_limited(capsys):
             assert torch.equal(compiled(x), program(x))
 
     warned = pytest.warns(gw.errors.GraphwrightWarning, match="recompile_limit")
-    with gw.config.patch(recompile_limit=3), warned:
+    with gw.config.patch(recompile_limit=3), warned as notices:
         call_with_many()
+    assert {notice.filename for notice in notices} == {__file__}
 
 
 class Callable:
