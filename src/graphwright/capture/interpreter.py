@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from graphwright.base.errors import GraphwrightError, Unsupported
+from graphwright.base.errors import GraphwrightError, InternalError, Unsupported
 from graphwright.capture.faults import check_fault
 from graphwright.capture.frames import LEAVE, STOP, Frame, Outermost
 from graphwright.capture.machine import Machine
@@ -63,10 +63,10 @@ def run_frame(machine: Machine, frame: Frame, thrown: BaseException | None = Non
 
 def _note_end(outermost: Outermost, frame: Frame, error: BaseException) -> None:
     """Note that an exception has left a frame."""
-    is_unsupported = isinstance(error, Unsupported)
+    is_refused = isinstance(error, Unsupported | InternalError)
     if frame is outermost.frame:
-        outermost.is_over = not is_unsupported
-    elif is_unsupported:
+        outermost.is_over = not is_refused
+    elif is_refused:
         outermost.was_nested = True
 
 

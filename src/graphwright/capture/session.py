@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import torch
 
-from graphwright.base.errors import GraphwrightError, Unsupported
+from graphwright.base.errors import GraphwrightError, InternalError, Unsupported
 from graphwright.capture.assembly import OPCODES, make_machine, make_rules
 from graphwright.capture.breaks import (
     Callee,
@@ -102,6 +102,8 @@ class CaptureOptions:
     """What earlier captures learnt of code objects; shared to save time."""
     has_late_calls: bool = True
     """Whether what asks for the values of tensors may be called after the graph, where the program does not look at the result."""
+    on_fault: Callable[[InternalError], None] | None = None
+    """Told of a failure of the interpreter's own before the graph is broken there; None: such a failure is raised."""
     may_break: Callable[[], bool] = bool
     """Asked when something cannot be captured: whether to end the program before it, rather than refuse it."""
 
@@ -337,6 +339,16 @@ def _try_capture(
         return _capture_until(call, options, outermost, reason)
     except Unsupported as error:
         return error
+    except InternalError as error:
+        if options.on_fault is None or not can_break(call.target) or not options.may_break():
+            raise
+        if reason is None:
+            options.on_fault(error)
+        return Unsupported(
+            "an instruction that graphwright fails on",
+            why=f"a bug of graphwright's: {error}",
+            remedy="report it, with the program; its results are right, as the instruction runs in plain Python",
+        )
 
 
 class _Call(NamedTuple):

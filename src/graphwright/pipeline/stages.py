@@ -99,6 +99,8 @@ class Job:
     observer: Observer
     make_go_on: Callable[[Break, types.CodeType], Callable[..., Any]] | None = None
     """Makes what a call goes on with after a graph break; None: a break is an error."""
+    on_fault: Callable[[InternalError], None] | None = None
+    """Told of a failure of the interpreter's own, which then breaks the graph; None: it is raised."""
     earlier: Sequence[Program] = ()
     """What was compiled for other calls of the target."""
 
@@ -144,6 +146,7 @@ def _capture(job: Job) -> Captured:
     can_break = job.make_go_on is not None
     static = CaptureOptions(
         codes=SESSION.codes,
+        on_fault=job.on_fault,
         has_backward=job.options.backend in (BackendKind.NATIVE, BackendKind.ATEN),
     )
     choice = SymbolChoice(job.options.dynamic, job.earlier)

@@ -198,6 +198,7 @@ class CompiledTarget:
             settings,
             observer,
             make_go_on=None if self.options.fullgraph else go_on,
+            on_fault=None if settings.strict else self._tell_fault,
             earlier=[entry.program for entry in self.entries],
         )
         revived = try_revive(job)
@@ -237,6 +238,11 @@ class CompiledTarget:
         failure = entry.explain_failure(args, kwargs)
         text = failure.render() if failure else "the guards hold by now"
         return InternalError(f"the new variant of {self._name} does not serve its own call: {text}")
+
+    def _tell_fault(self, fault: InternalError) -> None:
+        counters.add("capture", "internal_failures")
+        text = f"capturing it failed, so the graph breaks there; this is a bug of graphwright's: {fault}"
+        self._notice("internal_failure", text)
 
     def _report(self, failure: Exception, settings: Config) -> None:
         counters.add("capture", "internal_failures")
