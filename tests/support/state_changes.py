@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import enum
 import functools
+import re
 import types
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -25,6 +26,9 @@ MAX_DEPTH: Final = 6
 
 KEPT_IN_STEP: Final = frozenset({"_flat_weight_refs"})
 """Attributes that PyTorch's own code keeps in step with others, which are walked: changed alone, they make no sense."""
+
+RESERVED_BY_ENUM: Final = re.compile("_[^_](.*[^_])?_")
+"""Attributes of its own that `enum` works out from the members when it makes a class, and then trusts (`_flag_mask_`)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -201,7 +205,10 @@ def _places_of_function(name: str, function: types.FunctionType) -> Iterator[Pla
 
 
 def _places_of_class(name: str, kind: type) -> Iterator[Place]:
+    is_enum = isinstance(kind, enum.EnumMeta)
     for key, value in list(kind.__dict__.items()):
+        if is_enum and RESERVED_BY_ENUM.fullmatch(key):
+            continue
         is_data = isinstance(value, int | float | str | types.FunctionType) and not key.startswith(
             "__"
         )
