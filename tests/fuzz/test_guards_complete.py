@@ -103,9 +103,19 @@ def demand_changes_are_seen(
         except (LookupError, TypeError, ValueError, AttributeError):
             continue  # the place cannot take such a value
         try:
-            demand_same(function, served, step, change.name)
+            if can_make_arguments(step):
+                demand_same(function, served, step, change.name)
         finally:
             change.undo()
+
+
+def can_make_arguments(step: Call) -> bool:
+    """Tell whether the arguments can be made in this state: where a global that their own class needs is hidden, there is no call."""
+    try:
+        _materialise((step.args, dict(step.kwargs)), {})
+    except Exception:  # noqa: BLE001  (code of a program's class, in a state that it is not written for)
+        return False
+    return True
 
 
 @pytest.mark.parametrize("wrapper", list(Wrapper), ids=lambda wrapper: wrapper.value)
