@@ -59,7 +59,8 @@ def _compare_objects(machine: Machine, function: Any, left: Any, right: Any) -> 
         return is_same(machine, left, right) == (function is operator.eq)
     pairs = zip((left, right), is_asked, strict=True)
     return natively(
-        function, *(stand_in(side) if done else operand(machine, side) for side, done in pairs)
+        function,
+        *(stand_in(machine, side) if done else operand(machine, side) for side, done in pairs),
     )
 
 

@@ -7,6 +7,8 @@ that existed before the call are read through the world; everything else is done
 from __future__ import annotations
 
 import operator
+import types
+from collections.abc import Mapping
 from typing import Any, Final
 
 import torch
@@ -38,6 +40,7 @@ _BINARY_METHODS: Final[dict[Any, tuple[str, str]]] = {
     ]
 }
 
+_NO_METHODS: Final[Mapping[str, Any]] = types.MappingProxyType({})
 
 _INPLACE: Final[dict[Any, tuple[str, Any]]] = {
     getattr(operator, f"i{name.strip('_')}"): (f"__i{name.strip('_')}__", getattr(operator, name))
@@ -95,13 +98,16 @@ def _binary(machine: Machine, function: Any, names: tuple[str, str], left: Any, 
             return result
     sides = zip((left, right), hooks, strict=True)
     return natively(
-        function, *(stand_in(side) if hook else operand(machine, side) for side, hook in sides)
+        function,
+        *(stand_in(machine, side) if hook else operand(machine, side) for side, hook in sides),
     )
 
 
-def stand_in(value: Any) -> Any:
-    """Give an object of a class of the same name that has no methods: for CPython to word an error, with no code of the user's run."""
-    return type(type(value).__name__, (), {})()
+def stand_in(machine: Machine, value: Any, methods: Mapping[str, Any] = _NO_METHODS) -> Any:
+    """Give an object of a class of the same name that has these methods alone: for CPython to work on, with no code of the user's run."""
+    made = type(type(value).__name__, (), dict(methods))
+    machine.own_classes.add(made)
+    return made()
 
 
 def plain_beside_others(machine: Machine, left: Any, right: Any) -> tuple[Any, Any]:

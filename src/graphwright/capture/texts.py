@@ -17,6 +17,7 @@ from graphwright.capture.items import special
 from graphwright.capture.lookup import peek
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
+from graphwright.capture.operators import stand_in
 
 _TEXT_METHODS: Final[dict[Any, tuple[str, ...]]] = {
     str: ("__str__", "__repr__"),
@@ -122,4 +123,4 @@ def _show_one(machine: Machine, value: Any) -> Any:
         "__str__": lambda self: text(machine, str, [value]),
         "__repr__": lambda self: text(machine, repr, [value]),
     }
-    return type(type(value).__name__, (), methods)()
+    return stand_in(machine, value, methods)

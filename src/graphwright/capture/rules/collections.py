@@ -14,7 +14,7 @@ from graphwright.capture.items import check_key, check_members
 from graphwright.capture.machine import Machine, Rule
 from graphwright.capture.missing import ABSENT
 from graphwright.capture.natives import OwnCallable, make_callback
-from graphwright.capture.operators import unary
+from graphwright.capture.operators import stand_in, unary
 from graphwright.capture.symbolic_ints import plain_throughout
 
 Args = Sequence[Any]
@@ -102,10 +102,7 @@ def _number(kind: type, names: tuple[str, ...]) -> Rule:
                 if hook is not None:
                     return natively(kind, machine.call(hook, [args[0]], {}))
             if type(args[0]).__mro__[1:] == (object,):
-                args = [
-                    type(type(args[0]).__name__, (), {})(),
-                    *args[1:],
-                ]  # CPython words the error
+                args = [stand_in(machine, args[0]), *args[1:]]  # CPython words the error
         return machine.call_native(kind, args, kwargs)
 
     rule.__doc__ = f"`{kind.__name__}(x)`."
