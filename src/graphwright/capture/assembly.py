@@ -123,7 +123,7 @@ def make_machine(
     machine.rules = {key: rule for key, (_, rule) in rules.items()}
     machine.tensor_type = tensor_type
     machine.plain_types = natives.make_plain_types(tensor_type)
-    machine.guards = Guards(machine.loc)
+    machine.guards = Guards(machine.loc, machine.own_classes)
     machine.world = World(machine.guards, inputs)
     for name, operation in _OPERATIONS.items():
         setattr(machine, name, functools.partial(operation, machine))

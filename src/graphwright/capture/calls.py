@@ -412,7 +412,7 @@ def _call_object(
 def construct(machine: Machine, kind: type, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """Make an instance of a class, interpreting what of its making is Python code."""
     if isinstance(kind, enum.EnumMeta):
-        return natively(kind, *map(machine.materialise, map(plain_throughout, args)), **kwargs)
+        return _call_enum(machine, kind, args, kwargs)
     if is_fixed_class(kind):
         return call_native(machine, kind, args, kwargs)
     meta_call = peek(type(kind), "__call__")
@@ -426,6 +426,18 @@ def construct(machine: Machine, kind: type, args: Sequence[Any], kwargs: Mapping
     made = _call_new(machine, kind, args, kwargs)
     if isinstance(made, kind):
         _call_init(machine, kind, made, args, kwargs)
+    return made
+
+
+def _call_enum(
+    machine: Machine, kind: enum.EnumMeta, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Any:
+    """Find a member of an enum, or make an enum of the program's own from one that has no members."""
+    own_args = [machine.materialise(plain_throughout(value)) for value in args]
+    if kind.__members__ or (len(args) < 2 and "names" not in kwargs):
+        return natively(kind, *own_args, **kwargs)
+    made: Any = natively(kind, *own_args, **{"module": machine.module_name(), **kwargs})
+    machine.own_classes.add(made)
     return made
 
 

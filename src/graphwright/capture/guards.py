@@ -9,8 +9,9 @@ from __future__ import annotations
 import enum
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
+from graphwright.base.errors import Unsupported
 from graphwright.capture.constants import make_constant
 from graphwright.ir.code_digest import code_digest
 from graphwright.ir.locations import Loc
@@ -59,13 +60,17 @@ class Guards:
 
     Args:
         locate: gives the user's current line.
+        own_classes: the classes that the program has made so far, which no other call has.
     """
 
-    def __init__(self, locate: Callable[[], Loc | None]) -> None:
+    def __init__(
+        self, locate: Callable[[], Loc | None], own_classes: Set[type] = frozenset()
+    ) -> None:
         self.guards: list[Guard] = []
         self.pins: list[Pin] = []
         self.live_pins: list[object] = []
         self.locate = locate
+        self._own_classes = own_classes
         self._pin_by_id: dict[int, int] = {}
         self._seen: set[object] = set()
 
@@ -81,15 +86,31 @@ class Guards:
         return True
 
     def pin(self, value: object) -> int:
-        """Number the pin of `value`, an object that is known by what it is (class, code object, builtin, module)."""
+        """Number the pin of `value`, an object that is known by what it is (class, code object, builtin, module).
+
+        Raises:
+            Unsupported: it is, or belongs to, a class that the program makes anew each time.
+        """
         known = self._pin_by_id.get(id(value))
         if known is not None:
             return known
+        kind = value if isinstance(value, type) else type(value)
+        if kind in self._own_classes:
+            raise self._own_class_outlives(kind)
         number = len(self.pins)
         self.pins.append(self._describe(value))
         self.live_pins.append(value)
         self._pin_by_id[id(value)] = number
         return number
+
+    def _own_class_outlives(self, kind: type) -> Unsupported:
+        loc = self.locate()
+        return Unsupported(
+            f"the class {kind.__qualname__}, made in the program, where it would outlive the call",
+            why="each call makes another class, and there is no recipe to make it again",
+            remedy="define the class outside the compiled function",
+            location=loc.render() if loc else "",
+        )
 
     def keep_in_process(self, target: object) -> None:
         """Keep the program of `target` from serving other processes, by a guard that always holds in this one."""

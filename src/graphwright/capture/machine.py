@@ -139,6 +139,10 @@ class Machine:
                 return caller.loc()
         return frame.loc()
 
+    def module_name(self) -> str | None:
+        """Give the name of the module that the innermost frame's code belongs to: that of the classes it makes."""
+        return None if self.frame is None else self.frame.globals.get("__name__")
+
     def locs(self) -> list[Loc]:
         """Give the lines that frames are at, PyTorch's own left out, outermost first."""
         frames = [*self.callers, self.frame]

@@ -229,8 +229,6 @@ class Recipes:
         if type(value) is LateResult:
             return self._late(value)
         if isinstance(value, _PINNED):
-            if value in machine.own_classes:
-                raise self._not_remade(value)
             return FromPin(machine.guards.pin(value))
         if isinstance(value, types.FunctionType) and is_native_function(value):
             if value.__closure__ and not machine.guards.is_importable(value):
@@ -389,8 +387,6 @@ class Recipes:
 
     def _build_instance(self, value: Any, kind: type) -> Recipe:
         machine = self._machine
-        if kind in machine.own_classes:
-            raise self._not_remade(value)
         if issubclass(kind, tuple):
             return BuildTuple(tuple(map(self.make, raw_members(value))), machine.guards.pin(kind))
         entries: tuple[DictEntry, ...] = ()

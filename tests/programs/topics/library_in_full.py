@@ -907,7 +907,13 @@ def enum_errors(x):
 @TOPIC.program(call(t(3)))
 def enum_made_inside(x):
     Size = enum.Enum("Size", ["SMALL", "BIG"])
-    return x * Size.BIG.value, [s.name for s in Size]
+    return x * Size.BIG.value, [s.name for s in Size], Size.__module__
+
+
+@TOPIC.program(call(t(3)))
+def number_enum_made_inside(x):
+    Size = enum.IntEnum("Size", "SMALL BIG", start=3)
+    return x * Size.BIG, Size(3).name, Size["BIG"].value, f"{Size.BIG!r}", Colour(1).name
 
 
 # math, types, typing

@@ -4,8 +4,10 @@ import collections
 import math
 import types
 
+import pytest
 import torch
 
+from graphwright.base.errors import Unsupported
 from graphwright.capture.guards import Guards
 from graphwright.ir.code_digest import code_digest
 from graphwright.ir.program import PinKind
@@ -58,6 +60,22 @@ def test_class_of_a_function_is_not_importable():
     guards.pin(Local)
 
     assert not guards.pins[0].is_importable
+
+
+def test_class_that_the_program_made_has_no_pin():
+    class Made:
+        pass
+
+    class Outer:
+        pass
+
+    guards = Guards(lambda: None, {Made})
+
+    for value in (Made, Made()):
+        with pytest.raises(Unsupported, match="Made"):
+            guards.pin(value)
+    assert guards.pin(Outer) == 0
+    assert guards.live_pins == [Outer]
 
 
 def test_pin_of_a_function_is_its_code():

@@ -1,6 +1,7 @@
 """A capture as a whole: guards for all that was read, no trace left behind, errors that say where."""
 
 import contextlib
+import enum
 import types
 
 import pytest
@@ -194,6 +195,44 @@ def test_capture_that_fails_leaves_the_users_objects_alone():
 
     assert vars(scale) == {"factor": 2, "parts": [2]}
     assert TABLE == {"a": [1, 2]}
+
+
+def returns_its_class(x):
+    class Made:
+        pass
+
+    return x, Made
+
+
+def returns_an_instance_of_its_class(x):
+    class Made:
+        pass
+
+    return x, Made()
+
+
+def returns_a_member_of_its_enum(x):
+    Made = enum.Enum("Made", ["ONE", "TWO"])
+    return x, (1, Made.TWO)
+
+
+def returns_a_nameless_flag_of_its_enum(x):
+    Made = enum.Flag("Made", ["ONE", "TWO"])
+    return x, Made.ONE | Made.TWO
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        returns_its_class,
+        returns_an_instance_of_its_class,
+        returns_a_member_of_its_enum,
+        returns_a_nameless_flag_of_its_enum,
+    ],
+)
+def test_class_that_the_program_makes_is_never_kept_for_other_calls(program):
+    with pytest.raises(Unsupported, match="Made"):
+        capture_call(program, (torch.ones(2),), {})
 
 
 def test_unsupported_says_where_why_and_what_to_do():

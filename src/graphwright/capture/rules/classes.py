@@ -95,11 +95,9 @@ def _check_hooks(machine: Machine, bases: tuple[type, ...], space: Mapping[str, 
 
 def named_tuple(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """`collections.namedtuple(name, fields)`."""
-    frame = machine.frame
-    module = frame.globals.get("__name__") if frame is not None else None
     plain = [machine.materialise(value) for value in args]
     maker: Any = collections.namedtuple
-    made = natively(maker, *plain, **{"module": module, **kwargs})
+    made = natively(maker, *plain, **{"module": machine.module_name(), **kwargs})
     machine.own_classes.add(made)
     return made
 
