@@ -13,7 +13,7 @@ import functools
 import re
 import sys
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import torch
@@ -303,9 +303,8 @@ _CALLBACK_MARK: Final = "__graphwright_function__"
 class OwnCallable:
     """A callable of ours that works on objects as the interpreter holds them."""
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Do what it is for."""
-        raise NotImplementedError
+    __call__: Callable[..., Any]
+    """What it is for: each kind of them gives its own."""
 
 
 def make_callback(machine: Machine, function: Any) -> Any:

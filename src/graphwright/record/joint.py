@@ -114,8 +114,14 @@ def record_joint(
 
 
 def try_finish_joint(recorder: Recorder, outputs: Sequence[torch.Tensor]) -> JointGraph | None:
-    """Record the gradients of `outputs` in an active recorder, and finish; None where nothing needs a gradient."""
+    """Record the gradients of `outputs` in an active recorder, and finish; None where nothing needs a gradient.
+
+    Raises:
+        Unsupported: an output is a view that says it requires a gradient, and has no history to send one through.
+    """
     tensors = [recorder.abstract_of(output) for output in outputs]
+    for tensor in tensors:
+        _check_has_history(tensor)
     wanted = [index for index, tensor in enumerate(recorder.inputs) if tensor.requires_grad]
     tangent_outputs = [index for index, tensor in enumerate(tensors) if tensor.requires_grad]
     if not wanted or not tangent_outputs:
@@ -137,6 +143,20 @@ def try_finish_joint(recorder: Recorder, outputs: Sequence[torch.Tensor]) -> Joi
         shape_guards=recorder.shape_guards,
         symbol_hints=dict(recorder.symbol_hints),
     )
+
+
+def _check_has_history(output: AbstractTensor) -> None:
+    """Refuse a view that was made while gradients were off: `requires_grad` is its base's, and made anew it could get a history."""
+    if not (output.is_leaf and output._is_view()):  # noqa: SLF001
+        return
+    base = output._base  # noqa: SLF001
+    if base is not None and base.requires_grad:
+        met = "a result that is a view, made while gradients are off, of a tensor that requires one"
+        raise Unsupported(
+            met,
+            why="it says that it requires a gradient, but none can be sent back through it",
+            remedy="return a view of its detach(), or its clone()",
+        )
 
 
 def record_backward(

@@ -168,3 +168,12 @@ def test_recording_leaves_the_compile_stack_and_sympy_unloaded():
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
     assert (run.stdout.strip(), run.returncode) == ("[]", 0), run.stderr
+
+
+def test_view_made_without_gradients_of_what_requires_them_is_refused_as_an_output():
+    def bare_view(x):
+        with torch.no_grad():
+            return x.view(-1), x * 2
+
+    with pytest.raises(Unsupported, match="made while gradients are off"):
+        record_joint(bare_view, [torch.randn(3, 2, requires_grad=True)])

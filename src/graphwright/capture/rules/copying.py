@@ -26,8 +26,11 @@ from graphwright.capture.raw_containers import raw_items, raw_sequence
 Args = Sequence[Any]
 Kwargs = Mapping[str, Any]
 
-_SHARED: Final = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType)
-"""Kinds of objects whose copy is the object itself."""
+_SHARED: Final = (
+    *(type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType),
+    *(torch.SymInt, torch.SymFloat, torch.SymBool),
+)
+"""Kinds of objects whose copy is the object itself; a symbol stands for a number, and is one to the program."""
 
 _BASES: Final[tuple[Any, ...]] = (list, dict, tuple, set, frozenset, object)
 """Classes written in C whose instances are no more than their contents and attributes."""
