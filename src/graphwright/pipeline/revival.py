@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import torch
 
 from graphwright.cache import Caches, Key, Kind, ProgramEntry, make_part
+from graphwright.codegen.llvm import LoadedCode
 from graphwright.ir.code_digest import code_digest
 from graphwright.ir.program import CallLate, FromPin, Pin, Recipe
 from graphwright.pipeline.marks import marks_of
@@ -88,13 +89,16 @@ def _try_make_key(job: Job, caches: Caches) -> Key | None:
 
 def _try_load(job: Job, found: ProgramEntry, caches: Caches) -> Entry | None:
     num_threads = num_threads_of(job.settings)
+    codes: dict[str, LoadedCode] = {}
     for ref in found.plan.kernels:
-        if find_kernel(ref.key, num_threads, caches) is None:
+        code = find_kernel(ref.key, num_threads, caches)
+        if code is None:
             return None
+        codes[ref.key] = code
     return make_entry(
         found.program,
         found.plan,
-        plan_code(found.plan),
+        plan_code(found.plan, codes),
         target=job.target,
         wrapper=job.settings.wrapper,
     )

@@ -6,6 +6,7 @@ Keeps: code is known by the content of its kernel, so equal kernels of all progr
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import contextvars
 import os
@@ -35,6 +36,10 @@ class Target(Protocol):
         """Serve calls as the stance says, which has changed."""
 
 
+_NUM_KEPT: Final = 256
+"""Kernels, the latest ones, whose code is kept though no program uses it: what is compiled again soon."""
+
+
 class Session:
     """The state of one process."""
 
@@ -43,7 +48,9 @@ class Session:
         self._ids = ProgramIds()
         self.codes: Final = make_code_table()
         """What captures learnt of code objects."""
-        self._loaded: dict[str, LoadedCode] = {}
+        # Code goes with the last program that uses it: a process that meets ever new sizes must not fill up with code.
+        self._loaded: weakref.WeakValueDictionary[str, LoadedCode] = weakref.WeakValueDictionary()
+        self._latest: collections.deque[LoadedCode] = collections.deque(maxlen=_NUM_KEPT)
         self._caches: dict[tuple[str, ...], Caches] = {}
         self._targets: weakref.WeakSet[Target] = weakref.WeakSet()
         self.stance = Stance.DEFAULT
@@ -77,7 +84,10 @@ class Session:
 
     def keep_code(self, kernel_key: str, code: LoadedCode) -> LoadedCode:
         """Keep the loaded code of a kernel; gives what is kept, which another thread may have been first with."""
-        return self._loaded.setdefault(kernel_key, code)
+        with self._lock:
+            kept = self._loaded.setdefault(kernel_key, code)
+            self._latest.append(kept)
+            return kept
 
     def keep_target(self, target: Target) -> None:
         """Remember a target for `forget_all`, for as long as it lives."""

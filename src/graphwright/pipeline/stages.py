@@ -284,15 +284,19 @@ def load_kernels(
     """Give the loaded code of a plan's kernels: from memory, from the cache, or compiled now, several at a time."""
     caches = SESSION.caches(settings)
     num_threads = num_threads_of(settings)
+    codes: dict[str, LoadedCode] = {}
     missing: list[tuple[str, Kernel]] = []
     with observer.span("load"):
         for ref, kernel in zip(plan.kernels, kernels, strict=True):
-            if find_kernel(ref.key, num_threads, caches) is None:
+            code = find_kernel(ref.key, num_threads, caches)
+            if code is None:
                 missing.append((ref.key, kernel))
+            else:
+                codes[ref.key] = code
     with observer.span("codegen"):
         if missing:
-            _compile_missing(missing, num_threads, caches, verify=settings.verify)
-    return plan_code(plan)
+            codes |= _compile_missing(missing, num_threads, caches, verify=settings.verify)
+    return plan_code(plan, codes)
 
 
 def prepare_runtime(settings: Config) -> None:
@@ -318,10 +322,9 @@ def prepare_runtime(settings: Config) -> None:
         load_native_module(find, keep)
 
 
-def plan_code(plan: Plan) -> PlanCode:
-    """Give the code of a plan whose kernels are all loaded."""
-    codes = {ref.symbol: SESSION.find_code(ref.key) for ref in plan.kernels}
-    return PlanCode({symbol: code for symbol, code in codes.items() if code is not None})
+def plan_code(plan: Plan, codes: Mapping[str, LoadedCode]) -> PlanCode:
+    """Give the code of a plan; `codes` holds that of its kernels, by their keys."""
+    return PlanCode({ref.symbol: codes[ref.key] for ref in plan.kernels})
 
 
 def find_kernel(key: str, num_threads: int, caches: Caches | None) -> LoadedCode | None:
@@ -347,16 +350,18 @@ def _compile_missing(
     caches: Caches | None,
     *,
     verify: bool,
-) -> None:
+) -> dict[str, LoadedCode]:
     def compile_one(item: tuple[str, Kernel]) -> ObjectCode:
         return compile_kernels([item[1]], num_threads=num_threads, verify=verify)
 
+    codes: dict[str, LoadedCode] = {}
     with ThreadPoolExecutor(max_workers=min(len(missing), _COMPILE_THREADS)) as pool:
         for (key, _), made in zip(missing, pool.map(compile_one, missing), strict=True):
-            SESSION.keep_code(key, load_object(made))
+            codes[key] = SESSION.keep_code(key, load_object(made))
             if caches is not None:
                 entry = KernelEntry(object_code=made.objects[0], symbols=made.symbols)
                 caches.kernels.put(_kernel_key(key, num_threads, caches), entry)
+    return codes
 
 
 _COMPILE_THREADS: Final = os.cpu_count() or 1
