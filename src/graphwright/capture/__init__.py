@@ -31,6 +31,7 @@ from graphwright.capture.session import (
     make_code_table,
 )
 from graphwright.capture.symbolic_ints import SYMBOLIC_INTS
+from graphwright.capture.torch_names import torch_name
 
 __all__ = [
     "ALLOWED",
@@ -52,4 +53,5 @@ __all__ = [
     "make_step_code",
     "mark_outside",
     "original_of_disabled",
+    "torch_name",
 ]

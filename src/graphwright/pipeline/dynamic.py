@@ -24,7 +24,7 @@ from typing import Final, final
 import torch
 
 from graphwright.base.errors import Unsupported
-from graphwright.capture import SYMBOLIC_INTS
+from graphwright.capture import SYMBOLIC_INTS, torch_name
 from graphwright.ir.aten import TensorMeta
 from graphwright.ir.program import (
     ArgSource,
@@ -42,7 +42,6 @@ from graphwright.ir.program import (
 from graphwright.ir.program_text import base_of
 from graphwright.ir.symint import Dim
 from graphwright.pipeline.marks import MarkKind, marks_of
-from graphwright.pipeline.torch_names import torch_name
 from graphwright.record import size_symbol
 
 _LEAST: Final = 2

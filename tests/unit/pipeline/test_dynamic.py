@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import graphwright as gw
+from graphwright.capture import torch_name
 from graphwright.ir.program import (
     ArgSource,
     AttrSource,
@@ -19,7 +20,6 @@ from graphwright.ir.program import (
     TargetSource,
 )
 from graphwright.pipeline.dynamic import SymbolChoice
-from graphwright.pipeline.torch_names import torch_name
 
 X, Y, N = ArgSource(0, "x"), ArgSource(1, "y"), ArgSource(2, "n")
 
