@@ -22,6 +22,15 @@ from graphwright.base.config import Wrapper
 from graphwright.codegen.llvm import compile_kernels, load_object
 from graphwright.ir.aten import AtenGraph, TensorMeta
 from graphwright.ir.dtypes import FROM_TORCH, DType
+from graphwright.ir.guards import (
+    ConstantGuard,
+    GlobalStateGuard,
+    GlobalStateKind,
+    Guard,
+    LengthGuard,
+    TensorGuard,
+    TypeGuard,
+)
 from graphwright.ir.loops import (
     Access,
     Compute,
@@ -45,25 +54,17 @@ from graphwright.ir.plan import (
     Plan,
     RunKernel,
 )
-from graphwright.ir.program import (
+from graphwright.ir.program import CallPattern, Program
+from graphwright.ir.recipes import FromOutput
+from graphwright.ir.sources import (
     ArgSource,
-    CallPattern,
-    ConstantGuard,
-    FromOutput,
-    GlobalStateGuard,
-    GlobalStateKind,
-    Guard,
     InstanceDictSource,
     ItemSource,
-    LengthGuard,
     Pin,
     PinKind,
     PlainConst,
-    Program,
     Source,
     TargetSource,
-    TensorGuard,
-    TypeGuard,
 )
 from graphwright.runtime import Code, Dispatcher, Entry, make_entry, read_global_state
 from graphwright.runtime.native import NativeEntry, NativeModule

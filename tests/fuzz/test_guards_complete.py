@@ -22,7 +22,7 @@ from graphwright.base.config import Wrapper
 from graphwright.base.errors import Unsupported
 from graphwright.capture import ProgramRaised, capture_call
 from graphwright.graph import execute
-from graphwright.ir.program import ConstantGuard
+from graphwright.ir.guards import ConstantGuard
 from graphwright.runtime import Dispatcher, Entry, make_backend_entry
 
 CASES = all_cases()

@@ -14,7 +14,7 @@ from graphwright.base.config import Wrapper, config
 from graphwright.base.errors import Unsupported
 from graphwright.capture import ProgramRaised
 from graphwright.ir.encoding import decode_plan, decode_program, encode_plan, encode_program
-from graphwright.ir.program import PinKind
+from graphwright.ir.sources import PinKind
 from graphwright.observe import Observer
 from graphwright.pipeline import CompileOptions, Job, build_entry
 from graphwright.runtime import MISSING, make_backend_entry, make_entry

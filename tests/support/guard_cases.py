@@ -14,41 +14,43 @@ from runtime_programs import ProgramMaker, meta_of
 from graphwright.ir.aten import TensorMeta
 from graphwright.ir.constants import make_constant
 from graphwright.ir.dtypes import DType
-from graphwright.ir.program import (
-    ArgSource,
+from graphwright.ir.guards import (
     AttrAbsentGuard,
-    AttrSource,
-    ClosureSource,
     CodeGuard,
     Comparison,
     ConstantGuard,
-    DefaultSource,
     DictContainsGuard,
     DictKeysGuard,
-    DictKeySource,
-    DictValueSource,
     DistinctTensorsGuard,
-    FromConstant,
-    GlobalsSource,
     GlobalStateGuard,
     IdentityGuard,
+    LengthGuard,
+    NoOverlapGuard,
+    SameObjectGuard,
+    ShapeGuard,
+    TensorGuard,
+    TypeAttrAbsentGuard,
+    TypeGuard,
+)
+from graphwright.ir.program import SymbolBinding
+from graphwright.ir.recipes import FromConstant
+from graphwright.ir.sources import (
+    ArgSource,
+    AttrSource,
+    ClosureSource,
+    DefaultSource,
+    DictKeySource,
+    DictValueSource,
+    GlobalsSource,
     ImportSource,
     InstanceDictSource,
     ItemSource,
     KwDefaultSource,
-    LengthGuard,
     ModuleDictSource,
-    NoOverlapGuard,
     PinSource,
     PlainConst,
-    SameObjectGuard,
-    ShapeGuard,
-    SymbolBinding,
     TargetSource,
-    TensorGuard,
-    TypeAttrAbsentGuard,
     TypeAttrSource,
-    TypeGuard,
     TypeSource,
 )
 from graphwright.ir.symint import Monomial, Power, Symbol, SymExpr

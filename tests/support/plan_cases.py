@@ -27,7 +27,9 @@ from graphwright.ir.plan import (
     ViewOfInput,
     ViewOfOutput,
 )
-from graphwright.ir.program import ArgSource, BuildTuple, FromOutput, SymbolBinding
+from graphwright.ir.program import SymbolBinding
+from graphwright.ir.recipes import BuildTuple, FromOutput
+from graphwright.ir.sources import ArgSource
 from graphwright.ir.symint import Monomial, Power, Symbol, SymExpr
 
 

@@ -10,6 +10,7 @@ from graphwright.ir.aten import AtenGraph, TensorMeta
 from graphwright.ir.code_digest import code_digest
 from graphwright.ir.dtypes import FROM_TORCH
 from graphwright.ir.encoding import decode_plan, decode_program, encode_plan, encode_program
+from graphwright.ir.guards import TensorGuard
 from graphwright.ir.plan import (
     Buffer,
     InputPlace,
@@ -19,15 +20,9 @@ from graphwright.ir.plan import (
     Plan,
     RunKernel,
 )
-from graphwright.ir.program import (
-    ArgSource,
-    CallPattern,
-    FromOutput,
-    Pin,
-    PinKind,
-    Program,
-    TensorGuard,
-)
+from graphwright.ir.program import CallPattern, Program
+from graphwright.ir.recipes import FromOutput
+from graphwright.ir.sources import ArgSource, Pin, PinKind
 
 _KERNEL = ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_void_p), ctypes.POINTER(ctypes.c_int64))
 

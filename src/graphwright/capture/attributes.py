@@ -33,7 +33,7 @@ from graphwright.capture.lookup import (
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT, DELETED
 from graphwright.capture.symbolic_ints import plain
-from graphwright.ir.program import (
+from graphwright.ir.sources import (
     AttrSource,
     InstanceDictSource,
     ItemSource,

@@ -14,7 +14,8 @@ from graphwright.capture.faults import natively
 from graphwright.capture.frames import CodeInfo
 from graphwright.capture.missing import ABSENT
 from graphwright.capture.world import World
-from graphwright.ir.program import AttrSource, DefaultSource, KwDefaultSource, LengthGuard
+from graphwright.ir.guards import LengthGuard
+from graphwright.ir.sources import AttrSource, DefaultSource, KwDefaultSource
 
 
 def _default(world: World, function: types.FunctionType, index: int) -> Any:

@@ -28,7 +28,9 @@ from graphwright.capture.missing import ABSENT, Unread
 from graphwright.capture.opcodes.names import globals_source_of
 from graphwright.capture.policy import is_native_function
 from graphwright.capture.recipes import Recipes
-from graphwright.ir.program import ArgSource, Break, BuildTuple, Recipe
+from graphwright.ir.program import Break
+from graphwright.ir.recipes import BuildTuple, Recipe
+from graphwright.ir.sources import ArgSource
 
 _WITHOUT_CALL: Final = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 """Flags of code whose call does not run it."""

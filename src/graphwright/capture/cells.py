@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from graphwright.capture.missing import ABSENT, DELETED
-from graphwright.ir.program import ClosureSource, Source
+from graphwright.ir.sources import ClosureSource, Source
 
 
 class Cells:

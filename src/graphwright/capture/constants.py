@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import torch
 
-from graphwright.ir.program import (
+from graphwright.ir.sources import (
     BigIntConst,
     BytesConst,
     ComplexConst,

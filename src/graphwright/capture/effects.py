@@ -14,7 +14,7 @@ from graphwright.capture.lookup import instance_dict
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import DELETED
 from graphwright.capture.recipes import Recipes
-from graphwright.ir.program import (
+from graphwright.ir.recipes import (
     BuildList,
     BuildSet,
     DeleteAttrEffect,
@@ -23,17 +23,14 @@ from graphwright.ir.program import (
     ExtendListEffect,
     FromConstant,
     FromSource,
-    InstanceDictSource,
-    ItemSource,
-    PlainConst,
     Recipe,
     ReplaceContentsEffect,
     SetAttrEffect,
     SetCellEffect,
     SetGlobalEffect,
     SetItemEffect,
-    Source,
 )
+from graphwright.ir.sources import InstanceDictSource, ItemSource, PlainConst, Source
 
 
 def iter_changed_values(machine: Machine) -> Iterator[Any]:

@@ -14,16 +14,9 @@ from collections.abc import Callable, Set
 from graphwright.base.errors import Unsupported
 from graphwright.capture.constants import make_constant
 from graphwright.ir.code_digest import code_digest
+from graphwright.ir.guards import Guard, IdentityGuard
 from graphwright.ir.locations import Loc
-from graphwright.ir.program import (
-    Constant,
-    Guard,
-    IdentityGuard,
-    Pin,
-    PinKind,
-    Source,
-    TargetSource,
-)
+from graphwright.ir.sources import Constant, Pin, PinKind, Source, TargetSource
 from graphwright.runtime import names_of_builtin
 
 

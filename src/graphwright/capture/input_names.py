@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from graphwright.ir.program import (
+from graphwright.ir.sources import (
     ArgSource,
     AttrSource,
     ClosureSource,

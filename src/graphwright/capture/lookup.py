@@ -15,7 +15,8 @@ from graphwright.capture.late_calls import LateResult, used_late
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
 from graphwright.capture.policy import is_torch_class
-from graphwright.ir.program import AttrSource, PinSource, TypeAttrAbsentGuard, TypeAttrSource
+from graphwright.ir.guards import TypeAttrAbsentGuard
+from graphwright.ir.sources import AttrSource, PinSource, TypeAttrSource
 
 _IMMUTABLE_TYPE: Final = 1 << 8
 

@@ -18,7 +18,7 @@ from graphwright.capture.guards import Guards
 from graphwright.capture.policy import is_torch_module_name
 from graphwright.capture.world import World
 from graphwright.ir.locations import Loc
-from graphwright.ir.program import Source
+from graphwright.ir.sources import Source
 from graphwright.record import Recorder
 
 Rule = Callable[["Machine", Sequence[Any], Mapping[str, Any]], Any]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from typing import Final
 
-from graphwright.ir.program import Source
+from graphwright.ir.sources import Source
 
 
 class Missing(enum.Enum):

@@ -16,7 +16,8 @@ from graphwright.capture.attributes import load_from_dict
 from graphwright.capture.lookup import find, instance_dict, peek
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT, DELETED
-from graphwright.ir.program import InstanceDictSource, ItemSource, LengthGuard, PlainConst
+from graphwright.ir.guards import LengthGuard
+from graphwright.ir.sources import InstanceDictSource, ItemSource, PlainConst
 
 _TABLES: Final = ("_parameters", "_buffers", "_modules")
 _HOOKS: Final = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")

@@ -28,9 +28,8 @@ from graphwright.capture.natives import original_factory
 from graphwright.capture.opcodes.names import globals_source_of
 from graphwright.capture.policy import is_native_function
 from graphwright.capture.raw_containers import raw_items, raw_members
-from graphwright.ir.program import (
+from graphwright.ir.recipes import (
     AttrEntry,
-    AttrSource,
     BuildBuiltinMethod,
     BuildCell,
     BuildDict,
@@ -51,11 +50,9 @@ from graphwright.ir.program import (
     FromPin,
     FromSource,
     FromSymbol,
-    ItemSource,
-    PlainConst,
     Recipe,
-    Source,
 )
+from graphwright.ir.sources import AttrSource, ItemSource, PlainConst, Source
 from graphwright.ir.symint_algebra import as_expr
 from graphwright.record import AbstractTensor, dim_of, to_extent
 from graphwright.runtime import iterate_items, iterate_keys, iterate_values

@@ -39,27 +39,19 @@ from graphwright.capture.recipes import Recipes
 from graphwright.capture.symbolic_ints import SYMBOLIC_INTS
 from graphwright.ir.aten import AtenGraph, TensorMeta
 from graphwright.ir.dtypes import FROM_TORCH
-from graphwright.ir.locations import Loc
-from graphwright.ir.program import (
-    ArgSource,
-    CallPattern,
+from graphwright.ir.guards import (
     DistinctTensorsGuard,
-    Effect,
-    FromSource,
     GlobalStateGuard,
     GlobalStateKind,
     Guard,
-    KwargSource,
     NoOverlapGuard,
-    Program,
-    SetAttrEffect,
-    SetGlobalStateEffect,
-    Source,
-    SymbolBinding,
-    TargetSource,
     TensorGuard,
     TypeGuard,
 )
+from graphwright.ir.locations import Loc
+from graphwright.ir.program import CallPattern, Program, SymbolBinding
+from graphwright.ir.recipes import Effect, FromSource, SetAttrEffect, SetGlobalStateEffect
+from graphwright.ir.sources import ArgSource, KwargSource, Source, TargetSource
 from graphwright.record import AbstractTensor, JointGraph, Recorder, TorchTrace, try_finish_joint
 from graphwright.runtime import (
     WRITABLE_STATE,

@@ -5,7 +5,7 @@ In: a source.   Out: its text. The names of size symbols are hashes of it, so th
 
 from __future__ import annotations
 
-from graphwright.ir.program import (
+from graphwright.ir.sources import (
     ArgSource,
     AttrSource,
     ClosureSource,

@@ -30,22 +30,24 @@ from graphwright.capture.guards import Guards
 from graphwright.capture.missing import ABSENT, DELETED
 from graphwright.capture.policy import is_native_function
 from graphwright.capture.raw_containers import raw_item, raw_keys, raw_len
-from graphwright.ir.program import (
+from graphwright.ir.guards import (
     AttrAbsentGuard,
-    AttrSource,
     CodeGuard,
     ConstantGuard,
     DictContainsGuard,
     DictKeysGuard,
+    DistinctTensorsGuard,
+    LengthGuard,
+    SameObjectGuard,
+    TypeGuard,
+)
+from graphwright.ir.sources import (
+    AttrSource,
     DictKeySource,
     DictValueSource,
-    DistinctTensorsGuard,
     ItemSource,
-    LengthGuard,
     PlainConst,
-    SameObjectGuard,
     Source,
-    TypeGuard,
 )
 
 IDENTITY_TYPES: Final = (

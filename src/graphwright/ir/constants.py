@@ -15,7 +15,7 @@ import msgspec
 import torch
 
 from graphwright.base.errors import InternalError
-from graphwright.ir.program import (
+from graphwright.ir.sources import (
     BigIntConst,
     BytesConst,
     ComplexConst,

@@ -26,20 +26,19 @@ import torch
 from graphwright.base.errors import Unsupported
 from graphwright.capture import SYMBOLIC_INTS, torch_name
 from graphwright.ir.aten import TensorMeta
-from graphwright.ir.program import (
+from graphwright.ir.guards import ConstantGuard, TensorGuard
+from graphwright.ir.program import Program
+from graphwright.ir.program_text import base_of
+from graphwright.ir.sources import (
     ArgSource,
     Constant,
-    ConstantGuard,
     DictValueSource,
     ItemSource,
     KwargSource,
     PlainConst,
-    Program,
     Source,
-    TensorGuard,
     TupleConst,
 )
-from graphwright.ir.program_text import base_of
 from graphwright.ir.symint import Dim
 from graphwright.pipeline.marks import MarkKind, marks_of
 from graphwright.record import size_symbol

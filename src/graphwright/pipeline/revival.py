@@ -15,7 +15,8 @@ import torch
 from graphwright.cache import Caches, Key, Kind, ProgramEntry, make_part
 from graphwright.codegen.llvm import LoadedCode
 from graphwright.ir.code_digest import code_digest
-from graphwright.ir.program import CallLate, FromPin, Pin, Recipe
+from graphwright.ir.recipes import CallLate, FromPin, Recipe
+from graphwright.ir.sources import Pin
 from graphwright.pipeline.marks import marks_of
 from graphwright.pipeline.options import BackendKind
 from graphwright.pipeline.session import SESSION

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_flatten
 
 from graphwright.base.errors import Unsupported
 from graphwright.ir.aten import AtenGraph
-from graphwright.ir.program import ShapeGuard
+from graphwright.ir.guards import ShapeGuard
 from graphwright.record.abstract import AbstractTensor
 from graphwright.record.recorder import Recorder
 

@@ -40,8 +40,8 @@ from graphwright.record.symnodes import to_torch
 from graphwright.record.torch_level import TorchTrace
 
 if TYPE_CHECKING:
+    from graphwright.ir.guards import ShapeGuard
     from graphwright.ir.locations import Loc
-    from graphwright.ir.program import ShapeGuard
 
 OnRealTensor = Callable[[torch.Tensor], AbstractTensor | None]
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, assert_never
 
 from graphwright.ir.dims import evaluate_dim, render_dim
-from graphwright.ir.program import Comparison, ShapeGuard
+from graphwright.ir.guards import Comparison, ShapeGuard
 from graphwright.ir.symint import (
     Atom,
     Dim,

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from graphwright.ir.program import Comparison
+from graphwright.ir.guards import Comparison
 from graphwright.record.layout import (
     is_channels_last,
     is_contiguous,

@@ -13,7 +13,7 @@ import torch
 
 from graphwright.ir.aten import TensorMeta
 from graphwright.ir.constants import is_same_constant, make_object
-from graphwright.ir.program import Constant, EnumConst
+from graphwright.ir.sources import Constant, EnumConst
 from graphwright.runtime.pins import PinTable
 from graphwright.runtime.reading import MISSING, read_instance_dict, read_type_attr
 

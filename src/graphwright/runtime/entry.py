@@ -14,8 +14,9 @@ from typing import Any, Final, Protocol, final
 import torch
 
 from graphwright.base.errors import InternalError
+from graphwright.ir.guards import GlobalStateGuard, GlobalStateKind
 from graphwright.ir.plan import Plan
-from graphwright.ir.program import CallPattern, GlobalStateGuard, GlobalStateKind, Program
+from graphwright.ir.program import CallPattern, Program
 from graphwright.runtime.failures import Evaluator, GuardFailure, describe_failure
 from graphwright.runtime.global_state import OFF
 from graphwright.runtime.guard_steps import lower_guards

@@ -14,38 +14,20 @@ import torch
 
 from graphwright.ir.constants import make_object
 from graphwright.ir.dims import evaluate_dim, render_dim
-from graphwright.ir.program import (
-    ArgSource,
-    AttrSource,
-    ClosureSource,
+from graphwright.ir.guards import (
     CodeGuard,
     ConstantGuard,
-    DefaultSource,
     DictContainsGuard,
     DictKeysGuard,
-    DictKeySource,
-    DictValueSource,
-    GlobalsSource,
     GlobalStateGuard,
     Guard,
     IdentityGuard,
-    ImportSource,
-    InstanceDictSource,
-    ItemSource,
-    KwargSource,
-    KwDefaultSource,
     LengthGuard,
-    ModuleDictSource,
-    PinSource,
-    Program,
     ShapeGuard,
-    Source,
-    TargetSource,
     TensorGuard,
-    TypeAttrSource,
     TypeGuard,
-    TypeSource,
 )
+from graphwright.ir.program import Program
 from graphwright.ir.program_text import (
     base_of,
     render_constant,
@@ -53,6 +35,26 @@ from graphwright.ir.program_text import (
     render_meta,
     render_pin,
     sources_of,
+)
+from graphwright.ir.sources import (
+    ArgSource,
+    AttrSource,
+    ClosureSource,
+    DefaultSource,
+    DictKeySource,
+    DictValueSource,
+    GlobalsSource,
+    ImportSource,
+    InstanceDictSource,
+    ItemSource,
+    KwargSource,
+    KwDefaultSource,
+    ModuleDictSource,
+    PinSource,
+    Source,
+    TargetSource,
+    TypeAttrSource,
+    TypeSource,
 )
 from graphwright.ir.symint import Dim
 from graphwright.runtime import reading

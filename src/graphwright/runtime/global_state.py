@@ -12,7 +12,7 @@ import torch
 import torch.nn.modules.module as module_hooks
 from torch.utils._device import DeviceContext
 
-from graphwright.ir.program import GlobalStateKind
+from graphwright.ir.guards import GlobalStateKind
 
 OFF: Final = "off"
 ON: Final = "on"

@@ -17,20 +17,11 @@ import msgspec
 from graphwright.base.errors import InternalError
 from graphwright.ir.aten import TensorMeta
 from graphwright.ir.dims import render_dim, symbols_of
-from graphwright.ir.program import (
-    BuildFunction,
-    FromSource,
-    Guard,
-    Program,
-    SetCellEffect,
-    SetGlobalEffect,
-    ShapeGuard,
-    Source,
-    SymbolBinding,
-    TensorGuard,
-    TypeGuard,
-)
+from graphwright.ir.guards import Guard, ShapeGuard, TensorGuard, TypeGuard
+from graphwright.ir.program import Program, SymbolBinding
 from graphwright.ir.program_text import base_of, iter_recipes, sources_of
+from graphwright.ir.recipes import BuildFunction, FromSource, SetCellEffect, SetGlobalEffect
+from graphwright.ir.sources import Source
 from graphwright.ir.symint import Dim, Monomial, Power, Symbol, SymExpr
 
 

@@ -11,48 +11,50 @@ from typing import Any, Final, assert_never, final
 
 from graphwright.ir.constants import make_object
 from graphwright.ir.dims import render_dim
-from graphwright.ir.locations import Loc
-from graphwright.ir.program import (
-    ArgSource,
+from graphwright.ir.guards import (
     AttrAbsentGuard,
-    AttrSource,
-    ClosureSource,
     CodeGuard,
-    Constant,
     ConstantGuard,
-    DefaultSource,
     DictContainsGuard,
     DictKeysGuard,
-    DictKeySource,
-    DictValueSource,
     DistinctTensorsGuard,
-    EnumConst,
-    GlobalsSource,
     GlobalStateGuard,
     Guard,
     IdentityGuard,
+    LengthGuard,
+    NoOverlapGuard,
+    SameObjectGuard,
+    ShapeGuard,
+    TensorGuard,
+    TypeAttrAbsentGuard,
+    TypeGuard,
+)
+from graphwright.ir.locations import Loc
+from graphwright.ir.program import Program
+from graphwright.ir.program_text import render_guard
+from graphwright.ir.sources import (
+    ArgSource,
+    AttrSource,
+    ClosureSource,
+    Constant,
+    DefaultSource,
+    DictKeySource,
+    DictValueSource,
+    EnumConst,
+    GlobalsSource,
     ImportSource,
     InstanceDictSource,
     ItemSource,
     KwargSource,
     KwDefaultSource,
-    LengthGuard,
     ModuleDictSource,
-    NoOverlapGuard,
     PinSource,
     PlainConst,
-    Program,
-    SameObjectGuard,
-    ShapeGuard,
     Source,
     TargetSource,
-    TensorGuard,
-    TypeAttrAbsentGuard,
     TypeAttrSource,
-    TypeGuard,
     TypeSource,
 )
-from graphwright.ir.program_text import render_guard
 from graphwright.runtime import checks, reading
 from graphwright.runtime.checks import TensorCheck, is_constant
 from graphwright.runtime.global_state import read_global_state

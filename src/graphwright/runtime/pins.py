@@ -18,7 +18,7 @@ import torch
 
 from graphwright.base.errors import InternalError
 from graphwright.ir.code_digest import code_digest
-from graphwright.ir.program import Pin, PinKind
+from graphwright.ir.sources import Pin, PinKind
 
 
 @final

@@ -12,17 +12,11 @@ import torch
 
 from graphwright.base.config import Wrapper
 from graphwright.ir.aten import AtenGraph
+from graphwright.ir.guards import TensorGuard
 from graphwright.ir.plan import Plan
-from graphwright.ir.program import (
-    ArgSource,
-    BuildTuple,
-    CallPattern,
-    FromOutput,
-    Program,
-    Source,
-    SymbolBinding,
-    TensorGuard,
-)
+from graphwright.ir.program import CallPattern, Program, SymbolBinding
+from graphwright.ir.recipes import BuildTuple, FromOutput
+from graphwright.ir.sources import ArgSource, Source
 from graphwright.runtime.construction import make_entry
 from graphwright.runtime.native import ANY_TENSOR
 from graphwright.runtime.plan_code import Code

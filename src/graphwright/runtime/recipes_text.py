@@ -15,8 +15,11 @@ from typing import Any, Final, assert_never, final
 
 from graphwright.ir.constants import make_object
 from graphwright.ir.dims import render_dim
+from graphwright.ir.guards import GlobalStateKind
 from graphwright.ir.locations import Loc
-from graphwright.ir.program import (
+from graphwright.ir.program import Program
+from graphwright.ir.program_text import extras_of, iter_parts
+from graphwright.ir.recipes import (
     AttrEntry,
     BuildBuiltinMethod,
     BuildCell,
@@ -31,7 +34,6 @@ from graphwright.ir.program import (
     BuildSlice,
     BuildTuple,
     CallLate,
-    Constant,
     DeleteAttrEffect,
     DeleteItemEffect,
     DictEntry,
@@ -43,9 +45,6 @@ from graphwright.ir.program import (
     FromPin,
     FromSource,
     FromSymbol,
-    GlobalStateKind,
-    PlainConst,
-    Program,
     Recipe,
     ReplaceContentsEffect,
     SetAttrEffect,
@@ -54,7 +53,7 @@ from graphwright.ir.program import (
     SetGlobalStateEffect,
     SetItemEffect,
 )
-from graphwright.ir.program_text import extras_of, iter_parts
+from graphwright.ir.sources import Constant, PlainConst
 from graphwright.runtime import building
 from graphwright.runtime.global_state import write_global_state
 from graphwright.runtime.guard_steps import GuardSteps

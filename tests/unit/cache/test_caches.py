@@ -18,7 +18,9 @@ from graphwright.cache import (
 from graphwright.ir.aten import AtenGraph, TensorMeta
 from graphwright.ir.dtypes import DType
 from graphwright.ir.plan import Plan
-from graphwright.ir.program import ArgSource, BuildTuple, CallPattern, FromOutput, Program
+from graphwright.ir.program import CallPattern, Program
+from graphwright.ir.recipes import BuildTuple, FromOutput
+from graphwright.ir.sources import ArgSource
 
 META = TensorMeta(DType.FLOAT32, (2, 3), (3, 1))
 PLAN = Plan((META,), (), (), (), (), (), (), 0)

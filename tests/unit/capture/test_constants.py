@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from graphwright.capture.constants import is_constant, make_constant
-from graphwright.ir.program import (
+from graphwright.ir.sources import (
     BigIntConst,
     EnumConst,
     FloatConst,

@@ -16,7 +16,8 @@ from graphwright.capture import CaptureOptions, capture_call, make_code_table
 from graphwright.capture.assembly import OPCODES
 from graphwright.capture.instructions import Op
 from graphwright.capture.rules import collections as collection_rules
-from graphwright.ir.program import FromConstant, PlainConst
+from graphwright.ir.recipes import FromConstant
+from graphwright.ir.sources import PlainConst
 
 PROGRAM = """
 def program(x, items):

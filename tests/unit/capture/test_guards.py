@@ -10,7 +10,7 @@ import torch
 from graphwright.base.errors import Unsupported
 from graphwright.capture.guards import Guards
 from graphwright.ir.code_digest import code_digest
-from graphwright.ir.program import PinKind
+from graphwright.ir.sources import PinKind
 
 
 def _code(text, filename="a.py"):

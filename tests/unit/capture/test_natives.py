@@ -13,7 +13,7 @@ from captured_calls import capture
 
 from graphwright.base.errors import Unsupported
 from graphwright.capture import capture_call
-from graphwright.ir.program import GlobalStateKind
+from graphwright.ir.guards import GlobalStateKind
 from graphwright.runtime import read_global_state
 
 

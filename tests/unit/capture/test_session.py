@@ -10,7 +10,8 @@ from captured_calls import capture
 
 from graphwright.base.errors import Unsupported
 from graphwright.capture import CaptureOptions, ProgramRaised, capture_call, is_compiling
-from graphwright.ir.program import FromBuilt, FromSource, GlobalStateKind, SetGlobalStateEffect
+from graphwright.ir.guards import GlobalStateKind
+from graphwright.ir.recipes import FromBuilt, FromSource, SetGlobalStateEffect
 from graphwright.runtime import read_global_state
 
 FACTOR = 2

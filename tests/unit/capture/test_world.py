@@ -9,18 +9,16 @@ from graphwright.base.errors import Unsupported
 from graphwright.capture.guards import Guards
 from graphwright.capture.missing import ABSENT, DELETED
 from graphwright.capture.world import World
-from graphwright.ir.program import (
-    ArgSource,
+from graphwright.ir.guards import (
     ConstantGuard,
     DictContainsGuard,
     DictKeysGuard,
     DistinctTensorsGuard,
-    ItemSource,
     LengthGuard,
-    PlainConst,
     SameObjectGuard,
     TypeGuard,
 )
+from graphwright.ir.sources import ArgSource, ItemSource, PlainConst
 
 X, Y = ArgSource(0, "x"), ArgSource(1, "y")
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from graphwright.base.errors import InternalError
 from graphwright.ir.constants import is_same_constant, make_constant, make_object
-from graphwright.ir.program import Constant, EnumConst
+from graphwright.ir.sources import Constant, EnumConst
 
 ATOMS = st.one_of(
     st.none(),

@@ -14,8 +14,10 @@ from graphwright.ir.encoding import (
 )
 from graphwright.ir.plan import Buffer, InputOutput, InputPlace, Plan
 from graphwright.ir.plan_text import render_plan, verify_plan
-from graphwright.ir.program import ArgSource, CallPattern, FromOutput, Program
+from graphwright.ir.program import CallPattern, Program
 from graphwright.ir.program_text import verify_program
+from graphwright.ir.recipes import FromOutput
+from graphwright.ir.sources import ArgSource
 
 META = TensorMeta(DType.FLOAT32, (2,), (1,))
 

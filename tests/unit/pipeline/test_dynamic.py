@@ -7,7 +7,8 @@ import torch
 
 import graphwright as gw
 from graphwright.capture import torch_name
-from graphwright.ir.program import (
+from graphwright.ir.program import SymbolBinding
+from graphwright.ir.sources import (
     ArgSource,
     AttrSource,
     ClosureSource,
@@ -16,7 +17,6 @@ from graphwright.ir.program import (
     KwargSource,
     ModuleDictSource,
     PlainConst,
-    SymbolBinding,
     TargetSource,
 )
 from graphwright.pipeline.dynamic import SymbolChoice

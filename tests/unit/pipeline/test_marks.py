@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import graphwright as gw
-from graphwright.ir.program import ArgSource, SymbolBinding
+from graphwright.ir.program import SymbolBinding
+from graphwright.ir.sources import ArgSource
 
 X = ArgSource(0, "x")
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from graphwright.ir.dims import render_dim
-from graphwright.ir.program import Comparison
+from graphwright.ir.guards import Comparison
 from graphwright.record.layout import broadcast_shapes, contiguous_strides, is_contiguous
 from graphwright.record.sizes import SizeTable, greatest, hint_of, least
 from graphwright.record.symnodes import to_extent, to_torch

@@ -10,7 +10,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from graphwright.base.config import Wrapper
-from graphwright.ir.program import GlobalStateKind
+from graphwright.ir.guards import GlobalStateKind
 from graphwright.runtime import make_backend_entry, read_global_state
 from graphwright.runtime.reading import MISSING
 

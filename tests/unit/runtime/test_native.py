@@ -18,23 +18,17 @@ from plan_cases import all_plan_cases, linear_case, over
 from runtime_programs import KernelCode, ProgramMaker, double_case, floats, meta_of
 
 from graphwright.base.config import Wrapper
+from graphwright.ir.guards import ConstantGuard, DictContainsGuard, LengthGuard, TensorGuard
 from graphwright.ir.plan import CallExtern, ExternKind
-from graphwright.ir.program import (
+from graphwright.ir.recipes import BuildTuple, FromConstant, FromOutput, FromSource
+from graphwright.ir.sources import (
     ArgSource,
     AttrSource,
-    BuildTuple,
-    ConstantGuard,
-    DictContainsGuard,
     FloatConst,
-    FromConstant,
-    FromOutput,
-    FromSource,
     InstanceDictSource,
     ItemSource,
     KwargSource,
-    LengthGuard,
     PlainConst,
-    TensorGuard,
     TupleConst,
 )
 from graphwright.runtime import MISSING, Dispatcher, make_backend_entry, make_entry

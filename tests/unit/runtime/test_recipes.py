@@ -13,8 +13,9 @@ from runtime_programs import ProgramMaker, meta_of, round_trip
 from graphwright.base.config import Wrapper
 from graphwright.ir.aten import GraphOutput
 from graphwright.ir.constants import make_constant
-from graphwright.ir.program import (
-    ArgSource,
+from graphwright.ir.guards import CodeGuard, IdentityGuard, TypeGuard
+from graphwright.ir.program import SymbolBinding
+from graphwright.ir.recipes import (
     AttrEntry,
     BuildCell,
     BuildDict,
@@ -26,28 +27,22 @@ from graphwright.ir.program import (
     BuildSet,
     BuildSlice,
     BuildTuple,
-    CodeGuard,
     DeleteAttrEffect,
     DeleteItemEffect,
     DictEntry,
-    EnumConst,
     FromBuilt,
     FromConstant,
     FromOutput,
     FromPin,
     FromSource,
     FromSymbol,
-    GlobalsSource,
-    IdentityGuard,
-    PlainConst,
     ReplaceContentsEffect,
     SetAttrEffect,
     SetCellEffect,
     SetGlobalEffect,
     SetItemEffect,
-    SymbolBinding,
-    TypeGuard,
 )
+from graphwright.ir.sources import ArgSource, EnumConst, GlobalsSource, PlainConst
 from graphwright.ir.symint import Monomial, Power, Symbol, SymExpr
 from graphwright.runtime import make_backend_entry
 

@@ -9,28 +9,30 @@ import pytest
 import torch
 from runtime_programs import ProgramMaker, meta_of, round_trip
 
-from graphwright.ir.program import (
-    ArgSource,
+from graphwright.ir.guards import (
     AttrAbsentGuard,
-    ClosureSource,
     CodeGuard,
     ConstantGuard,
-    DefaultSource,
     DictKeysGuard,
-    FromConstant,
-    GlobalsSource,
     IdentityGuard,
+    LengthGuard,
+    TypeAttrAbsentGuard,
+    TypeGuard,
+)
+from graphwright.ir.recipes import FromConstant
+from graphwright.ir.sources import (
+    ArgSource,
+    ClosureSource,
+    DefaultSource,
+    GlobalsSource,
     ImportSource,
     InstanceDictSource,
     ItemSource,
     KwDefaultSource,
-    LengthGuard,
     ModuleDictSource,
     PlainConst,
     TargetSource,
-    TypeAttrAbsentGuard,
     TypeAttrSource,
-    TypeGuard,
     TypeSource,
 )
 from graphwright.runtime import MISSING, make_backend_entry

@@ -20,10 +20,8 @@ from typing import Final, NamedTuple
 
 from graphwright.capture.machine import Machine
 from graphwright.capture.torch_names import torch_name
-from graphwright.ir.program import (
-    ArgSource,
+from graphwright.ir.guards import (
     AttrAbsentGuard,
-    ClosureSource,
     CodeGuard,
     ConstantGuard,
     DictContainsGuard,
@@ -33,20 +31,24 @@ from graphwright.ir.program import (
     GlobalStateKind,
     Guard,
     IdentityGuard,
-    KwargSource,
     LengthGuard,
     NoOverlapGuard,
-    Pin,
-    PinSource,
     SameObjectGuard,
     ShapeGuard,
-    Source,
-    TargetSource,
     TensorGuard,
     TypeAttrAbsentGuard,
     TypeGuard,
 )
 from graphwright.ir.program_text import render_guard
+from graphwright.ir.sources import (
+    ArgSource,
+    ClosureSource,
+    KwargSource,
+    Pin,
+    PinSource,
+    Source,
+    TargetSource,
+)
 
 
 class _Block(NamedTuple):

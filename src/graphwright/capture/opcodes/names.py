@@ -14,8 +14,8 @@ from graphwright.capture.instructions import Op, SuperAttr
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT, DELETED
 from graphwright.capture.opcodes.stack import read_deref
-from graphwright.ir.program import (
-    DictContainsGuard,
+from graphwright.ir.guards import DictContainsGuard
+from graphwright.ir.sources import (
     GlobalsSource,
     ImportSource,
     ItemSource,

@@ -18,7 +18,8 @@ from graphwright.capture.missing import ABSENT, DELETED
 from graphwright.capture.natives import IdentityNumber
 from graphwright.capture.rules.classes import make_class, most_derived
 from graphwright.capture.symbolic_ints import is_symbolic, plain, plain_throughout
-from graphwright.ir.program import DictKeysGuard, InstanceDictSource
+from graphwright.ir.guards import DictKeysGuard
+from graphwright.ir.sources import InstanceDictSource
 
 Args = Sequence[Any]
 Kwargs = Mapping[str, Any]

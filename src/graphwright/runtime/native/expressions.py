@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final, assert_never
 
-from graphwright.ir.program import Comparison, ShapeGuard
+from graphwright.ir.guards import Comparison, ShapeGuard
 from graphwright.ir.symint import Atom, Dim, FloorDiv, Max, Min, Mod, Monomial, Symbol, SymExpr
 from graphwright.runtime.native.records import WORD, ExpressionOp
 

@@ -33,15 +33,9 @@ from graphwright.ir.plan import (
     ViewOfInput,
     ViewOfOutput,
 )
-from graphwright.ir.program import (
-    BuildTuple,
-    EnumConst,
-    FromConstant,
-    FromOutput,
-    FromSource,
-    Program,
-    Recipe,
-)
+from graphwright.ir.program import Program
+from graphwright.ir.recipes import BuildTuple, FromConstant, FromOutput, FromSource, Recipe
+from graphwright.ir.sources import EnumConst
 from graphwright.ir.symint import Dim
 from graphwright.runtime.guard_steps import GuardSteps
 from graphwright.runtime.native.contexts import ContextPlan

@@ -17,33 +17,35 @@ import types
 from collections.abc import Callable, Sequence
 from typing import Any, Final, final
 
-from graphwright.ir.program import (
+from graphwright.ir.guards import (
     AttrAbsentGuard,
-    ClosureSource,
     CodeGuard,
     ConstantGuard,
-    DefaultSource,
     DictContainsGuard,
     DictKeysGuard,
+    DistinctTensorsGuard,
+    IdentityGuard,
+    LengthGuard,
+    SameObjectGuard,
+    TypeAttrAbsentGuard,
+    TypeGuard,
+)
+from graphwright.ir.program import Program
+from graphwright.ir.sources import (
+    ClosureSource,
+    DefaultSource,
     DictKeySource,
     DictValueSource,
-    DistinctTensorsGuard,
     GlobalsSource,
-    IdentityGuard,
     ImportSource,
     InstanceDictSource,
     ItemSource,
     KwDefaultSource,
-    LengthGuard,
     ModuleDictSource,
     PinSource,
-    Program,
-    SameObjectGuard,
     Source,
     TargetSource,
-    TypeAttrAbsentGuard,
     TypeAttrSource,
-    TypeGuard,
     TypeSource,
 )
 from graphwright.runtime.guard_steps import Check, Evaluate, GuardStep, GuardSteps

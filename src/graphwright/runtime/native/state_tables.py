@@ -13,7 +13,7 @@ from typing import Any, Final, final
 import torch
 
 from graphwright.ir.dtypes import DType
-from graphwright.ir.program import GlobalStateGuard, GlobalStateKind
+from graphwright.ir.guards import GlobalStateGuard, GlobalStateKind
 from graphwright.runtime.global_state import OFF, ON, hook_tables, read_global_state
 from graphwright.runtime.native.layout import LayoutError, dtype_number, torch_library
 from graphwright.runtime.native.memory import Memory, StepTable
