@@ -8,6 +8,7 @@ import torch
 import graphwright as gw
 from graphwright.ir.program import SymbolBinding
 from graphwright.ir.sources import ArgSource
+from graphwright.pipeline.dynamic import SymbolChoice
 
 X = ArgSource(0, "x")
 
@@ -104,3 +105,29 @@ def test_static_mark_keeps_a_size_from_being_a_symbol():
     gw.mark_static(everything)
     compiled(everything)
     assert symbols_of(compiled) == ()
+
+
+def test_marked_size_of_a_tensor_behind_a_graph_break(capsys):
+    def program(x, y):
+        z = x * 2
+        print("break")
+        return z + y.sum()
+
+    compiled = gw.compile(program)
+    for rows in (5, 6, 7):
+        y = marked(rows, 3)
+        x = torch.randn(2)
+        torch.testing.assert_close(compiled(x, y), x * 2 + y.sum())
+
+
+def test_program_that_ends_before_a_marked_tensor_leaves_its_size_open():
+    compiled = gw.compile(double)
+    compiled(torch.randn(4, 3))
+    choice = SymbolChoice(dynamic=None, earlier=())
+    choice.dims_of(marked(5, 3), ArgSource(1, "y"))
+
+    choice.check_demands(compiled._compiled_target.entries[-1].program)
+
+    choice.dims_of(marked(5, 3), X)
+    with pytest.raises(gw.errors.Unsupported):
+        choice.check_demands(compiled._compiled_target.entries[-1].program)
