@@ -20,7 +20,7 @@ from typing import Any, Final, final
 import torch
 
 from graphwright.base.errors import Unsupported
-from graphwright.capture.entering import Place, live_slots, make_entry_code
+from graphwright.capture.entering import Place, exits_of, live_slots, make_entry_code
 from graphwright.capture.frames import Frame, Outermost
 from graphwright.capture.instructions import Op
 from graphwright.capture.machine import Machine
@@ -122,6 +122,7 @@ class Stopped:
         self.place: Final = Place(
             frame.index, tuple(value is not ABSENT for value in frame.stack), names
         )
+        exits_of(frame.info.decoded, self.place)  # refuses an instruction that cannot run by itself
         values = [value for value in frame.stack if value is not ABSENT]
         self.values: Final[tuple[Any, ...]] = (
             *values,
