@@ -254,17 +254,13 @@ def _call_value_method(
         if machine.has_symbols:
             args = [plain_throughout(value) for value in args]
             kwargs = {key: plain_throughout(value) for key, value in kwargs.items()}
-        if function.__name__ == "format" and not _are_plain(machine, (*args, *kwargs.values())):
+        if function.__name__ == "format" and not machine.are_plain((*args, *kwargs.values())):
             return format_template(machine, function.__self__, args, kwargs)
         args = [machine.materialise(machine.native_iterable(value)) for value in args]
         kwargs = {key: machine.materialise(value) for key, value in kwargs.items()}
     elif function.__name__ in _TAKES_ITERABLE:
         args = [machine.native_iterable(value) for value in args]
     return natively(function, *args, **kwargs)
-
-
-def _are_plain(machine: Machine, values: Sequence[Any]) -> bool:
-    return all(type(value) in machine.plain_types for value in values)
 
 
 def _call_container_method(

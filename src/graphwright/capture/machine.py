@@ -7,7 +7,7 @@ of their own and are put in place by `assembly.py`; so those modules need only t
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -138,6 +138,11 @@ class Machine:
             if not is_torch_module_name(caller.globals.get("__name__")):
                 return caller.loc()
         return frame.loc()
+
+    def are_plain(self, values: Iterable[Any]) -> bool:
+        """Tell whether native code may see all values as they are."""
+        plain = self.plain_types
+        return all(type(value) in plain for value in values)
 
     def module_name(self) -> str | None:
         """Give the name of the module that the innermost frame's code belongs to: that of the classes it makes."""

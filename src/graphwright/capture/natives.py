@@ -26,7 +26,7 @@ from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
 from graphwright.capture.policy import is_native_function, is_torch_class, is_torch_module_name
 from graphwright.capture.raw_containers import raw_items
-from graphwright.capture.symbolic_ints import plain_throughout
+from graphwright.capture.symbolic_ints import SYMBOLIC_TYPES, plain_throughout
 
 PURE_MODULES: Final = frozenset(
     {
@@ -351,10 +351,10 @@ def materialise(machine: Machine, value: Any) -> Any:  # noqa: C901  (one arm a 
     if is_ours or kind in machine.plain_types:
         return value
     if kind is tuple:
-        is_plain = _all_plain(machine, value)
+        is_plain = machine.are_plain(value)
         return value if is_plain else tuple(materialise(machine, item) for item in value)
     if kind is list and machine.world.source_of(value) is None:
-        is_plain = _all_plain(machine, value)
+        is_plain = machine.are_plain(value)
         return value if is_plain else [materialise(machine, item) for item in value]
     if kind is types.FunctionType or kind is types.MethodType:
         return value if is_native_callable(machine, value) else make_callback(machine, value)
@@ -412,12 +412,6 @@ def _check_no_callbacks(machine: Machine, value: Any, kind: type) -> None:
 def is_opaque_constant(value: Any) -> bool:
     """Tell whether an object that existed before is no more than what was guarded when it was entered."""
     return type(value) in (object, re.Pattern)
-
-
-def _all_plain(machine: Machine, items: Any) -> bool:
-    """Tell whether native code may see all items as they are."""
-    plain = machine.plain_types
-    return all(type(item) in plain for item in items)
 
 
 def _materialise_tuple(machine: Machine, value: Any) -> Any:
@@ -501,7 +495,7 @@ class IdentityNumber(int):
 
 def make_plain_types(tensor_type: type[torch.Tensor]) -> frozenset[type]:
     """Give the exact types whose values native code may see as they are."""
-    symbolic = {torch.SymInt, torch.SymFloat, torch.SymBool}
+    symbolic = set(SYMBOLIC_TYPES)
     callables = {types.BuiltinFunctionType, types.ModuleType}
     return frozenset(
         ATOMIC_TYPES | symbolic | callables | {tensor_type, type(ABSENT), IdentityNumber}

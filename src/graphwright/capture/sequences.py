@@ -27,14 +27,9 @@ def call_comparing_method(
     method = _METHODS.get(name)
     if method is None or not isinstance(holder, list | tuple | collections.deque):
         return ABSENT
-    if kwargs.get("key") is None and _are_plain(machine, raw_sequence(holder), args):
+    if kwargs.get("key") is None and machine.are_plain((*raw_sequence(holder), *args)):
         return ABSENT
     return method(machine, holder, args, kwargs)
-
-
-def _are_plain(machine: Machine, items: Args, args: Args) -> bool:
-    plain = machine.plain_types
-    return all(type(item) in plain for item in items) and all(type(arg) in plain for arg in args)
 
 
 def _sort(machine: Machine, holder: list[Any], args: Args, kwargs: Kwargs) -> Any:

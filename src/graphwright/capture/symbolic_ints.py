@@ -25,7 +25,8 @@ SYMBOLIC_INTS: Final = range(-(2**31), 2**31)
 _MOST_POWER: Final = 4
 """Exponents up to which a power stays symbolic; higher ones are rare, and their results large."""
 
-_SYMBOLIC: Final = (torch.SymInt, torch.SymFloat, torch.SymBool)
+SYMBOLIC_TYPES: Final = (torch.SymInt, torch.SymFloat, torch.SymBool)
+"""The classes of numbers that are not fixed."""
 
 
 def is_symbolic(value: object) -> bool:
@@ -48,7 +49,7 @@ def plain(value: Any) -> Any:
 def plain_throughout(value: Any) -> Any:
     """Give `value` with all symbolic ints in it, at any depth of builtin containers, made plain; itself when there are none."""
     kind = type(value)
-    if kind in _SYMBOLIC:
+    if kind in SYMBOLIC_TYPES:
         return plain(value)
     if kind in (tuple, list, set, frozenset, torch.Size):
         items = [plain_throughout(item) for item in value]
@@ -204,7 +205,7 @@ def _product(*args: Any) -> Any:
 
 def are_plain(*values: object) -> bool:
     """Tell whether none of the values is symbolic."""
-    return not any(type(value) in _SYMBOLIC for value in values)
+    return not any(type(value) in SYMBOLIC_TYPES for value in values)
 
 
 def _as_given(kind: Callable[..., Any]) -> Callable[..., Any]:

@@ -14,7 +14,7 @@ constants.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -342,19 +342,17 @@ class Recorder:
             ]
         return self._builder.freeze(described, mutations, needs_grad)
 
-    @contextmanager
-    def paused(self) -> Iterator[None]:
+    def paused(self) -> AbstractContextManager[None]:
         """Suspend recording: real tensors compute for real again."""
-        was_paused, self._is_paused = self._is_paused, True
-        try:
-            yield
-        finally:
-            self._is_paused = was_paused
+        return self._set_paused(is_paused=True)
+
+    def resumed(self) -> AbstractContextManager[None]:
+        """Go on recording, inside `paused`."""
+        return self._set_paused(is_paused=False)
 
     @contextmanager
-    def resumed(self) -> Iterator[None]:
-        """Go on recording, inside `paused`."""
-        was_paused, self._is_paused = self._is_paused, False
+    def _set_paused(self, *, is_paused: bool) -> Iterator[None]:
+        was_paused, self._is_paused = self._is_paused, is_paused
         try:
             yield
         finally:

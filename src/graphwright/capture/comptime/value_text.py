@@ -21,8 +21,8 @@ from graphwright.capture.missing import ABSENT, DELETED, Missing
 from graphwright.capture.natives import original_factory
 from graphwright.capture.policy import is_native_function
 from graphwright.capture.raw_containers import raw_item, raw_items, raw_len
+from graphwright.capture.symbolic_ints import SYMBOLIC_TYPES
 
-_SYMBOLIC: Final = (torch.SymInt, torch.SymFloat, torch.SymBool)
 _BUILTIN: Final = (
     list,
     tuple,
@@ -99,7 +99,7 @@ class _Description:
         kind = type(value)
         if isinstance(value, torch.Tensor):
             return _tensor_text(value)
-        if isinstance(value, _SYMBOLIC):
+        if isinstance(value, SYMBOLIC_TYPES):
             return str(value)
         if kind is range:
             return f"range({value.start}, {value.stop}, {value.step})"

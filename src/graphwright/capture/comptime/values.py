@@ -17,9 +17,9 @@ from graphwright.capture.comptime.value_text import describe, known_contents
 from graphwright.capture.constants import is_constant
 from graphwright.capture.machine import Machine
 from graphwright.capture.rules.objects import type_of
+from graphwright.capture.symbolic_ints import SYMBOLIC_TYPES
 from graphwright.record import is_settled
 
-_SYMBOLIC: Final = (torch.SymInt, torch.SymFloat, torch.SymBool)
 _KNOWN_BY_IDENTITY: Final = (type, types.ModuleType, types.BuiltinFunctionType)
 
 
@@ -44,7 +44,7 @@ class ComptimeValue:
     def python_type(self) -> type:
         """Give the type that the program sees."""
         kind = type(self._value)
-        if kind in _SYMBOLIC:
+        if kind in SYMBOLIC_TYPES:
             return {torch.SymInt: int, torch.SymFloat: float, torch.SymBool: bool}[kind]
         return type_of(self._machine, self._value)
 
@@ -69,7 +69,7 @@ class ComptimeValue:
         if type(value) is list or type(value) is tuple:
             items = known_contents(self._machine, value)
             return all(ComptimeValue(self._machine, item).is_proxy() for item in items)
-        return isinstance(value, (torch.Tensor, *_SYMBOLIC))
+        return isinstance(value, (torch.Tensor, *SYMBOLIC_TYPES))
 
     def as_proxy(self) -> Any:
         """Give the value in the graph that is being captured: what is done with it is added there.
@@ -100,7 +100,7 @@ class ComptimeValue:
             TypeError: the value is neither.
         """
         value = self._value
-        if isinstance(value, _SYMBOLIC):
+        if isinstance(value, SYMBOLIC_TYPES):
             return value
         if not isinstance(value, torch.Tensor):
             message = f"{self!r} is neither a tensor nor a symbolic number"

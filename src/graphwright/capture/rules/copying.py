@@ -22,13 +22,14 @@ from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
 from graphwright.capture.policy import is_torch_class
 from graphwright.capture.raw_containers import raw_items, raw_sequence
+from graphwright.capture.symbolic_ints import SYMBOLIC_TYPES
 
 Args = Sequence[Any]
 Kwargs = Mapping[str, Any]
 
 _SHARED: Final = (
     *(type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType),
-    *(torch.SymInt, torch.SymFloat, torch.SymBool),
+    *SYMBOLIC_TYPES,
 )
 """Kinds of objects whose copy is the object itself; a symbol stands for a number, and is one to the program."""
 
