@@ -159,6 +159,7 @@ class Outermost:
 
     __slots__ = (
         "frame",
+        "has_late_calls",
         "is_handling",
         "is_over",
         "is_stopped",
@@ -176,6 +177,8 @@ class Outermost:
         """The steps that began with nothing on the stack."""
         self.was_nested = False
         """What could not be captured was met in a function that the frame called."""
+        self.has_late_calls = False
+        """Something that asks for values was called late (see `late_calls.py`)."""
         self.is_stopped = False
         self.is_handling = False
         """It stopped inside an exception handler."""

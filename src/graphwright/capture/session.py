@@ -312,7 +312,7 @@ def capture_call(
         if isinstance(found, Captured):
             return found
         failure.add_obstacle(f"nor can the graph be broken there: {found.met}")
-    if not options.has_late_calls:
+    if not outermost.has_late_calls:
         raise failure
     # What a late call gives may be in the way; a break at that call is not.
     return capture_call(
@@ -388,6 +388,7 @@ def _capture_until(
             return _finish(machine, recorder, inputs, call, result, changes, reason)
     finally:
         CAPTURING.reset(token)
+        outermost.has_late_calls = bool(late_calls.results)
         machine.is_over = True
 
 
