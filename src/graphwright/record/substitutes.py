@@ -151,12 +151,40 @@ def _writing_last(function: Callable[..., torch.Tensor]) -> Substitute:
     return substitute
 
 
+def _lu_solve(
+    factors: torch.Tensor,
+    pivots: torch.Tensor,
+    B: torch.Tensor,  # noqa: N803  (torch's name for it)
+    *,
+    left: bool = True,
+    adjoint: bool = False,
+    out: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Solve `X A = B` as its adjoint, as torch's own does; the pending conjugation of its result is found by no shape rule."""
+    # Torch's own checks of the arguments; where its result is not used, it is not computed.
+    plain: torch.Tensor = torch.linalg.lu_solve(factors, pivots, B, left=left, adjoint=adjoint)
+    if left or not torch.is_complex(B) or not plain.numel():
+        if out is not None:
+            torch.linalg.lu_solve(factors, pivots, B, left=left, adjoint=adjoint, out=out)
+        return plain if out is None else out
+    if out is not None:
+        raise NeedsValues(
+            "`torch.linalg.lu_solve` of complex numbers from the right into `out=`",
+            why="it conjugates the tensor itself that it is given, with what that holds",
+            remedy="leave out= out",
+        )
+    turned: torch.Tensor = torch.linalg.lu_solve(factors, pivots, B.mH, adjoint=not adjoint)
+    return turned.mH
+
+
 _LOSE_OUT: Final = (torch.matmul, torch.linalg.matmul, torch.linalg.matrix_rank)
 
 SUBSTITUTES: Final[dict[Any, Substitute]] = {
     one_hot: _one_hot,
     torch.lstm: _lstm,
     set_data: _set_data,
+    torch.linalg.lu_solve: _lu_solve,
+    torch.Tensor.storage_offset: _storage_offset,
     **{function: _placed(function) for function in _TAKE_PLACE},
     **{function: _writing_last(function) for function in _LOSE_OUT},
 }

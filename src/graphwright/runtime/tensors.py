@@ -70,7 +70,9 @@ def adopt(
     shape: Sequence[int],
     strides: Sequence[int],
 ) -> torch.Tensor:
-    """Give the result of a functional call the promised strides, and memory that no argument of the call has."""
+    """Give the result of a functional call the promised strides, and memory that holds its values and that no argument has."""
+    # Some ops give a tensor with a pending conjugation; kernels read memory as it is.
+    result = result.resolve_conj().resolve_neg()
     if tuple(result.shape) != tuple(shape):
         message = f"an op returned a tensor of shape {tuple(result.shape)}, not {tuple(shape)}"
         raise InternalError(message)

@@ -192,3 +192,36 @@ def test_pieces_of_an_unsafe_split_share_memory(split):
     x[0] = 9
 
     assert first[0] == 9
+
+
+@pytest.mark.parametrize("is_left", [True, False])
+@pytest.mark.parametrize("batch", [(), (0,)])
+def test_solution_from_the_right_is_conjugated_as_in_eager(is_left, batch):
+    torch.manual_seed(0)
+    factors, pivots = torch.linalg.lu_factor(torch.randn(*batch, 2, 2, dtype=torch.complex64))
+    b = torch.randn(2, 2, dtype=torch.complex64)
+
+    def program(factors, pivots, b):
+        x = torch.linalg.lu_solve(factors, pivots, b, left=is_left)
+        return x, x + 1, x.conj()
+
+    expected = program(factors, pivots, b)
+    results = gw.compile(program, fullgraph=True)(factors, pivots, b)
+
+    assert gw.testing.same(results, expected)
+    assert [result.is_conj() for result in results] == [result.is_conj() for result in expected]
+
+
+def test_out_of_a_solution_from_the_right_is_conjugated_as_in_eager():
+    torch.manual_seed(0)
+    factors, pivots = torch.linalg.lu_factor(torch.randn(2, 2, dtype=torch.complex64))
+    b, wanted, out = (torch.randn(2, 2, dtype=torch.complex64) for _ in range(3))
+    torch.linalg.lu_solve(factors, pivots, b, left=False, out=wanted)
+
+    def program(factors, pivots, b, out):
+        return torch.linalg.lu_solve(factors, pivots, b, left=False, out=out)
+
+    gw.compile(program, fullgraph=True)(factors, pivots, b, out)
+
+    assert out.is_conj()
+    assert gw.testing.same(out, wanted)
