@@ -57,6 +57,7 @@ from graphwright.runtime import (
     WRITABLE_STATE,
     may_overlap,
     read_global_state,
+    share_storage,
     write_global_state,
 )
 
@@ -533,14 +534,19 @@ def _final_guards(
     if len(inputs.sources) > 1:
         guards.append(DistinctTensorsGuard(tuple(inputs.sources)))
     for mutation in graph.mutations:
-        guards.extend(_overlap_guards(machine, inputs, mutation.input_index))
+        guards.extend(_overlap_guards(machine, inputs, mutation.input_index, is_whole=False))
+    for index in recorder.outgrown_inputs():
+        guards.extend(_overlap_guards(machine, inputs, index, is_whole=True))
     return (*guards, *recorder.shape_guards)
 
 
-def _overlap_guards(machine: Machine, inputs: _Inputs, index: int) -> Iterator[Guard]:
+def _overlap_guards(
+    machine: Machine, inputs: _Inputs, index: int, *, is_whole: bool
+) -> Iterator[Guard]:
+    is_shared = share_storage if is_whole else may_overlap
     others = [i for i in range(len(inputs.tensors)) if i != index]
     for i in others:
-        if may_overlap(inputs.tensors[index], inputs.tensors[i]):
+        if is_shared(inputs.tensors[index], inputs.tensors[i]):
             msg = "a write to a tensor that shares memory with another input"
             raise machine.unsupported(
                 msg,
@@ -548,7 +554,9 @@ def _overlap_guards(machine: Machine, inputs: _Inputs, index: int) -> Iterator[G
                 remedy="pass a clone of one of them",
             )
     if others:
-        yield NoOverlapGuard(inputs.sources[index], tuple(inputs.sources[i] for i in others))
+        yield NoOverlapGuard(
+            inputs.sources[index], tuple(inputs.sources[i] for i in others), is_whole
+        )
 
 
 def _bindings(inputs: _Inputs, symbols: Iterable[str]) -> tuple[SymbolBinding, ...]:

@@ -121,6 +121,8 @@ class NoOverlapGuard(msgspec.Struct, frozen=True, tag="no_overlap"):
 
     source: Source
     others: tuple[Source, ...]
+    is_whole: bool = False
+    """What the tensors do not show of their memory counts too: the program makes `source` larger in place."""
     loc: Loc | None = None
 
 

@@ -202,8 +202,9 @@ def render_guard(guard: Guard, pins: tuple[Pin, ...]) -> str:
             return f"{render_source(source)} is {render_source(other)}"
         case DistinctTensorsGuard(sources):
             return f"distinct({', '.join(map(render_source, sources))})"
-        case NoOverlapGuard(source, others):
-            return f"no_overlap({', '.join(map(render_source, (source, *others)))})"
+        case NoOverlapGuard(source, others, is_whole):
+            name = "no_shared_memory" if is_whole else "no_overlap"
+            return f"{name}({', '.join(map(render_source, (source, *others)))})"
         case GlobalStateGuard(kind, text):
             return f"{kind.value} == {text!r}"
         case ShapeGuard(left, comparison, right):

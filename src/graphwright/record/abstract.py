@@ -65,7 +65,16 @@ class Origin(enum.Enum):
 class Storage:
     """Memory that abstract tensors share."""
 
-    __slots__ = ("first", "input_index", "is_late", "origin", "root", "value", "version")
+    __slots__ = (
+        "first",
+        "input_index",
+        "is_late",
+        "is_outgrown",
+        "origin",
+        "root",
+        "value",
+        "version",
+    )
 
     def __init__(
         self, root: TensorSpec, value: int, origin: Origin, input_index: int | None = None
@@ -79,6 +88,8 @@ class Storage:
         self.input_index = input_index
         self.is_late = False
         """It is written to once the graph has run: what it holds then is not known here."""
+        self.is_outgrown = False
+        """A tensor on it was resized to more than it holds; in eager every tensor on it sees the new memory."""
 
 
 class TensorState:

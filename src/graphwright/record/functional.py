@@ -96,10 +96,7 @@ def write(builder: GraphBuilder, state: TensorState, value: int) -> None:
             why="the tensor was found by value only, so the change could not be put back into it",
             remedy="pass the tensor as an argument, or keep it as an attribute or global of the program",
         )
-    if _repeats_places(state.spec):
-        # In eager's words: it refuses the write.
-        msg = "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
-        raise RuntimeError(msg + "Please clone() the tensor before performing the operation.")
+    check_places_differ(state.spec)
     if _repeats_places(storage.root):
         raise Unsupported(
             "an in-place change of a part of an expanded tensor",
@@ -118,6 +115,17 @@ def write(builder: GraphBuilder, state: TensorState, value: int) -> None:
     builder.written.append(storage)
     state.value = own
     state.version = storage.version
+
+
+def check_places_differ(spec: TensorSpec) -> None:
+    """Refuse, in eager's words, to write to a tensor that shows a place of its memory twice.
+
+    Raises:
+        RuntimeError: it does.
+    """
+    if _repeats_places(spec):
+        msg = "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
+        raise RuntimeError(msg + "Please clone() the tensor before performing the operation.")
 
 
 def _repeats_places(spec: TensorSpec) -> bool:

@@ -14,7 +14,7 @@ import torch
 from graphwright.ir.aten import DTypeArg, KwArg, Ref
 from graphwright.ir.dtypes import FROM_TORCH
 from graphwright.record.abstract import NeedsValues, TensorState
-from graphwright.record.functional import write
+from graphwright.record.functional import check_places_differ, write
 from graphwright.record.layout import is_dense, same_extents, strides_like
 from graphwright.record.op_recording import KnownOp, OpRecording
 from graphwright.record.operators import Mutated, OpFacts
@@ -122,7 +122,9 @@ _READ_ELSEWHERE: Final = frozenset(("gather", "take", "cat", "index_select", "kt
 
 def _fit(recording: OpRecording, target: Any, result: TensorSpec) -> None:
     """Give an `out=` tensor the shape of what is written to it, as eager does."""
-    if not same_extents(recording.state_of(target).spec.shape, result.shape):
+    own = recording.state_of(target).spec
+    if not same_extents(own.shape, result.shape):
+        check_places_differ(own)
         resize(recording, target, result.shape, result.strides)
 
 

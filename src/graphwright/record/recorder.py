@@ -265,6 +265,12 @@ class Recorder:
             index: tensor for index, tensor in enumerate(self._inputs) if is_reshaped(tensor, index)
         }
 
+    def outgrown_inputs(self) -> tuple[int, ...]:
+        """Give the numbers of the inputs whose memory became too small."""
+        return tuple(
+            index for index, storage in enumerate(self._input_storages) if storage.is_outgrown
+        )
+
     def check_inputs_kept(self) -> None:
         """Refuse a program that gave an input another shape, for callers who cannot pass that on to the tensor itself.
 

@@ -81,7 +81,9 @@ def resize(
     if capacity is not None and _is_at_most(numel_of(shape), capacity):
         become(recording, tensor, _restrided(recording, state, shape, wanted))
         return
-    become(recording, tensor, _grown(recording, tensor, shape, wanted))
+    grown = _grown(recording, tensor, shape, wanted)
+    state.storage.is_outgrown = True
+    become(recording, tensor, grown)
 
 
 def _capacity(state: TensorState) -> Extent | None:

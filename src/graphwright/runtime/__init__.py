@@ -8,7 +8,7 @@ Read first: `entry.py`, then `guard_steps.py`.
 
 from graphwright.runtime.autograd import GradientRuns, SharedOutput, make_gradient_run
 from graphwright.runtime.building import iterate_items, iterate_keys, iterate_values
-from graphwright.runtime.checks import may_overlap
+from graphwright.runtime.checks import may_overlap, share_storage
 from graphwright.runtime.construction import make_backend_entry, make_entry
 from graphwright.runtime.dispatcher import Dispatcher
 from graphwright.runtime.entry import Entry, Run, has_autocast
@@ -46,5 +46,6 @@ __all__ = [
     "may_overlap",
     "names_of_builtin",
     "read_global_state",
+    "share_storage",
     "write_global_state",
 ]

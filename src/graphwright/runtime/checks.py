@@ -72,6 +72,12 @@ def strides_of(value: torch.Tensor) -> tuple[int, ...]:
         return value.stride()
 
 
+def storage_offset_of(value: torch.Tensor) -> int:
+    """Give where a tensor begins in its memory, in elements, whatever its class overrides."""
+    with torch._C.DisableTorchFunction():  # noqa: SLF001
+        return int(value.storage_offset())
+
+
 def byte_range(value: torch.Tensor) -> tuple[int, int]:
     """Give the first byte of a tensor's elements and the one behind the last; the two are equal for an empty tensor."""
     with torch._C.DisableTorchFunction():  # noqa: SLF001
@@ -93,6 +99,13 @@ def may_overlap(left: torch.Tensor, right: torch.Tensor) -> bool:
     left_start, left_stop = byte_range(left)
     right_start, right_stop = byte_range(right)
     return left_start < right_stop and right_start < left_stop
+
+
+def share_storage(left: torch.Tensor, right: torch.Tensor) -> bool:
+    """Tell whether two tensors are on the same memory, whichever parts of it they show."""
+    with torch._C.DisableTorchFunction():  # noqa: SLF001
+        start = left.untyped_storage().data_ptr()
+        return start != 0 and start == right.untyped_storage().data_ptr()
 
 
 def is_constant(value: object, constant: Constant, pins: PinTable) -> bool:

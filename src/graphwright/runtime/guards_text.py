@@ -216,7 +216,8 @@ class GuardsText:
             case DistinctTensorsGuard():
                 return f"not are_distinct({_tuple(slots)})"
             case NoOverlapGuard():
-                return f"any(may_overlap({slots[0]}, other) for other in {_tuple(slots[1:])})"
+                relation = "share_storage" if guard.is_whole else "may_overlap"
+                return f"any({relation}({slots[0]}, other) for other in {_tuple(slots[1:])})"
             case GlobalStateGuard(kind, text):
                 self.namespace[kind.name] = kind
                 return f"state({kind.name}) != {text!r}"
@@ -321,8 +322,10 @@ _READERS: Final = (
 _CHECKS: Final = (
     "are_distinct",
     "may_overlap",
+    "share_storage",
     "extents_of",
     "strides_of",
+    "storage_offset_of",
     "has_keys",
     "has_key",
     "lacks_attr",

@@ -200,6 +200,16 @@ def _write_relations(module: Module, layout: Layout) -> None:
             w.fn.compare("ult", second, first_stop),
         )
         w.fail_if(meets)
+    # tensors slot[w2] and slot[w3] are not on the same memory, unless that is none
+    with step_function(module, layout, "check_not_shared") as w:
+        first, second = (_storage_data(w, w.impl(w.slot(number))) for number in (2, 3))
+        is_some = w.fn.compare("ne", first, NULL)
+        w.fail_if(w.fn.binary("and", is_some, w.fn.compare("eq", first, second)))
+
+
+def _storage_data(w: Writer, impl: Value) -> Value:
+    storage = w.fn.load("ptr", impl, w.layout.storage)
+    return w.fn.load("ptr", storage, w.layout.data)
 
 
 def _byte_range(w: Writer, impl: Value, item_bytes: Value) -> tuple[Value, Value]:

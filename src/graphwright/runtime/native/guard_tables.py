@@ -356,9 +356,12 @@ class GuardTables:
         address = self._memory.words(slots)
         self._table.add("check_distinct", number, address, len(slots), room, room - 1)
 
-    def _add_apart(self, number: int, slots: Sequence[int]) -> None:
+    def _add_apart(self, number: int, guard: NoOverlapGuard, slots: Sequence[int]) -> None:
         written, *others = slots
         for other in others:
+            if guard.is_whole:
+                self._table.add("check_not_shared", number, offset_of(written), offset_of(other))
+                continue
             items = [self._dtype_of_slot[slot].size_bytes for slot in (written, other)]
             self._table.add("check_apart", number, offset_of(written), offset_of(other), *items)
 
