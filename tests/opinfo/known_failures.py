@@ -2,7 +2,7 @@
 
 from typing import Final
 
-_PLACE: Final = "where in its memory an input begins is not guarded"
+_PLACE: Final = "a view that begins before its input does is outside of what graphs read"
 
 KNOWN: Final[dict[tuple[str, str], str]] = {
     ("as_strided", "in place"): _PLACE,

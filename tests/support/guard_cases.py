@@ -28,6 +28,7 @@ from graphwright.ir.guards import (
     NoOverlapGuard,
     SameObjectGuard,
     ShapeGuard,
+    StorageOffsetGuard,
     TensorGuard,
     TypeAttrAbsentGuard,
     TypeGuard,
@@ -395,6 +396,9 @@ def tensor_cases():
     def is_tensor(kind, expected):
         return lambda maker: [TensorGuard(X, expected, maker.pin(kind))]
 
+    def placed(offset):
+        return torch.zeros(32).as_strided((4, 6), (6, 1), offset)
+
     with torch.inference_mode():
         inference = torch.zeros(4, 6)
     seven = torch.zeros(1, 2, 1, 2, 1, 2, 3)
@@ -449,6 +453,15 @@ def tensor_cases():
             [((torch.zeros(4, 6, dtype=torch.complex64).conj(),), 0)],
         ),
         _simple(
+            "place in memory",
+            lambda maker: [
+                TensorGuard(X, meta(), maker.pin(torch.Tensor)),
+                StorageOffsetGuard(X, 2),
+            ],
+            [(placed(2),), (placed(2),)],
+            [((placed(0),), 1), ((placed(3),), 1), ((torch.zeros(4, 6),), 1)],
+        ),
+        _simple(
             "bool tensor",
             is_tensor(torch.Tensor, meta(dtype=DType.BOOL)),
             [(torch.zeros(4, 6, dtype=torch.bool),)],
@@ -481,6 +494,23 @@ def relation_cases():
             lambda maker: [*two_tensors(maker), NoOverlapGuard(X, (Y,))],
             [(one, two), (stretch(long, 0), stretch(long, 8))],
             [((one, one), 2), ((stretch(long, 0), stretch(long, 7)), 2)],
+            num_args=2,
+        ),
+        _simple(
+            "no shared memory",
+            lambda maker: [*two_tensors(maker), NoOverlapGuard(X, (Y,), is_whole=True)],
+            [(one, two)],
+            [((one, one), 2), ((stretch(long, 0), stretch(long, 16)), 2)],
+            num_args=2,
+        ),
+        _simple(
+            "no memory",
+            lambda maker: [
+                *[TensorGuard(s, meta_of(one[:0]), maker.pin(torch.Tensor)) for s in (X, Y)],
+                NoOverlapGuard(X, (Y,), is_whole=True),
+            ],
+            [(torch.empty(0), torch.empty(0)), (torch.empty(0), one[:0])],
+            [((one[:0], one[8:]), 2)],
             num_args=2,
         ),
     ]

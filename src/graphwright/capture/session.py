@@ -45,6 +45,7 @@ from graphwright.ir.guards import (
     GlobalStateKind,
     Guard,
     NoOverlapGuard,
+    StorageOffsetGuard,
     TensorGuard,
     TypeGuard,
 )
@@ -179,6 +180,17 @@ class _Inputs:
         count = self.names[name] = self.names.get(name, -1) + 1
         unique = f"{name}_{count}" if count else name
         return self.recorder.add_input(tensor, name=unique, dynamic_dims=dims)
+
+    def place_of(self, index: int) -> int | None:
+        """Give where in its memory input `index` begins, in bytes, and guard it; None for what is no input of the program."""
+        if index >= len(self.tensors):
+            return None
+        tensor, guards = self.tensors[index], self.machine.guards
+        with self.recorder.paused():
+            offset = int(tensor.storage_offset())
+        if guards.once(("storage offset", index)):
+            guards.add(StorageOffsetGuard(self.sources[index], offset, guards.locate()))
+        return offset * tensor.itemsize
 
     def int_symbol(self, value: int, source: Source) -> str | None:
         """Give the name of the symbol that an int met at `source` becomes, or None."""
@@ -370,6 +382,7 @@ def _capture_until(
     machine.outermost = outermost
     recorder = Recorder(
         location=machine.loc,
+        place_of_input=inputs.place_of,
         on_real_tensor=lambda tensor: _known_tensor(machine, tensor),
     )
     inputs.machine, inputs.recorder = machine, recorder

@@ -50,13 +50,22 @@ class ConstantGuard(msgspec.Struct, frozen=True, tag="constant"):
 class TensorGuard(msgspec.Struct, frozen=True, tag="tensor"):
     """A strided tensor with this metadata. `meta.shape` entries that are symbolic bind or check symbols.
 
-    The storage offset is not checked. Also checked: `requires_grad`, no conjugate or negative bit, layout strided.
+    The storage offset is not checked (see `StorageOffsetGuard`).
+    Also checked: `requires_grad`, no conjugate or negative bit, layout strided.
     """
 
     source: Source
     meta: TensorMeta
     type_pin: int
     """The exact Python type (`torch.Tensor`, `torch.nn.Parameter`, …)."""
+    loc: Loc | None = None
+
+
+class StorageOffsetGuard(msgspec.Struct, frozen=True, tag="storage_offset"):
+    """Tensor `source` begins `offset` elements after the beginning of its memory. Only for programs that look at that."""
+
+    source: Source
+    offset: int
     loc: Loc | None = None
 
 
@@ -179,6 +188,7 @@ Guard = (
     | CodeGuard
     | ConstantGuard
     | TensorGuard
+    | StorageOffsetGuard
     | LengthGuard
     | DictKeysGuard
     | DictContainsGuard

@@ -28,6 +28,7 @@ from graphwright.ir.guards import (
     NoOverlapGuard,
     SameObjectGuard,
     ShapeGuard,
+    StorageOffsetGuard,
     TensorGuard,
     TypeAttrAbsentGuard,
     TypeGuard,
@@ -219,6 +220,7 @@ def _render_value_guard(  # noqa: C901  (one arm for each case of a closed union
     | CodeGuard
     | ConstantGuard
     | TensorGuard
+    | StorageOffsetGuard
     | LengthGuard
     | DictKeysGuard
     | DictContainsGuard
@@ -238,6 +240,8 @@ def _render_value_guard(  # noqa: C901  (one arm for each case of a closed union
             return f"{source} == {render_constant(guard.value, pins)}"
         case TensorGuard():
             return f"{source} is {pins[guard.type_pin].qualname} {render_meta(guard.meta)}"
+        case StorageOffsetGuard():
+            return f"{source}.storage_offset() == {guard.offset}"
         case LengthGuard():
             return f"len({source}) == {guard.length}"
         case DictKeysGuard():

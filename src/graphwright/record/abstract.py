@@ -113,6 +113,9 @@ class OpHandler(Protocol):
     def dispatch(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Record one ATen op."""
 
+    def place_of_input(self, index: int) -> int:
+        """Give where in its memory an input begins, in bytes; the program then holds for that place only."""
+
 
 def _refuse_data(name: str) -> Any:
     def refuse(self: AbstractTensor, *_args: object, **_kwargs: object) -> Any:

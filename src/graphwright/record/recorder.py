@@ -24,7 +24,14 @@ import torch
 from graphwright.base.errors import Unsupported
 from graphwright.ir.aten import AtenGraph, GraphOutput, InputMutation
 from graphwright.ir.overloads import find_overload, is_random
-from graphwright.record.abstract import AbstractTensor, Origin, Storage, TensorState, make_abstract
+from graphwright.record.abstract import (
+    AbstractTensor,
+    NeedsValues,
+    Origin,
+    Storage,
+    TensorState,
+    make_abstract,
+)
 from graphwright.record.builder import GraphBuilder
 from graphwright.record.constants import MAX_CONSTANT_BYTES, constant_bytes, spec_of_real
 from graphwright.record.dispatch import Dispatcher
@@ -43,6 +50,7 @@ if TYPE_CHECKING:
     from graphwright.ir.guards import ShapeGuard
     from graphwright.ir.locations import Loc
 
+PlaceOfInput = Callable[[int], int | None]
 OnRealTensor = Callable[[torch.Tensor], AbstractTensor | None]
 
 
@@ -51,6 +59,10 @@ def _nowhere() -> Loc | None:
 
 
 def _unknown(_tensor: torch.Tensor) -> AbstractTensor | None:
+    return None
+
+
+def _unguarded(_index: int) -> None:
     return None
 
 
@@ -73,6 +85,8 @@ class Recorder:
         on_real_tensor: asked once for each real tensor that meets an op without having been added; gives its
             stand-in (made with `add_input`), or None to make it a constant of the graph.
         location: asked for each node: the user's current line.
+        place_of_input: asked where in its memory an input (by number) begins, in bytes, by a program that looks at that;
+            whoever answers guards it. None: nobody does.
         on_fallback: told the name of each op that has no shape rule and was tried on `meta` tensors.
         has_torch_graph: whether the torch-level graph is wanted.
     """
@@ -82,11 +96,13 @@ class Recorder:
         *,
         on_real_tensor: OnRealTensor = _unknown,
         location: Callable[[], Loc | None] = _nowhere,
+        place_of_input: PlaceOfInput = _unguarded,
         on_fallback: Callable[[str], None] = _ignore,
         has_torch_graph: bool = True,
     ) -> None:
         self.on_real_tensor = on_real_tensor
         self.location = location
+        self._place_of_input = place_of_input
         self._table = SizeTable(self._current_location)
         self._builder = GraphBuilder(self._table, self._current_location)
         self._trace = TorchTrace(self._current_location) if has_torch_graph else None
@@ -206,6 +222,21 @@ class Recorder:
             )
         self._stand_ins[id(tensor)] = (tensor, made)
         return made
+
+    def place_of_input(self, index: int) -> int:
+        """Give where in its memory an input begins, in bytes; the program then holds for that place only.
+
+        Raises:
+            NeedsValues: that cannot be guarded.
+        """
+        place = self._place_of_input(index)
+        if place is None:
+            raise NeedsValues(
+                "a look at where in its memory a tensor begins that existed before the call",
+                why="nothing checks that before a later call",
+                remedy="leave the storage offset out: it is then the tensor's own",
+            )
+        return place
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call a function while recording, and show it as one node of the torch-level graph.

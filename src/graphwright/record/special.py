@@ -13,15 +13,23 @@ from torch._C import _DisableTorchDispatch
 
 from graphwright.base.errors import Unsupported
 from graphwright.ir.overloads import find_overload
-from graphwright.record.abstract import Origin, TensorState, ViewStep, data_access
+from graphwright.record.abstract import (
+    NeedsValues,
+    Origin,
+    Storage,
+    TensorState,
+    ViewStep,
+    data_access,
+)
 from graphwright.record.arguments import to_arg
 from graphwright.record.attention import can_use_flash
 from graphwright.record.functional import read
-from graphwright.record.layout import contiguous_strides, format_strides, same_extents
+from graphwright.record.layout import contiguous_strides, format_strides, is_dense, same_extents
 from graphwright.record.mutation import mutate, store
 from graphwright.record.op_recording import KnownOp, OpRecording
 from graphwright.record.reshaping import check_reshaping, resize, take_state
 from graphwright.record.sizes import Extent
+from graphwright.record.specs import TensorSpec
 
 Args = Sequence[Any]
 Kwargs = Mapping[str, Any]
@@ -123,11 +131,49 @@ def _as_strided(
             why="its strides count other elements than the viewed tensor's",
             remedy="call as_strided first, then view the dtype",
         )
+    _check_shown(storage, spec)
     offset = spec.offset - storage.root.offset
     root = TensorState(storage.root, storage, (), storage.value)
     place = (ir_args[1], ir_args[2], to_arg(offset))
     step = ViewStep(known.facts.name, place, (), (), storage.root, spec, None)
     return recording.take_view(root, step)
+
+
+def _check_shown(storage: Storage, spec: TensorSpec) -> None:
+    """Check that what is viewed by strides lies in what is known to be there.
+
+    Raises:
+        NeedsValues: it goes beyond what an input shows of its memory; how much there is nothing guards.
+        RuntimeError: it goes beyond memory that the program made; in eager's words.
+    """
+    root = storage.root
+    stop, root_stop = (item.offset + _reach(item) for item in (spec, root))
+    if spec.offset >= root.offset and stop <= root_stop:
+        return
+    if storage.origin is Origin.INPUT or not is_dense(root.shape, root.strides):
+        raise NeedsValues(
+            "as_strided beyond what a tensor that existed before the call shows of its memory",
+            why="how large that memory is is not guarded",
+            remedy="call it on the whole tensor",
+        )
+    itemsize = spec.dtype.itemsize
+    msg = (
+        f"setStorage: sizes {list(spec.shape)}, strides {list(spec.strides)}, storage offset {spec.offset}, "
+        f"and itemsize {itemsize} requiring a storage size of {stop * itemsize} are out of bounds for storage of size "
+        f"{root_stop * itemsize}"
+    )
+    raise RuntimeError(msg)
+
+
+def _reach(spec: TensorSpec) -> Extent:
+    """Give the number of elements from the first in memory to the last, both included."""
+    if any(extent == 0 for extent in spec.shape):
+        return 0
+    pairs = zip(spec.shape, spec.strides, strict=True)
+    steps: Extent = 1
+    for extent, stride in pairs:
+        steps = steps + (extent - 1) * stride
+    return steps
 
 
 def _unsafe_split(

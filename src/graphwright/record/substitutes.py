@@ -118,21 +118,46 @@ def _set_data(tensor: torch.Tensor, value: torch.Tensor) -> None:
 
 
 def _placed(function: Callable[..., torch.Tensor]) -> Substitute:
-    """Refuse a place in memory, counted from its beginning: which part of it an input shows is not guarded."""
+    """Count a place in memory from where the input begins that owns it, as the recorder does, instead of from the beginning."""
 
     def substitute(
         tensor: torch.Tensor, size: Any, stride: Any, storage_offset: int | None = None
     ) -> torch.Tensor:
-        origin = tensor.state.storage.origin if isinstance(tensor, AbstractTensor) else None
-        if storage_offset is not None and origin is Origin.INPUT:
-            raise NeedsValues(
-                "as_strided with a storage offset, on a tensor that existed before the call",
-                why="where in its memory the tensor begins is not guarded",
-                remedy="leave the offset out: it is then the tensor's own",
-            )
+        if storage_offset is not None:
+            storage_offset = storage_offset - _start_of_memory(tensor)
+            if storage_offset < 0:
+                raise NeedsValues(
+                    "as_strided with a storage offset before the beginning of a tensor that existed before the call",
+                    why="what a graph reads of its inputs begins where they do",
+                    remedy="call it on a tensor that begins earlier in that memory",
+                )
         return function(tensor, size, stride, storage_offset)
 
     return substitute
+
+
+def _storage_offset(tensor: torch.Tensor) -> int:
+    """Count from the beginning of the memory, where the recorder counts from where the input begins that owns it."""
+    return int(tensor.storage_offset()) + _start_of_memory(tensor)
+
+
+def _start_of_memory(tensor: torch.Tensor) -> int:
+    """Give what the offsets of a stand-in are counted from, as its own offset in the real memory, in its elements."""
+    if not isinstance(tensor, AbstractTensor):
+        return 0
+    storage = tensor.state.storage
+    if storage.origin is Origin.INPUT:
+        assert storage.input_index is not None, "an input has a number"
+        place_bytes = tensor.handler.place_of_input(storage.input_index)
+        if place_bytes % tensor.dtype.itemsize == 0:
+            return place_bytes // tensor.dtype.itemsize
+    elif storage.origin is not Origin.SHARED_CONSTANT:
+        return 0
+    raise NeedsValues(
+        "a look at where in its memory a tensor begins, of which only its elements are known",
+        why="it is a constant of the graph, or begins between two elements of the dtype that it is viewed as",
+        remedy="pass the tensor as an argument, and leave the storage offset out",
+    )
 
 
 _TAKE_PLACE: Final = (torch.as_strided, torch.Tensor.as_strided, torch.Tensor.as_strided_)

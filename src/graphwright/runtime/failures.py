@@ -24,6 +24,7 @@ from graphwright.ir.guards import (
     IdentityGuard,
     LengthGuard,
     ShapeGuard,
+    StorageOffsetGuard,
     TensorGuard,
     TypeGuard,
 )
@@ -58,7 +59,7 @@ from graphwright.ir.sources import (
 )
 from graphwright.ir.symint import Dim
 from graphwright.runtime import reading
-from graphwright.runtime.checks import extents_of, strides_of
+from graphwright.runtime.checks import extents_of, storage_offset_of, strides_of
 from graphwright.runtime.global_state import read_global_state
 from graphwright.runtime.pins import PinTable
 from graphwright.runtime.reading import MISSING
@@ -199,6 +200,8 @@ def _render_expected(guard: Guard, program: Program) -> str:
             return render_constant(guard.value, program.pins)
         case TensorGuard():
             return f"{program.pins[guard.type_pin].qualname} {render_meta(guard.meta)}"
+        case StorageOffsetGuard():
+            return f"storage offset {guard.offset}"
         case LengthGuard():
             return f"length {guard.length}"
         case DictKeysGuard():
@@ -220,6 +223,8 @@ def _render_actual(
             return f"{_render_value(left, symbols)} and {_render_value(right, symbols)}"
         case CodeGuard() if hasattr(found[0], "__code__"):
             return f"code {found[0].__code__.co_qualname}, not the same"
+        case StorageOffsetGuard() if isinstance(found[0], torch.Tensor):
+            return f"storage offset {storage_offset_of(found[0])}"
         case LengthGuard():
             return f"length {reading.builtin_length(found[0])}"
         case DictKeysGuard() | DictContainsGuard() if isinstance(found[0], dict):

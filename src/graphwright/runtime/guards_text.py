@@ -25,6 +25,7 @@ from graphwright.ir.guards import (
     NoOverlapGuard,
     SameObjectGuard,
     ShapeGuard,
+    StorageOffsetGuard,
     TensorGuard,
     TypeAttrAbsentGuard,
     TypeGuard,
@@ -233,6 +234,7 @@ class GuardsText:
         | CodeGuard
         | ConstantGuard
         | TensorGuard
+        | StorageOffsetGuard
         | LengthGuard
         | DictKeysGuard
         | DictContainsGuard
@@ -254,6 +256,8 @@ class GuardsText:
                 self.tensors.append(TensorCheck(guard.meta))
                 kind = _is_not_pin(f"type({value})", guard.type_pin)
                 return f"({kind}) or not tensors[{len(self.tensors) - 1}].matches({value})"
+            case StorageOffsetGuard():
+                return f"storage_offset_of({value}) != {guard.offset}"
             case LengthGuard():
                 return f"builtin_length({value}) != {guard.length}"
             case DictKeysGuard():

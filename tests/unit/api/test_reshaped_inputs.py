@@ -120,6 +120,111 @@ def test_out_that_repeats_a_place_in_memory_is_refused_as_in_eager():
     assert torch.equal(memory, torch.zeros(1, 3))
 
 
+def test_out_too_small_that_repeats_a_place_in_memory_is_refused_as_in_eager():
+    def program(x, out):
+        return torch.index_select(x, 1, torch.tensor([0, 1]), out=out)
+
+    compiled = gw.compile(program, fullgraph=True)
+
+    with pytest.raises(RuntimeError, match="single memory location"):
+        compiled(torch.ones(3, 6), torch.zeros(1, 6).expand(2, 6))
+
+
+def test_out_that_outgrows_memory_of_another_input_is_left_to_eager():
+    def program(x, out):
+        return torch.cat([x, x], out=out)
+
+    x = torch.arange(24.0).reshape(4, 6)
+
+    with pytest.raises(gw.errors.Unsupported, match="shares memory"):
+        gw.compile(program, fullgraph=True)(x, x[:0])
+
+
+def test_out_that_outgrows_its_memory_is_not_reused_for_one_that_shares_it():
+    def program(x, out):
+        return torch.cat([x, x], out=out)
+
+    x = torch.arange(24.0).reshape(4, 6)
+    compiled = gw.compile(program)
+    compiled(x, torch.zeros(0))
+
+    with (
+        pytest.warns(gw.errors.GraphwrightWarning, match="shares memory"),
+        pytest.raises(RuntimeError, match="single memory location"),
+    ):
+        compiled(x, x[:0])
+
+
+def placed_anew(x):
+    return x.as_strided_((2, 2), (1, 1), 3)
+
+
+def part_of_memory(x):
+    return x.as_strided((2, 2), (1, 1), 3) * 2
+
+
+def told_its_place(x):
+    return x + x.storage_offset(), x[1:].storage_offset(), x.view(torch.int16).storage_offset()
+
+
+@pytest.mark.parametrize(
+    "program",
+    [placed_anew, part_of_memory, told_its_place],
+    ids=lambda program: program.__name__,
+)
+@pytest.mark.parametrize("wrapper", ["native", "python"])
+def test_program_that_looks_at_the_place_in_memory_is_made_for_that_place(program, wrapper):
+    compiled = gw.compile(program, fullgraph=True, options={"wrapper": wrapper})
+    frames = gw.counters["capture"]["frames"]
+
+    for start in (0, 2, 3, 2, 0):
+        x, own = torch.arange(12.0)[start : start + 6], torch.arange(12.0)[start : start + 6]
+        expected, result = program(x), compiled(own)
+        assert gw.testing.same(result, expected)
+        assert own.storage_offset() == x.storage_offset()
+
+    assert gw.counters["capture"]["frames"] == frames + 3
+
+
+def test_program_that_does_not_look_at_the_place_in_memory_serves_all():
+    compiled = gw.compile(lambda x: x[1:].as_strided((2,), (1,)) * 2, fullgraph=True)
+    frames = gw.counters["capture"]["frames"]
+
+    results = [compiled(torch.arange(12.0)[start : start + 6]) for start in range(4)]
+
+    assert [result.tolist() for result in results] == [[2 * i + 2, 2 * i + 4] for i in range(4)]
+    assert gw.counters["capture"]["frames"] == frames + 1
+
+
+def test_place_before_the_beginning_of_an_input_is_left_to_eager():
+    with pytest.raises(gw.errors.Unsupported, match="before the beginning"):
+        gw.compile(lambda x: x.as_strided_((2,), (1,), 0), fullgraph=True)(torch.arange(6.0)[2:])
+
+
+def test_memory_that_an_input_does_not_show_is_not_part_of_the_graph():
+    def program(x):
+        return x.as_strided((4,), (1,))
+
+    compiled = gw.compile(program)
+    result = compiled(torch.arange(8.0)[:2])
+
+    assert result.tolist() == [0, 1, 2, 3]
+    with pytest.raises(RuntimeError, match="out of bounds for storage of size 8"):
+        compiled(torch.ones(2))
+
+
+def test_strides_that_leave_memory_of_the_program_raise_what_eager_raises():
+    def program(x):
+        return (x + 1).as_strided((4,), (1,))
+
+    with pytest.raises(RuntimeError) as expected:
+        program(torch.ones(2))
+    with pytest.raises(RuntimeError) as found:
+        gw.compile(program, fullgraph=True)(torch.ones(2))
+
+    assert str(found.value) == str(expected.value)
+
+
 def conjugated(x):
     return x.conj()
 

@@ -253,6 +253,10 @@ def _write_symbols(module: Module, layout: Layout) -> None:
         symbols = w.fn.load("ptr", w.frame, Frame.SYMBOLS)
         expected = w.fn.call("evaluate_expression", "i64", w.word(5, "ptr"), symbols)
         w.fail_if(w.fn.compare("ne", found, expected))
+    # slot[w2], a tensor, begins w3 elements after the beginning of its memory
+    with step_function(module, layout, "check_storage_offset") as w:
+        found = w.fn.load("i64", w.impl(w.slot(2)), layout.storage_offset)
+        w.fail_if(w.fn.compare("ne", found, w.word(3)))
     # the expression w2 holds
     with step_function(module, layout, "check_shape") as w:
         symbols = w.fn.load("ptr", w.frame, Frame.SYMBOLS)

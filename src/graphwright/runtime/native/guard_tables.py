@@ -33,6 +33,7 @@ from graphwright.ir.guards import (
     NoOverlapGuard,
     SameObjectGuard,
     ShapeGuard,
+    StorageOffsetGuard,
     TensorGuard,
     TypeAttrAbsentGuard,
     TypeGuard,
@@ -290,12 +291,14 @@ class GuardTables:
             case DistinctTensorsGuard():
                 self._add_distinct(step.guard, slots)
             case NoOverlapGuard():
-                self._add_apart(step.guard, step.slots)
+                self._add_apart(step.guard, guard, step.slots)
             case GlobalStateGuard():
                 self._states.add(step.guard, guard)
             case ShapeGuard():
                 code = self._memory.words(encode_shape_guard(guard, self._positions))
                 self._table.add("check_shape", step.guard, code)
+            case StorageOffsetGuard(_, offset):
+                self._table.add("check_storage_offset", step.guard, slots[0], offset)
             case TensorGuard():
                 self._dtype_of_slot[step.slots[0]] = guard.meta.dtype
                 self._add_tensor(step.guard, guard, slots[0])
