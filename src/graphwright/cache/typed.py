@@ -12,15 +12,19 @@ import msgspec
 
 from graphwright.cache.keys import Key
 from graphwright.cache.store import Store
+from graphwright.ir.joint import Joint
 from graphwright.ir.plan import Plan
 from graphwright.ir.program import Program
 
 
 class ProgramEntry(msgspec.Struct, frozen=True):
-    """A captured program that is ready to run once its code is loaded."""
+    """A captured program."""
 
     program: Program
-    plan: Plan
+    plan: Plan | None
+    """What its graph was lowered to; None where it has symbols or gradients: its graphs' plans are in the store of graphs."""
+    joint: Joint | None = None
+    """Forward and backward in one graph, where its outputs have gradients."""
 
 
 class GraphEntry(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ call are reached through `World`, which guards what is read of them and keeps as
 Read first: `session.py` (the life of a capture), `world.py` (objects that existed before), then `interpreter.py`.
 """
 
-from graphwright.capture.breaks import Callee, Continuation
+from graphwright.capture.breaks import Callee, Continuation, code_of_target
 from graphwright.capture.controls import (
     ALLOWED,
     graph_break,
@@ -21,7 +21,7 @@ from graphwright.capture.controls import (
     mark_outside,
     original_of_disabled,
 )
-from graphwright.capture.entering import Place, exits_of, make_step_code
+from graphwright.capture.entering import Place, exits_of, make_carrier_code, make_step_code
 from graphwright.capture.frames import CodeTable
 from graphwright.capture.session import (
     Captured,
@@ -44,10 +44,12 @@ __all__ = [
     "Place",
     "ProgramRaised",
     "capture_call",
+    "code_of_target",
     "exits_of",
     "graph_break",
     "is_compiling",
     "is_eager_region",
+    "make_carrier_code",
     "make_code_table",
     "make_disabled",
     "make_step_code",

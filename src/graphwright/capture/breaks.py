@@ -1,8 +1,8 @@
 """Graph breaks: what is left of a frame when its capture ends early, and captures that begin in the middle of one.
 
 In: the outermost frame, stopped before an instruction that cannot be captured.   Out: its state as values that `Recipes` can make,
-and the `Break`. A program that ends so gives `(function, *values)`: the function has the frame's globals and cells, and its code
-goes on at the break.
+and the `Break`. A program that ends so gives `(function, *values)`: the function has the frame's globals and cells, and code that is
+never run.
 
     prefix (a program) → the instruction, in plain CPython → a `Continuation`, captured in its turn
 
@@ -20,7 +20,13 @@ from typing import Any, Final, final
 import torch
 
 from graphwright.base.errors import Unsupported
-from graphwright.capture.entering import Place, exits_of, live_slots, make_entry_code
+from graphwright.capture.entering import (
+    Place,
+    exits_of,
+    live_slots,
+    make_carrier_code,
+    make_entry_code,
+)
 from graphwright.capture.frames import Frame, Outermost
 from graphwright.capture.instructions import Op
 from graphwright.capture.machine import Machine
@@ -83,6 +89,31 @@ def can_break(target: object) -> bool:
     return is_function or isinstance(getattr(type(target), "__call__", None), types.FunctionType)  # noqa: B004  (the function itself)
 
 
+def code_of_target(target: object, args: Sequence[object]) -> types.CodeType | None:
+    """Give the code that a call of `target` runs first, as far as can be told without the call.
+
+    Args:
+        target: what is compiled.
+        args: the call's positional arguments.
+    """
+    match target:
+        case Continuation():
+            return target.code
+        case Callee():
+            return code_of_target(args[0], args[1:])
+        case functools.partial():
+            return code_of_target(target.func, args)
+        case torch.nn.Module():
+            function: object = type(target).forward
+        case types.FunctionType() | types.MethodType() | type():
+            function = target
+        case _:
+            function = getattr(type(target), "__call__", None)  # noqa: B004  (the function itself)
+    while isinstance(function, types.MethodType):
+        function = function.__func__
+    return function.__code__ if isinstance(function, types.FunctionType) else None
+
+
 def iter_stops(outermost: Outermost) -> Iterator[int]:
     """Give the steps to stop at for what could not be captured, best first."""
     if outermost.frame is None or outermost.is_over:
@@ -122,7 +153,7 @@ class Stopped:
         self.place: Final = Place(
             frame.index, tuple(value is not ABSENT for value in frame.stack), names
         )
-        exits_of(frame.info.decoded, self.place)  # refuses an instruction that cannot run by itself
+        exits_of(frame.info.decoded, self.place)  # refuses what cannot be entered or left
         values = [value for value in frame.stack if value is not ABSENT]
         self.values: Final[tuple[Any, ...]] = (
             *values,
@@ -138,7 +169,7 @@ class Stopped:
         )
 
     def _make_function(self) -> types.FunctionType:
-        """Make the function that has the frame's globals and cells, and goes on at the break."""
+        """Make the function that has the frame's globals and cells."""
         frame = self._frame
         code = frame.info.code
         globals_source_of(self._machine, frame.function)
@@ -146,8 +177,8 @@ class Stopped:
             frame.slots.get(name) or types.CellType()
             for name in (*code.co_cellvars, *code.co_freevars)
         )
-        entry = make_entry_code(code, self.place)
-        function = types.FunctionType(entry, frame.globals, code.co_name, None, cells or None)
+        carrier = make_carrier_code(code)
+        function = types.FunctionType(carrier, frame.globals, code.co_name, None, cells or None)
         function.__qualname__ = code.co_qualname
         return function
 
@@ -165,6 +196,7 @@ class Stopped:
         guards = self._machine.guards
         return Break(
             code_pin=guards.pin(self._frame.info.code),
+            carrier_pin=guards.pin(self.function.__code__),
             index=self.place.index,
             stack=self.place.stack,
             names=self.place.names,

@@ -52,6 +52,7 @@ __all__ = [
     "exits_of",
     "first_of_raw",
     "live_slots",
+    "make_carrier_code",
     "make_entry_code",
     "make_step_code",
 ]
@@ -72,6 +73,11 @@ class Place(msgspec.Struct, frozen=True):
     def num_values(self) -> int:
         """How many values the stack holds."""
         return sum(self.stack)
+
+    @property
+    def num_arguments(self) -> int:
+        """How many values code that is entered here is called with."""
+        return self.num_values + len(self.names)
 
 
 SLOT_OPCODES: Final = frozenset(
@@ -140,6 +146,9 @@ CANNOT_STEP: Final = frozenset(
 )
 """Instructions that do not end in the frame, or use a state of the thread or the generator that a new frame has not."""
 
+BEFORE_BODY: Final = frozenset({Op.COPY_FREE_VARS, Op.MAKE_CELL})
+"""Instructions that make a frame ready, at the start of the code; the codes that are made here have their own."""
+
 SUSPENDS: Final = (
     CodeFlag.GENERATOR | CodeFlag.COROUTINE | CodeFlag.ITERABLE_COROUTINE | CodeFlag.ASYNC_GENERATOR
 )
@@ -182,6 +191,22 @@ def exits_of(decoded: Decoded, place: Place) -> tuple[Place, ...]:
         shape = shape_after(decoded, index, shape)
         index += 1
     return _places(decoded, [(index, shape), *jumped])
+
+
+def make_carrier_code(code: CodeType) -> CodeType:
+    """Make code that is never run: a function with it holds the globals and the cells of a frame of `code`."""
+    return _CARRIER.replace(
+        co_name=code.co_name,
+        co_qualname=code.co_qualname,
+        co_freevars=code.co_cellvars + code.co_freevars,
+    )
+
+
+def _carrier() -> None:
+    """Have the form of a carrier."""
+
+
+_CARRIER: Final = _carrier.__code__
 
 
 def make_entry_code(code: CodeType, place: Place) -> CodeType:
@@ -233,6 +258,14 @@ def _check_steps(decoded: Decoded, place: Place) -> None:
         message = f"{place} of {decoded.code.co_qualname} is inside an instruction"
         raise InternalError(message)
     _check_enters(decoded.code)
+    _check_first_argument(decoded, place)
+    if BEFORE_BODY.issuperset(one.op for one in decoded.instructions[: place.index + 1]):
+        raise Unsupported(
+            "a break before the first instruction of a function's body",
+            why="the frame is not ready there",
+            remedy="move what breaks the program to a statement of its own",
+            location=_location_of(decoded, place.index),
+        )
     ops = {one.op for one in decoded.instructions if one.offset == instruction.offset}
     if ops & CANNOT_STEP or instruction.op is Op.LOAD_SPECIAL:
         raise Unsupported(
@@ -263,13 +296,29 @@ def _check_enters(code: CodeType) -> None:
     )
 
 
+def _check_first_argument(decoded: Decoded, place: Place) -> None:
+    """Check that `super()` finds the function's first argument: CPython looks for it only in functions with arguments.
+
+    Raises:
+        Unsupported: there is none.
+    """
+    if not place.num_arguments and may_reach_super(decoded, place.index):
+        first = decoded.code.co_varnames[0]
+        raise Unsupported(
+            "a break in a method that calls super() later, where nothing else is needed later",
+            why=f"super() looks for {first!r} among the arguments of its caller, and there are none",
+            remedy=f"write super(__class__, {first})",
+            location=_location_of(decoded, place.index),
+        )
+
+
 def _location_of(decoded: Decoded, index: int) -> str:
     code = decoded.code
     return f"{code.co_filename}:{decoded.instructions[index].line} in {code.co_name}"
 
 
 def _places(decoded: Decoded, found: Iterable[tuple[int, FrameShape]]) -> tuple[Place, ...]:
-    return tuple(
+    places = tuple(
         Place(
             index=index,
             stack=shape.stack,
@@ -277,6 +326,9 @@ def _places(decoded: Decoded, found: Iterable[tuple[int, FrameShape]]) -> tuple[
         )
         for index, shape in found
     )
+    for place in places:
+        _check_first_argument(decoded, place)
+    return places
 
 
 class _Slots(NamedTuple):
@@ -324,9 +376,9 @@ class _Writer:
         self._place = place
         decoded = self._decoded = decode(code)
         self._table = TABLES[sys.version_info[:2]]
-        self._num_arguments = place.num_values + len(place.names)
+        self._num_arguments = place.num_arguments
         self._slots = _make_slots(code, max(1, self._num_arguments, num_left + 1))
-        self._check_first_argument()
+        _check_first_argument(decoded, place)
         self._raw = raw_instructions(code)
         body_start = next(i for i, unit in enumerate(self._raw) if unit.name == "RESUME") + 1
         self._body = self._raw[body_start:]
@@ -359,21 +411,6 @@ class _Writer:
         if not handler:
             return self._write(units, [])
         return self._write([*units, *self._renumbered_body()], [*handler, *self._body_handlers()])
-
-    def _check_first_argument(self) -> None:
-        """Check that `super()` finds the function's first argument: CPython looks for it only in functions with arguments.
-
-        Raises:
-            Unsupported: there is none.
-        """
-        if not self._num_arguments and may_reach_super(self._decoded, self._place.index):
-            first = self._code.co_varnames[0]
-            raise Unsupported(
-                "a break in a method that calls super() later, where nothing else is needed later",
-                why=f"super() looks for {first!r} among the arguments of its caller, and there are none",
-                remedy=f"write super(__class__, {first})",
-                location=_location_of(self._decoded, self._place.index),
-            )
 
     def _new(
         self, name: str, arg: int = 0, *, target: Label | None = None, label: Label | None = None
@@ -423,7 +460,7 @@ class _Writer:
                 units += self._moved(slot)
         for name in place.names:
             units += self._moved(self._slots.numbers[name])
-        count = place.num_values + len(place.names)
+        count = place.num_arguments
         self._depth = max(self._depth, count + 2)
         precall = [self._new("PRECALL", count)] if "PRECALL" in dis.opmap else []
         return [*units, *precall, self._new("CALL", count), self._new("RETURN_VALUE")]

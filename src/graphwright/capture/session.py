@@ -49,11 +49,12 @@ from graphwright.ir.guards import (
     TensorGuard,
     TypeGuard,
 )
+from graphwright.ir.joint import Joint
 from graphwright.ir.locations import Loc
 from graphwright.ir.program import CallPattern, Program, SymbolBinding
 from graphwright.ir.recipes import Effect, FromSource, SetAttrEffect, SetGlobalStateEffect
 from graphwright.ir.sources import ArgSource, KwargSource, Source, TargetSource
-from graphwright.record import AbstractTensor, JointGraph, Recorder, TorchTrace, try_finish_joint
+from graphwright.record import AbstractTensor, Recorder, TorchTrace, try_finish_joint
 from graphwright.runtime import (
     WRITABLE_STATE,
     may_overlap,
@@ -115,7 +116,7 @@ class Captured:
     """The torch-level calls."""
     symbol_values: Mapping[str, int]
     """What each size symbol is in this call."""
-    joint: JointGraph | None = None
+    joint: Joint | None = None
     """Forward and backward in one graph, if it was asked for and an output needs a gradient."""
 
     @functools.cached_property
@@ -528,7 +529,7 @@ def _reshaped_inputs(recorder: Recorder, inputs: _Inputs, recipes: Recipes) -> I
         yield SetAttrEffect(FromSource(inputs.sources[index]), "data", recipes.make(value))
 
 
-def _try_joint(recorder: Recorder, outputs: Sequence[torch.Tensor]) -> JointGraph | None:
+def _try_joint(recorder: Recorder, outputs: Sequence[torch.Tensor]) -> Joint | None:
     with recorder:
         return try_finish_joint(recorder, outputs)
 

@@ -39,12 +39,14 @@ class SymbolBinding(msgspec.Struct, frozen=True):
 class Break(msgspec.Struct, frozen=True):
     """Where a program ends before its function does, and why.
 
-    The program's result is then a tuple: a function with the closure and the globals of the frame (its code goes on at the break, in
-    plain CPython), the values on the frame's stack, and those of the slots `names`.
+    The program's result is then a tuple: a function with the closure and the globals of the frame, the values on the frame's stack,
+    and those of the slots `names`.
     """
 
     code_pin: int
     """The code of the frame."""
+    carrier_pin: int
+    """The code of the function in the result, which is never run; it is made from that of the frame."""
     index: int
     """Number of the instruction (of its normalised form) that runs in plain CPython."""
     stack: tuple[bool, ...]

@@ -115,14 +115,20 @@ class _Step:
     """Runs the one instruction at a break; gives the call's result, or what comes next."""
 
     def __init__(self, pieces: Pieces, ends_at: Break, code: types.CodeType) -> None:
-        place = Place(ends_at.index, ends_at.stack, ends_at.names)
-        decoded = SESSION.codes.info(code).decoded
         self._pieces = pieces
         self._code = code
+        self._place = Place(ends_at.index, ends_at.stack, ends_at.names)
         self._callee = ends_at.callee
-        self._exits = exits_of(decoded, place)
+
+    @functools.cached_property
+    def _exits(self) -> tuple[Place, ...]:
+        return exits_of(SESSION.codes.info(self._code).decoded, self._place)
+
+    @functools.cached_property
+    def _step_code(self) -> types.CodeType:
+        # Not before it runs: of the programs that may serve a call, only one goes on.
         leave = [functools.partial(_leave, number) for number in range(len(self._exits))]
-        self._step_code = make_step_code(code, place, self._exits, leave)
+        return make_step_code(self._code, self._place, self._exits, leave)
 
     def __call__(self, function: types.FunctionType, *values: Any) -> Any:
         if self._callee is not None:

@@ -1,65 +1,121 @@
 """Programs from the cache: a warm start, with no capture.
 
-In: a target and a call.   Out: an entry made from the data of an earlier process, whose guards this call passes; or nothing.
-Keeps: a program is found by what the function is (its name and the hash of its code), the form of the call, the versions and the
-settings; every guard is checked against the live objects before anything of it is run.
+In: a target and a call.   Out: an entry made from the data of an earlier process, whose guards this call passes; or a new one.
+Keeps: a program is found by what its code is (name and hash; of a continuation, the place too), the form of the call, the versions
+and the settings; every guard is checked against the live objects before anything of it is run; every object that it makes something
+of is known then.
 """
 
 from __future__ import annotations
 
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import torch
 
-from graphwright.cache import Caches, Key, Kind, ProgramEntry, make_part
-from graphwright.codegen.llvm import LoadedCode
+from graphwright.cache import Caches, Key, KeyPart, Kind, ProgramEntry, make_part
+from graphwright.capture import Callee, Captured, Continuation, code_of_target, make_carrier_code
 from graphwright.ir.code_digest import code_digest
+from graphwright.ir.encoding import structural_hash
+from graphwright.ir.program import Program
 from graphwright.ir.recipes import CallLate, FromPin, Recipe
-from graphwright.ir.sources import Pin
+from graphwright.ir.sources import Pin, PinKind
+from graphwright.pipeline.graph_runs import make_graph_run, writes_to_history
 from graphwright.pipeline.marks import marks_of
 from graphwright.pipeline.options import BackendKind
+from graphwright.pipeline.plans import try_load_plan
 from graphwright.pipeline.session import SESSION
-from graphwright.pipeline.stages import Job, find_kernel, num_threads_of, plan_code
-from graphwright.runtime import Entry, make_entry
+from graphwright.pipeline.stages import Job, capture_job, entry_of, tell_break
+from graphwright.runtime import Entry, make_backend_entry, make_entry
 
 
-def try_revive(job: Job) -> Entry | None:
-    """Give an entry for the job's call from the cache, or None."""
+def find_or_build(job: Job) -> Entry:
+    """Give an entry for the job's call: from the cache, or compiled now and kept for later processes.
+
+    Raises:
+        Unsupported: something in the program cannot be captured.
+        BackendError: the user's backend raised.
+    """
     caches = SESSION.caches(job.settings)
-    if caches is None or job.options.backend is not BackendKind.NATIVE or _wants_symbols(job):
-        return None
+    code = code_of_target(job.target, job.args)
+    if caches is None or code is None or job.options.backend is not BackendKind.NATIVE:
+        return entry_of(job, capture_job(job))
     with job.observer.span("revive"):
-        key = _try_make_key(job, caches)
-        if key is None:
-            return None
-        for found in caches.programs.get_all(key):
-            if found.program.symbols and job.options.dynamic is False:
-                continue
-            entry = _try_load(job, found, caches)
-            if entry is not None and entry.explain_failure(job.args, job.kwargs) is None:
-                return entry
-    return None
+        key = _make_key(job, code, caches)
+        revived = _try_revive(job, key, code, caches)
+    if revived is not None:
+        tell_break(revived.program)
+        return revived
+    captured = capture_job(job)
+    entry = entry_of(job, captured)
+    if _is_for_all_processes(captured, code):
+        kept = ProgramEntry(program=captured.program, plan=entry.plan, joint=captured.joint)
+        caches.programs.add(key, kept)
+    return entry
 
 
-def _wants_symbols(job: Job) -> bool:
-    """Tell whether sizes are to be symbols from the start: what is kept was captured for one set of sizes."""
+def _make_key(job: Job, code: types.CodeType, caches: Caches) -> Key:
+    """Make the key of a target's programs for calls of this form."""
     arguments = (*job.args, *job.kwargs.values())
-    return bool(job.options.dynamic) or any(
-        marks_of(value) for value in arguments if isinstance(value, torch.Tensor)
+    marks = [f"{number}: {text}" for number, text in enumerate(_iter_marks(arguments)) if text]
+    return caches.make_key(
+        Kind.PROGRAM,
+        make_part("function", f"{_module_of(job)}.{code.co_qualname}"),
+        make_part("code", code_digest(code)),
+        _place_part(job.target),
+        make_part("call", f"{len(job.args)} positional, {', '.join(job.kwargs) or 'no keywords'}"),
+        make_part("symbols", "from the start" if job.options.dynamic else "as sizes change"),
+        make_part("marks", "; ".join(marks)),
     )
 
 
-def keep_program(job: Job, entry: Entry) -> None:
-    """Save a new entry for later processes, where it is made of data alone."""
-    caches = SESSION.caches(job.settings)
-    if caches is None or entry.plan is None or entry.program.ends_at is not None:
-        return
-    if not all(_is_found_anew(recipe, entry.program.pins) for recipe in entry.program.built):
-        return
-    key = _try_make_key(job, caches)
-    if key is not None:
-        caches.programs.add(key, ProgramEntry(program=entry.program, plan=entry.plan))
+def _module_of(job: Job) -> str:
+    """Give the name of the module that the target's code is of, for people."""
+    named: object = job.target
+    if isinstance(named, Continuation | Callee):
+        named = job.args[0]
+    name = getattr(named, "__module__", None)
+    return name if isinstance(name, str) else type(named).__module__
+
+
+def _place_part(target: object) -> KeyPart:
+    """Name where in its code a target begins, and what it is: sources that start at it are read in the way of its kind."""
+    kind = type(target)
+    match target:
+        case Continuation():
+            text = f"instruction {target.place.index}, {structural_hash(target.place)}"
+        case Callee():
+            text = "the start, called with its function"
+        case _:
+            text = f"the start of a {kind.__module__}.{kind.__qualname__}"
+    return make_part("place", text)
+
+
+def _iter_marks(values: Iterable[object]) -> Iterator[str]:
+    """Give what is marked of each tensor among `values`, and in lists, tuples and dicts among them."""
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            yield ", ".join(
+                f"{dim} {mark.kind.value} {mark.minimum} to {mark.maximum}"
+                for dim, mark in sorted(marks_of(value).items())
+            )
+        elif type(value) is list or type(value) is tuple:
+            yield from _iter_marks(value)
+        elif type(value) is dict:
+            yield from _iter_marks(value.values())
+
+
+def _is_for_all_processes(captured: Captured, code: types.CodeType) -> bool:
+    """Tell whether a new process can make a program's entry from data, and code that it has."""
+    program = captured.program
+    if captured.joint is not None and writes_to_history(captured.joint.graph):
+        return False  # its torch-level graph is run, which is no data
+    if program.ends_at is not None and captured.live_pins[program.ends_at.code_pin] is not code:
+        return False
+    if any(pin.kind is PinKind.OBJECT and not pin.is_importable for pin in program.pins):
+        return False
+    return all(_is_found_anew(recipe, program.pins) for recipe in program.built)
 
 
 def _is_found_anew(recipe: Recipe, pins: Sequence[Pin]) -> bool:
@@ -69,37 +125,51 @@ def _is_found_anew(recipe: Recipe, pins: Sequence[Pin]) -> bool:
     return pins[recipe.function.pin].is_importable
 
 
-def _try_make_key(job: Job, caches: Caches) -> Key | None:
-    """Make the key of a target's programs for calls of this form; None when there is no code to know the target by."""
-    named: object = job.target
-    function: object = job.target
-    if isinstance(job.target, torch.nn.Module):
-        named = type(job.target)
-        function = type(job.target).forward
-    if not isinstance(function, types.FunctionType) or not isinstance(
-        named, type | types.FunctionType
-    ):
+def _try_revive(job: Job, key: Key, code: types.CodeType, caches: Caches) -> Entry | None:
+    """Give an entry for the job's call from the cache, or None."""
+    for found in _iter_kept(job, key, caches):
+        entry = _try_make_entry(job, found, code, caches)
+        if entry is None or entry.explain_failure(job.args, job.kwargs) is not None:
+            continue
+        _offer_code(entry, code)
+        if entry.pins.is_complete():
+            return entry
+    return None
+
+
+def _iter_kept(job: Job, key: Key, caches: Caches) -> Iterator[ProgramEntry]:
+    """Give the programs that may serve the job, those for one set of sizes first: they are what a first compile gives."""
+    for found in sorted(caches.programs.get_all(key), key=lambda one: bool(one.program.symbols)):
+        if found.program.symbols and job.options.dynamic is False:
+            continue
+        if found.program.ends_at is not None and job.make_go_on is None:
+            continue
+        yield found
+
+
+def _try_make_entry(
+    job: Job, found: ProgramEntry, code: types.CodeType, caches: Caches
+) -> Entry | None:
+    """Make the entry of a kept program; None where the code of its kernels is gone."""
+    program, wrapper = found.program, job.settings.wrapper
+    go_on = _make_go_on(job, program, code)
+    if found.plan is None:
+        run = make_graph_run(program, found.joint, BackendKind.NATIVE, job.settings, job.observer)
+        return make_backend_entry(program, run, target=job.target, wrapper=wrapper, go_on=go_on)
+    loaded = try_load_plan(found.plan, job.settings, caches)
+    if loaded is None:
         return None
-    return caches.make_key(
-        Kind.PROGRAM,
-        make_part("function", f"{named.__module__}.{named.__qualname__}"),
-        make_part("code", code_digest(function.__code__)),
-        make_part("call", f"{len(job.args)} positional, {', '.join(job.kwargs) or 'no keywords'}"),
-    )
+    return make_entry(program, found.plan, loaded, target=job.target, wrapper=wrapper, go_on=go_on)
 
 
-def _try_load(job: Job, found: ProgramEntry, caches: Caches) -> Entry | None:
-    num_threads = num_threads_of(job.settings)
-    codes: dict[str, LoadedCode] = {}
-    for ref in found.plan.kernels:
-        code = find_kernel(ref.key, num_threads, caches)
-        if code is None:
-            return None
-        codes[ref.key] = code
-    return make_entry(
-        found.program,
-        found.plan,
-        plan_code(found.plan, codes),
-        target=job.target,
-        wrapper=job.settings.wrapper,
-    )
+def _make_go_on(job: Job, program: Program, code: types.CodeType) -> Callable[..., Any] | None:
+    if program.ends_at is None or job.make_go_on is None:
+        return None
+    return job.make_go_on(program.ends_at, code)
+
+
+def _offer_code(entry: Entry, code: types.CodeType) -> None:
+    """Give an entry the code that no guard of it meets: that of a continued frame, and what carries a frame on."""
+    entry.pins.offer(code)
+    if entry.program.ends_at is not None:
+        entry.pins.offer(make_carrier_code(code))

@@ -32,9 +32,10 @@ from graphwright.capture import ProgramRaised, is_compiling, is_eager_region
 from graphwright.pipeline.breaks import Pieces
 from graphwright.pipeline.obstacles import find_obstacle
 from graphwright.pipeline.options import CompileOptions, Mode, Stance
-from graphwright.pipeline.revival import keep_program, try_revive
+from graphwright.pipeline.plans import prepare_runtime
+from graphwright.pipeline.revival import find_or_build
 from graphwright.pipeline.session import SESSION, make_observer
-from graphwright.pipeline.stages import Job, build_entry, prepare_runtime
+from graphwright.pipeline.stages import Job
 from graphwright.runtime import MISSING, Dispatcher, Entry
 
 _OWN_PACKAGE: Final = __name__.partition(".")[0]
@@ -201,12 +202,7 @@ class CompiledTarget:
             on_fault=None if settings.strict else self._tell_fault,
             earlier=[entry.program for entry in self.entries],
         )
-        revived = try_revive(job)
-        if revived is not None:
-            return revived
-        entry = build_entry(job)
-        keep_program(job, entry)
-        return entry
+        return find_or_build(job)
 
     def _is_at_limit(self, args: tuple[Any, ...], kwargs: dict[str, Any], settings: Config) -> bool:
         if len(self.entries) < settings.recompile_limit:

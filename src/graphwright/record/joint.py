@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_flatten
 from graphwright.base.errors import Unsupported
 from graphwright.ir.aten import AtenGraph
 from graphwright.ir.guards import ShapeGuard
+from graphwright.ir.joint import Joint
 from graphwright.record.abstract import AbstractTensor
 from graphwright.record.recorder import Recorder
 
@@ -38,19 +39,16 @@ class Recorded(msgspec.Struct, frozen=True):
 
 
 class JointGraph(msgspec.Struct, frozen=True):
-    """Forward and backward in one graph.
+    """A function recorded forward and backward: the fields of `Joint`, and what else was found out.
 
-    The graph's inputs are the example inputs, the extra inputs, then a tangent for each differentiable output; its
-    outputs are the function's, then a gradient for each input that requires one.
+    The inputs are the example inputs, then the extra inputs.
     """
 
     graph: AtenGraph
-    extra_inputs: tuple[torch.Tensor, ...]
     num_forward_outputs: int
     tangent_outputs: tuple[int, ...]
-    """For each tangent, the number of the output that it belongs to."""
     gradient_inputs: tuple[int, ...]
-    """For each gradient output, the number of the input that it belongs to."""
+    extra_inputs: tuple[torch.Tensor, ...]
     output_spec: Any
     shape_guards: tuple[ShapeGuard, ...] = ()
     symbol_hints: dict[str, int] = {}
@@ -110,10 +108,16 @@ def record_joint(
             why="no input requires a gradient, or no output depends on one",
             remedy="record the forward pass alone",
         )
-    return msgspec.structs.replace(joint, extra_inputs=tuple(extra), output_spec=spec)
+    return JointGraph(
+        **msgspec.structs.asdict(joint),
+        extra_inputs=tuple(extra),
+        output_spec=spec,
+        shape_guards=recorder.shape_guards,
+        symbol_hints=dict(recorder.symbol_hints),
+    )
 
 
-def try_finish_joint(recorder: Recorder, outputs: Sequence[torch.Tensor]) -> JointGraph | None:
+def try_finish_joint(recorder: Recorder, outputs: Sequence[torch.Tensor]) -> Joint | None:
     """Record the gradients of `outputs` in an active recorder, and finish; None where nothing needs a gradient.
 
     Raises:
@@ -133,15 +137,11 @@ def try_finish_joint(recorder: Recorder, outputs: Sequence[torch.Tensor]) -> Joi
         if gradient is not None
     }
     graph = recorder.finish([*tensors, *reached.values()], is_shown=False)
-    return JointGraph(
+    return Joint(
         graph=graph,
-        extra_inputs=(),
         num_forward_outputs=len(tensors),
         tangent_outputs=tuple(tangent_outputs),
         gradient_inputs=tuple(reached),
-        output_spec=None,
-        shape_guards=recorder.shape_guards,
-        symbol_hints=dict(recorder.symbol_hints),
     )
 
 

@@ -76,18 +76,32 @@ class PinTable:
         Raises:
             InternalError: it is not known and cannot be found.
         """
-        found = self.objects[number]
-        if found is not UNBOUND:
-            return found
+        if not self._is_found(number):
+            pin = self.pins[number]
+            name = f"{pin.kind.value} {pin.module}.{pin.qualname}"
+            message = f"pin {number} ({name}) stands for nothing here"
+            raise InternalError(message)
+        return self.objects[number]
+
+    def offer(self, candidate: object) -> None:
+        """Bind the pins that have no object yet and describe `candidate`."""
+        for number in range(len(self.pins)):
+            if self.objects[number] is UNBOUND:
+                self.bind(number, candidate)
+
+    def is_complete(self) -> bool:
+        """Tell whether every pin stands for an object."""
+        return all(map(self._is_found, range(len(self.pins))))
+
+    def _is_found(self, number: int) -> bool:
+        """Tell whether a pin stands for an object, which may be code that is held by code of another pin."""
+        if self.objects[number] is not UNBOUND:
+            return True
         pin = self.pins[number]
-        for code in self._iter_nested_code():
-            if fits_pin(pin, code):
-                self._set(number, code)
-                return code
-        message = (
-            f"pin {number} ({pin.kind.value} {pin.module}.{pin.qualname}) stands for nothing here"
-        )
-        raise InternalError(message)
+        nested = next((code for code in self._iter_nested_code() if fits_pin(pin, code)), None)
+        if nested is not None:
+            self._set(number, nested)
+        return nested is not None
 
     def _set(self, number: int, value: object) -> None:
         self.objects[number] = value

@@ -6,11 +6,19 @@ import pytest
 import torch
 
 import graphwright as gw
+from graphwright.cache import fresh
 from graphwright.ir.program import SymbolBinding
 from graphwright.ir.sources import ArgSource
 from graphwright.pipeline.dynamic import SymbolChoice
 
 X = ArgSource(0, "x")
+
+
+@pytest.fixture(autouse=True)
+def fresh_caches():
+    """Capture in each test what it asks for: its programs differ from those of other tests in options and marks alone."""
+    with fresh():
+        yield
 
 
 def double(x):

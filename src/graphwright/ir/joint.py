@@ -1,0 +1,25 @@
+"""Forward and backward in one graph, as data.
+
+In: what `record/` observed of a program whose outputs have gradients.   Out: `Joint`, which `graph/partition.py` cuts in two.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from graphwright.ir.aten import AtenGraph
+
+
+class Joint(msgspec.Struct, frozen=True):
+    """Forward and backward in one graph.
+
+    The graph's inputs are the program's, then a tangent for each differentiable output; its outputs are the program's, then a
+    gradient for each input that requires one.
+    """
+
+    graph: AtenGraph
+    num_forward_outputs: int
+    tangent_outputs: tuple[int, ...]
+    """For each tangent, the number of the output that it belongs to."""
+    gradient_inputs: tuple[int, ...]
+    """For each gradient output, the number of the input that it belongs to."""

@@ -1,0 +1,193 @@
+"""What runs a captured graph: for any sizes, and with gradients where they are needed.
+
+In: a program's graph, or its forward and backward in one.   Out: `Run`.
+
+    graph, symbols → one run for each set of sizes → (with gradients: cut in two) → a plan and its code, or eager kernels
+
+Keeps: everything is made from data, so a program of an earlier process runs as it did there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+
+from graphwright.base.config import Config
+from graphwright.base.errors import Unsupported
+from graphwright.graph import execute, partition
+from graphwright.ir.aten import AtenGraph, TensorMeta
+from graphwright.ir.joint import Joint
+from graphwright.ir.program import Program
+from graphwright.ir.symint import Dim
+from graphwright.observe import Observer
+from graphwright.pipeline.options import BackendKind
+from graphwright.pipeline.plans import plan_graph
+from graphwright.pipeline.sized_run import SizedRun
+from graphwright.runtime import (
+    GradientRuns,
+    Run,
+    SharedOutput,
+    has_autocast,
+    make_gradient_run,
+    make_plan_run,
+)
+
+
+def make_graph_run(
+    program: Program,
+    joint: Joint | None,
+    kind: BackendKind,
+    settings: Config,
+    observer: Observer,
+    *,
+    sizes: Mapping[str, int] | None = None,
+) -> Run:
+    """Make what runs a program's graph.
+
+    Args:
+        program: the program.
+        joint: forward and backward in one, where its outputs have gradients.
+        kind: own kernels, or eager ones.
+        settings: how to lower.
+        observer: told of the stages, where the sizes are known by now.
+        sizes: the symbols' values in the first call, to be made ready for; None: each set of sizes is when it is met.
+
+    Raises:
+        Unsupported: the history of an output cannot be rebuilt.
+    """
+    graph = program.graph if joint is None else joint.graph
+
+    def make_run(static: AtenGraph, how: BackendKind = kind) -> Run:
+        # Sizes are met long after the compile, and an observer keeps all that it is told.
+        of_sizes = observer if static is graph else Observer(observer.compile_id)
+        return _make_static_run(static, joint, how, settings, of_sizes)
+
+    if not graph.symbols:
+        return make_run(graph)
+    run = SizedRun(
+        graph,
+        [binding.symbol for binding in program.symbols],
+        make_run,
+        lambda static: make_run(static, BackendKind.ATEN),
+        limit=settings.specialised_sizes,
+    )
+    if sizes is not None:
+        run.prepare(tuple(sizes[name] for name in graph.symbols))
+    return run if not has_autocast(program) else _without_autocast(run)
+
+
+def _without_autocast(run: Run) -> Run:
+    """Make the run of a program that was captured under autocast, which its graph has applied."""
+
+    def run_plainly(
+        inputs: Sequence[torch.Tensor], symbols: tuple[int, ...]
+    ) -> Sequence[torch.Tensor]:
+        with torch.autocast("cpu", enabled=False):
+            return run(inputs, symbols)
+
+    return run_plainly
+
+
+def _make_static_run(
+    graph: AtenGraph,
+    joint: Joint | None,
+    kind: BackendKind,
+    settings: Config,
+    observer: Observer,
+) -> Run:
+    """Make what runs a graph with no symbols: the program's, or forward and backward in one, which `joint` says how to cut."""
+
+    def make_run(graph: AtenGraph) -> Run:
+        if kind is BackendKind.ATEN:
+            return _make_eager_run(graph)
+        plan, code = plan_graph(graph, settings, observer)
+        return make_plan_run(plan, code, wrapper=settings.wrapper)
+
+    if joint is None:
+        return make_run(graph)
+    num_tangents = len(joint.tangent_outputs)
+    with observer.span("partition"):
+        cut = partition(graph, num_tangents=num_tangents, num_outputs=joint.num_forward_outputs)
+    return make_gradient_run(
+        GradientRuns(
+            forward=make_run(cut.forward),
+            backward=make_run(cut.backward),
+            num_outputs=cut.num_outputs,
+            saved_inputs=cut.saved_inputs,
+            tangent_outputs=joint.tangent_outputs,
+            tangent_metas=graph.inputs[len(graph.inputs) - num_tangents :],
+            gradient_inputs=joint.gradient_inputs,
+            shared_outputs=tuple(_shared_outputs(graph, joint.num_forward_outputs)),
+        )
+    )
+
+
+def writes_to_history(graph: AtenGraph) -> bool:
+    """Tell whether a program writes to a tensor that needs a gradient.
+
+    Autograd keeps the history of such a tensor by the operations as they happen, which two graphs cannot stand for.
+    """
+    return any(graph.inputs[item.input_index].requires_grad for item in graph.mutations)
+
+
+def _shared_outputs(graph: AtenGraph, num_outputs: int) -> Iterator[SharedOutput]:
+    """Give the outputs with a gradient that are views of an input or of an earlier output."""
+    for index, output in enumerate(graph.outputs[:num_outputs]):
+        of_input, of_output = output.alias_of_input, output.alias_of_output
+        if not output.meta.requires_grad or (of_input is None and of_output is None):
+            continue
+        base = (
+            graph.inputs[of_input] if of_input is not None else graph.outputs[of_output or 0].meta
+        )
+        if not base.requires_grad or base.dtype is not output.meta.dtype:
+            met = (
+                "an output that shares memory with a tensor of another dtype or without a gradient"
+            )
+            raise Unsupported(
+                met,
+                why="the history of such a view is not rebuilt after a compiled program",
+                remedy="clone the tensor first, or call under torch.no_grad()",
+            )
+        if of_input is None and not _covers(base, output.meta):
+            continue  # views of one tensor that is no output: each has a gradient of its own
+        yield SharedOutput(
+            index=index,
+            meta=output.meta,
+            base_meta=base,
+            of_input=of_input,
+            of_output=of_output,
+            is_base_itself=output.is_input_itself,
+        )
+
+
+def _covers(base: TensorMeta, view: TensorMeta) -> bool:
+    """Tell whether every element of a view is one of `base`, which then must have no gaps."""
+    first, last = _span(base)
+    view_first, view_last = _span(view)
+    return (
+        last - first + 1 == math.prod(_ints(base.shape))
+        and first <= view_first
+        and view_last <= last
+    )
+
+
+def _span(meta: TensorMeta) -> tuple[int, int]:
+    """Give the places of the first and the last element of a tensor in its memory."""
+    (first,) = _ints((meta.offset,))
+    extents = zip(_ints(meta.shape), _ints(meta.strides), strict=True)
+    return first, first + sum((extent - 1) * stride for extent, stride in extents)
+
+
+def _ints(dims: Sequence[Dim]) -> list[int]:
+    """Give the extents of a static graph."""
+    return [dim for dim in dims if isinstance(dim, int)]
+
+
+def _make_eager_run(graph: AtenGraph) -> Run:
+    def run(inputs: Sequence[torch.Tensor], symbols: tuple[int, ...]) -> Sequence[torch.Tensor]:
+        del symbols  # a static graph has none
+        return execute(graph, inputs, {})
+
+    return run

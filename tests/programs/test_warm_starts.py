@@ -1,0 +1,234 @@
+"""A warm start captures nothing: programs of an earlier compile serve, with their graph breaks, gradients and changing sizes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+from program_cases import check_case
+from program_suite import all_cases
+
+import graphwright as gw
+from graphwright.base.counters import counters
+from graphwright.cache import fresh
+
+BOUND_TO_PROCESS = {
+    "containers-set_of_classes": "classes that are known by identity, in an order of their addresses",
+    "library_in_full-flags_in_full": "an enum member that no import leads to",
+    "nn_modules-forward_hook_is_added": "a hook that is known by identity",
+    "nn_modules-forward_pre_hook": "a hook that is known by identity",
+    "views_and_mutation-in_place_on_a_leaf_under_no_grad": "a write to a tensor with history runs the torch-level graph",
+}
+"""Programs of the suite that are captured in each process, and what they hold that is no data."""
+
+
+def count_captures() -> int:
+    return counters["capture"]["frames"]
+
+
+@pytest.mark.parametrize("name_and_case", all_cases(), ids=lambda pair: pair[0])
+def test_program_of_the_suite_is_captured_once(name_and_case) -> None:
+    name, case = name_and_case
+    with fresh(), gw.config.patch(strict=True), warnings.catch_warnings():
+        warnings.simplefilter("ignore", gw.errors.GraphwrightWarning)
+        check_case(case, lambda function, _: gw.compile(function))
+        before = count_captures()
+
+        check_case(case, lambda function, _: gw.compile(function))
+
+        assert (count_captures() > before) == (name in BOUND_TO_PROCESS)
+
+
+PROGRAM = """
+import contextlib, json, sys
+import torch
+import graphwright as gw
+
+@contextlib.contextmanager
+def noted(log):
+    log.append("in")
+    try:
+        yield
+    finally:
+        log.append("out")
+
+def tell(x):
+    print("told", tuple(x.shape), file=sys.stderr)
+    return x * 3
+
+def in_a_loop(x):
+    for i in range(4):
+        x = x + i
+        print(i, file=sys.stderr)
+    return x
+
+def in_a_callee(x):
+    y = tell(x + 1) - 1
+    return tell(y) if y.sum() > 0 else y
+
+def in_a_block(x, log):
+    with noted(log):
+        y = x * 2
+        gw.graph_break()
+        try:
+            y = y + 1
+            gw.graph_break()
+            raise KeyError("k")
+        except KeyError as error:
+            log.append(str(error))
+        finally:
+            log.append("finally")
+    return y.relu()
+
+def with_cells(x):
+    total = x
+    def add(y):
+        nonlocal total
+        total = total + y
+        return total
+    add(x)
+    gw.graph_break()
+    add(x * 2)
+    return add, total
+
+def with_backward(w, x):
+    y = (w @ x).tanh()
+    gw.graph_break()
+    return (y * w).sum()
+
+def with_sizes(x, n):
+    y = x.reshape(-1) * n
+    gw.graph_break()
+    return y.sum() + x.shape[0] * n
+
+def from_values(x):
+    k = int(x.sum().item())
+    return torch.zeros(k) + x.mean() * k
+
+class Layer(torch.nn.Module):
+    def __init__(self, size):
+        super().__init__()
+        self.linear = torch.nn.Linear(size, size)
+
+    def forward(self, x):
+        x = self.linear(x)
+        gw.graph_break()
+        return x.relu()
+
+def run(function, *calls):
+    compiled = gw.compile(function)
+    for args in calls:
+        found = compiled(*args)
+        results.append(repr([part.tolist() if isinstance(part, torch.Tensor) else part for part in found]
+                            if isinstance(found, (list, tuple)) else found.tolist()))
+
+results = []
+torch.manual_seed(0)
+run(in_a_loop, [torch.ones(3)], [torch.ones(5)])
+run(in_a_callee, [torch.ones(3)], [-torch.ones(3)])
+log = []
+run(in_a_block, [torch.ones(3), log])
+results.append(repr(log))
+add, total = gw.compile(with_cells)(torch.ones(2))
+results.append(repr((add(torch.ones(2)).tolist(), total.tolist())))
+w = torch.randn(3, 3, requires_grad=True)
+for rows in (3, 3):
+    gw.compile(with_backward)(w, torch.ones(3, rows)).backward()
+results.append(repr(w.grad.tolist()))
+run(with_sizes, [torch.ones(2, 3), 5], [torch.ones(4, 3), 6], [torch.ones(7, 3), 9])
+run(from_values, [torch.ones(3)], [torch.ones(5)], [torch.ones(6)])
+model = torch.nn.Sequential(Layer(4), Layer(4))
+compiled = gw.compile(model)
+for rows in (2, 5):
+    out = compiled(torch.ones(rows, 4))
+    out.sum().backward()
+    results.append(repr(out.tolist()))
+results.append(repr([one.grad.tolist() for one in model.parameters()]))
+print(json.dumps({
+    "results": results,
+    "captures": gw.counters["capture"]["frames"],
+    "kernels": gw.counters["codegen"]["kernels"],
+    "reasons": dict(gw.counters["graph_break"]),
+    "refused": gw.counters["program_cache"]["corrupt"],
+}))
+"""
+
+
+def start(folder: Path) -> dict:
+    """Run the program in a process of its own, with the caches in `folder`."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        env={**os.environ, "GRAPHWRIGHT_CACHE_DIR": str(folder), "GRAPHWRIGHT_STRICT": "1"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory) -> tuple[Path, dict]:
+    """Give the caches that a first process leaves, and what it found."""
+    folder = tmp_path_factory.mktemp("kept")
+    return folder, start(folder)
+
+
+@pytest.fixture
+def copied(kept, tmp_path: Path) -> tuple[Path, dict]:
+    folder, first = kept
+    return Path(shutil.copytree(folder, tmp_path / "copied")), first
+
+
+def program_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("programs/**/*") if path.is_file())
+
+
+@pytest.mark.slow
+def test_second_process_captures_and_lowers_nothing(copied) -> None:
+    folder, first = copied
+
+    second = start(folder)
+
+    assert second["results"] == first["results"]
+    assert (second["captures"], second["kernels"]) == (0, 0)
+    assert first["captures"] > 20
+    assert first["kernels"] > 20
+    assert second["reasons"].keys() == first["reasons"].keys()
+
+
+@pytest.mark.slow
+def test_damaged_programs_are_refused_and_captured_again(copied) -> None:
+    folder, first = copied
+    for path in program_files(folder):
+        data = bytearray(path.read_bytes())
+        data[-1] ^= 1
+        path.write_bytes(data)
+
+    second = start(folder)
+
+    assert second["results"] == first["results"]
+    assert second["captures"] == first["captures"]
+    assert second["refused"] > 0
+
+
+@pytest.mark.slow
+def test_programs_of_other_keys_are_refused_and_captured_again(copied) -> None:
+    folder, first = copied
+    paths = program_files(folder)
+    contents = [path.read_bytes() for path in paths]
+    for path, content in zip(paths, contents[1:] + contents[:1], strict=True):
+        path.write_bytes(content)
+
+    second = start(folder)
+
+    assert second["results"] == first["results"]
+    assert second["refused"] > 0
+    assert second["captures"] > 0
