@@ -23,6 +23,7 @@ from graphwright.ir.loops import (
     Kernel,
     Load,
     Loop,
+    MatmulTile,
     Stmt,
     Store,
     TransposeTile,
@@ -214,6 +215,8 @@ class Interpreter:
                     self.run_body(body)
             case TransposeTile():
                 self.run_transpose(stmt)
+            case MatmulTile():
+                self.run_matmul(stmt)
             case _:
                 assert_never(stmt)
 
@@ -248,6 +251,24 @@ class Interpreter:
             for col in range(stmt.cols):
                 value = self.element(stmt.source, source + col * source_stride + row)
                 self.element(stmt.target, target + row * target_stride + col).copy_(value)
+
+    def run_matmul(self, stmt: MatmulTile) -> None:
+        """Multiply two tiles in float64; the sums are rounded once."""
+        target_stride = evaluate(stmt.target_stride, self.symbols)
+        row_stride = evaluate(stmt.left_row_stride, self.symbols)
+        depth_stride = evaluate(stmt.left_depth_stride, self.symbols)
+        right_stride = evaluate(stmt.right_stride, self.symbols)
+        target, left = self.index(stmt.target_index), self.index(stmt.left_index)
+        right = self.index(stmt.right_index)
+        for row in range(stmt.rows):
+            for col in range(stmt.cols):
+                place = self.element(stmt.target, target + row * target_stride + col)
+                total = place.double() if stmt.accumulates else torch.zeros((), dtype=torch.double)
+                for k in range(stmt.depth):
+                    one = self.element(stmt.left, left + row * row_stride + k * depth_stride)
+                    two = self.element(stmt.right, right + k * right_stride + col)
+                    total += one.double() * two.double()
+                place.copy_(total)
 
 
 def _literal(text: str, dtype: DType) -> torch.Tensor:

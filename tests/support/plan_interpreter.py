@@ -30,6 +30,7 @@ from graphwright.ir.loops import (
     Load,
     Loop,
     LoopKind,
+    MatmulTile,
     Store,
     TransposeTile,
 )
@@ -269,6 +270,8 @@ class KernelRun:
                         self.block(statement.body, dict(values), dict(dtypes))
                 case TransposeTile():
                     self.transpose(statement, values)
+                case MatmulTile():
+                    self.matmul(statement, values)
 
     def loop(self, loop, values, dtypes):
         start = self.index(loop.start, values)
@@ -317,6 +320,23 @@ class KernelRun:
             for column in range(tile.cols):
                 value = source.load(source_index + column * tile.source_stride + row)
                 target.store(target_index + row * tile.target_stride + column, value)
+
+    def matmul(self, tile, values):
+        target, left, right = (self.memory[name] for name in (tile.target, tile.left, tile.right))
+        target_index = self.index(tile.target_index, values)
+        left_index = self.index(tile.left_index, values)
+        right_index = self.index(tile.right_index, values)
+        for row in range(tile.rows):
+            for column in range(tile.cols):
+                place = target_index + row * tile.target_stride + column
+                total = np.float64(target.load(place)) if tile.accumulates else np.float64(0)
+                for k in range(tile.depth):
+                    one = left.load(
+                        left_index + row * tile.left_row_stride + k * tile.left_depth_stride
+                    )
+                    two = right.load(right_index + k * tile.right_stride + column)
+                    total += np.float64(one) * np.float64(two)
+                target.store(place, NUMPY[target.dtype](total))
 
 
 def flat_memory(tensor, numel):

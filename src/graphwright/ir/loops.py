@@ -184,7 +184,33 @@ class TransposeTile(msgspec.Struct, frozen=True, tag="transpose_tile"):
     cols: int
 
 
-Stmt = Const | IndexValue | Load | Compute | Store | Loop | If | TransposeTile
+class MatmulTile(msgspec.Struct, frozen=True, tag="matmul_tile"):
+    """`target[r, c] = Σ_k left[r, k] * right[k, c]` for a static tile: `rows` × `cols` elements, sums of `depth` products.
+
+    Element (r, c) of the target is `target[target_index + r * target_stride + c]`, (r, k) of the left side
+    `left[left_index + r * left_row_stride + k * left_depth_stride]`, (k, c) of the right side
+    `right[right_index + k * right_stride + c]`; all three of one dtype, float32 or float64. The products of an element are
+    added in the order of k. With `accumulates`, they are added to what the target holds. Written as one statement so that a
+    back end can keep a block of the target in registers.
+    """
+
+    target: str
+    target_index: Index
+    target_stride: Dim
+    left: str
+    left_index: Index
+    left_row_stride: Dim
+    left_depth_stride: Dim
+    right: str
+    right_index: Index
+    right_stride: Dim
+    rows: int
+    cols: int
+    depth: int
+    accumulates: bool = False
+
+
+Stmt = Const | IndexValue | Load | Compute | Store | Loop | If | TransposeTile | MatmulTile
 
 
 class Kernel(msgspec.Struct, frozen=True):

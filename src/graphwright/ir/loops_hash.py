@@ -24,6 +24,7 @@ from graphwright.ir.loops import (
     Kernel,
     Load,
     Loop,
+    MatmulTile,
     Stmt,
     Store,
     Term,
@@ -116,6 +117,20 @@ class _Renamer:
                     source=names[stmt.source],
                     source_index=self._index(stmt.source_index),
                     source_stride=self._dim(stmt.source_stride),
+                )
+            case MatmulTile():
+                return _replace(
+                    stmt,
+                    target=names[stmt.target],
+                    target_index=self._index(stmt.target_index),
+                    target_stride=self._dim(stmt.target_stride),
+                    left=names[stmt.left],
+                    left_index=self._index(stmt.left_index),
+                    left_row_stride=self._dim(stmt.left_row_stride),
+                    left_depth_stride=self._dim(stmt.left_depth_stride),
+                    right=names[stmt.right],
+                    right_index=self._index(stmt.right_index),
+                    right_stride=self._dim(stmt.right_stride),
                 )
             case _:
                 assert_never(stmt)

@@ -26,6 +26,7 @@ from graphwright.ir.loops import (
     Load,
     Loop,
     LoopKind,
+    MatmulTile,
     Param,
     Scratch,
     Stmt,
@@ -55,6 +56,10 @@ _CARRY: Final = re.compile(r"carry (\w+) = (\w+)\((\w+)(?:, (\w+))?\): (\w+)")
 _STRIDE: Final = r"(-?\d+|\(.*?\))"
 _TRANSPOSE: Final = re.compile(
     rf"transpose (\w+)\[(.*?)\] by {_STRIDE} = (\w+)\[(.*?)\] by {_STRIDE}, (\d+) x (\d+)"
+)
+_MATMUL: Final = re.compile(
+    rf"matmul (\w+)\[(.*?)\] by {_STRIDE} (\+?=) (\w+)\[(.*?)\] by {_STRIDE}, {_STRIDE}"
+    rf" @ (\w+)\[(.*?)\] by {_STRIDE}, (\d+) x (\d+) x (\d+)"
 )
 _TERM: Final = re.compile(r"([A-Za-z_]\w*)(?:\*(-?\d+|\(.*\)))?")
 _Kind = TypeVar("_Kind", bound=enum.Enum)
@@ -163,6 +168,7 @@ class _Parser:
             (_LOAD, lambda m: Load(m[1], m[2], self._index(m[3]))),
             (_STORE, lambda m: Store(m[2], self._index(m[3]), m[4], m[1] == "stream")),
             (_TRANSPOSE, self._transpose),
+            (_MATMUL, self._matmul),
             (_COMPUTE, self._compute),
         )
 
@@ -197,6 +203,24 @@ class _Parser:
             self._dim(found[6]),
             int(found[7]),
             int(found[8]),
+        )
+
+    def _matmul(self, found: re.Match[str]) -> MatmulTile:
+        return MatmulTile(
+            target=found[1],
+            target_index=self._index(found[2]),
+            target_stride=self._dim(found[3]),
+            left=found[5],
+            left_index=self._index(found[6]),
+            left_row_stride=self._dim(found[7]),
+            left_depth_stride=self._dim(found[8]),
+            right=found[9],
+            right_index=self._index(found[10]),
+            right_stride=self._dim(found[11]),
+            rows=int(found[12]),
+            cols=int(found[13]),
+            depth=int(found[14]),
+            accumulates=found[4] == "+=",
         )
 
     # parts

@@ -35,6 +35,7 @@ from graphwright.ir.loops import (
     Kernel,
     Load,
     Loop,
+    MatmulTile,
     Param,
     Stmt,
     Store,
@@ -103,6 +104,8 @@ def _render_head(stmt: Stmt) -> str:
             return f"if {condition}:"
         case TransposeTile():
             return _render_transpose(stmt)
+        case MatmulTile():
+            return _render_matmul(stmt)
         case _:
             assert_never(stmt)
 
@@ -127,6 +130,15 @@ def _render_transpose(stmt: TransposeTile) -> str:
     target = f"{stmt.target}[{render_index(stmt.target_index)}] by {_coeff(stmt.target_stride)}"
     source = f"{stmt.source}[{render_index(stmt.source_index)}] by {_coeff(stmt.source_stride)}"
     return f"transpose {target} = {source}, {stmt.rows} x {stmt.cols}"
+
+
+def _render_matmul(stmt: MatmulTile) -> str:
+    target = f"{stmt.target}[{render_index(stmt.target_index)}] by {_coeff(stmt.target_stride)}"
+    strides = f"{_coeff(stmt.left_row_stride)}, {_coeff(stmt.left_depth_stride)}"
+    left = f"{stmt.left}[{render_index(stmt.left_index)}] by {strides}"
+    right = f"{stmt.right}[{render_index(stmt.right_index)}] by {_coeff(stmt.right_stride)}"
+    assign = "+=" if stmt.accumulates else "="
+    return f"matmul {target} {assign} {left} @ {right}, {stmt.rows} x {stmt.cols} x {stmt.depth}"
 
 
 def render_index(index: Index) -> str:

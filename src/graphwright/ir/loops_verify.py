@@ -28,6 +28,7 @@ from graphwright.ir.loops import (
     Load,
     Loop,
     LoopKind,
+    MatmulTile,
     Stmt,
     Store,
     TransposeTile,
@@ -179,7 +180,7 @@ class _Checker:
                 self._check_plain(stmt)
 
     def _check_plain(
-        self, stmt: Const | IndexValue | Load | Compute | Store | TransposeTile
+        self, stmt: Const | IndexValue | Load | Compute | Store | TransposeTile | MatmulTile
     ) -> None:
         match stmt:
             case Const(name, value, dtype):
@@ -201,6 +202,8 @@ class _Checker:
                 self._check_store(stmt)
             case TransposeTile():
                 self._check_transpose(stmt)
+            case MatmulTile():
+                self._check_matmul(stmt)
             case _:
                 assert_never(stmt)
 
@@ -220,6 +223,25 @@ class _Checker:
         if target is not None and source is not None and target is not source:
             self._fault(stmt, f"{stmt.target} and {stmt.source} have different dtypes")
         if stmt.rows < 1 or stmt.cols < 1:
+            self._fault(stmt, "the tile is empty")
+
+    def _check_matmul(self, stmt: MatmulTile) -> None:
+        for index in (stmt.target_index, stmt.left_index, stmt.right_index):
+            self._check_index(stmt, index)
+        self._check_dims(stmt, stmt.target_stride, stmt.left_row_stride)
+        self._check_dims(stmt, stmt.left_depth_stride, stmt.right_stride)
+        target = self._check_access(stmt, stmt.target, is_store=True)
+        if stmt.accumulates:
+            self._check_access(stmt, stmt.target, is_store=False)
+        for name in (stmt.left, stmt.right):
+            dtype = self._check_access(stmt, name, is_store=False)
+            if dtype is not None and target is not None and dtype is not target:
+                self._fault(stmt, f"{stmt.target} and {name} have different dtypes")
+            if name == stmt.target:
+                self._fault(stmt, f"{name} is read and written by one tile")
+        if target not in (None, DType.FLOAT32, DType.FLOAT64):
+            self._fault(stmt, "a tile is multiplied in float32 or float64")
+        if stmt.rows < 1 or stmt.cols < 1 or stmt.depth < 1:
             self._fault(stmt, "the tile is empty")
 
     def _compute_faults(self, stmt: Compute) -> Iterator[str]:

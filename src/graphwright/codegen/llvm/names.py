@@ -16,6 +16,7 @@ from graphwright.ir.loops import (
     IndexValue,
     Load,
     Loop,
+    MatmulTile,
     Stmt,
     Store,
     TransposeTile,
@@ -52,6 +53,10 @@ def iter_used_by(stmt: Stmt) -> Iterator[str]:
         case TransposeTile():
             yield from _of_index(stmt.target_index)
             yield from _of_index(stmt.source_index)
+        case MatmulTile():
+            yield from _of_index(stmt.target_index)
+            yield from _of_index(stmt.left_index)
+            yield from _of_index(stmt.right_index)
         case _:
             assert_never(stmt)
 
@@ -77,6 +82,10 @@ def iter_used_buffers(body: tuple[Stmt, ...]) -> Iterator[str]:
             case TransposeTile():
                 yield stmt.target
                 yield stmt.source
+            case MatmulTile():
+                yield stmt.target
+                yield stmt.left
+                yield stmt.right
             case Const() | IndexValue() | Compute():
                 pass
             case _:
@@ -89,7 +98,7 @@ def iter_stored_buffers(body: tuple[Stmt, ...]) -> Iterator[str]:
         match stmt:
             case Store():
                 yield stmt.buffer
-            case TransposeTile():
+            case TransposeTile() | MatmulTile():
                 yield stmt.target
             case Loop() | If():
                 yield from iter_stored_buffers(stmt.body)

@@ -13,6 +13,7 @@ from graphwright.codegen.llvm.builder import Builder, bfloat16_bits
 from graphwright.codegen.llvm.frame import Frame, Local
 from graphwright.codegen.llvm.integers import any_lane
 from graphwright.codegen.llvm.loops import emit_range, loop_range
+from graphwright.codegen.llvm.matmul import emit_matmul_tile
 from graphwright.codegen.llvm.memory import emit_load, emit_store
 from graphwright.codegen.llvm.scalar import emit_op
 from graphwright.codegen.llvm.transpose import emit_transpose_tile
@@ -25,6 +26,7 @@ from graphwright.ir.loops import (
     IndexValue,
     Load,
     Loop,
+    MatmulTile,
     Stmt,
     Store,
     TransposeTile,
@@ -60,6 +62,8 @@ def _emit_statement(frame: Frame, stmt: Stmt) -> None:
             _emit_if(frame, stmt)
         case TransposeTile():
             emit_transpose_tile(frame, stmt)
+        case MatmulTile():
+            emit_matmul_tile(frame, stmt)
         case _:
             assert_never(stmt)
 

@@ -23,6 +23,7 @@ from graphwright.ir.loops import (
     Load,
     Loop,
     LoopKind,
+    MatmulTile,
     Stmt,
     Store,
     TransposeTile,
@@ -101,7 +102,7 @@ class _Survey:
                 self._visit_loop(stmt)
             case If():
                 self.walk(stmt.body)
-            case TransposeTile():
+            case TransposeTile() | MatmulTile():
                 self.is_vectorisable = False
             case _:
                 assert_never(stmt)

@@ -24,6 +24,7 @@ from graphwright.ir.loops import (
     Load,
     Loop,
     LoopKind,
+    MatmulTile,
     Stmt,
     Store,
     Term,
@@ -95,6 +96,11 @@ def _iter_sites(
                 yield AccessSite(buffer, Access.WRITE, index, vector_loop, own)
             case TransposeTile(target=target, source=source):
                 yield AccessSite(source, Access.READ, None, None, own)
+                yield AccessSite(target, Access.WRITE, None, None, own)
+            case MatmulTile(target=target, left=left, right=right):
+                yield AccessSite(left, Access.READ, None, None, own)
+                yield AccessSite(right, Access.READ, None, None, own)
+                yield AccessSite(target, Access.READ, None, None, own)
                 yield AccessSite(target, Access.WRITE, None, None, own)
             case Loop(kind=LoopKind.VECTOR, body=inner):
                 yield from _iter_sites(inner, stmt, counter, own)

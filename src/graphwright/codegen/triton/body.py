@@ -37,6 +37,7 @@ from graphwright.ir.loops import (
     Load,
     Loop,
     LoopKind,
+    MatmulTile,
     Scratch,
     Stmt,
     Store,
@@ -149,6 +150,11 @@ class BodyWriter:
                 self._write_if(stmt, lanes)
             case TransposeTile():
                 self._write_tile(stmt, lanes)
+            case MatmulTile():
+                raise NotExpressible(
+                    what="a product of tiles",
+                    why="products on this device are calls of its library",
+                )
             case _:
                 assert_never(stmt)
 
@@ -293,7 +299,10 @@ class BodyWriter:
         self._line(f"{name} = {mask}")
         self._write_all(stmt.body, Lanes(lanes.count, name, is_any_sure=False))
 
-    def _write_tile(self, tile: TransposeTile, lanes: Lanes | None) -> None:
+    def _write_tile(self, tile: TransposeTile | MatmulTile, lanes: Lanes | None) -> None:
+        if isinstance(tile, MatmulTile):
+            why = "products on this device are calls of its library"
+            raise NotExpressible(what="a product of tiles", why=why)
         if lanes is not None:
             raise NotExpressible(what="a transposed tile", why="it stands inside lanes")
         self._write_barrier({tile.source, tile.target}, None)
@@ -374,6 +383,8 @@ def _buffers(body: Sequence[Stmt]) -> set[str]:
                 found.add(buffer)
             case TransposeTile(target=target, source=source):
                 found |= {target, source}
+            case MatmulTile(target=target, left=left, right=right):
+                found |= {target, left, right}
             case Loop(body=inner) | If(body=inner):
                 found |= _buffers(inner)
             case Const() | IndexValue() | Compute():

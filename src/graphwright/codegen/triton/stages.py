@@ -30,6 +30,7 @@ from graphwright.ir.loops import (
     Load,
     Loop,
     LoopKind,
+    MatmulTile,
     Stmt,
     TransposeTile,
 )
@@ -112,7 +113,7 @@ def has_blocks(body: Iterable[Stmt]) -> bool:
     """Tell whether there is a vector loop or a tile at any depth: work for all lanes of a program."""
     for stmt in body:
         match stmt:
-            case Loop(kind=LoopKind.VECTOR) | TransposeTile():
+            case Loop(kind=LoopKind.VECTOR) | TransposeTile() | MatmulTile():
                 return True
             case Loop(body=inner) | If(body=inner):
                 if has_blocks(inner):
