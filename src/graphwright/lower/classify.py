@@ -11,6 +11,7 @@ from typing import Final
 from graphwright.ir.aten import Arg, AtenGraph, AtenNode, ComplexArg, ListArg, Ref, TensorMeta
 from graphwright.ir.node_arguments import argument, is_number, number_of
 from graphwright.ir.overloads import find_overload, gives_view
+from graphwright.lower.products import PRODUCTS, serves_product
 from graphwright.lower.promotion import SUPPORTED
 from graphwright.lower.rules import CHOICES, ELEMENTS, POINTWISE, REDUCTIONS
 from graphwright.lower.values import ValueKind, Values, operands_of, refs_of
@@ -81,6 +82,9 @@ def kind_of(values: Values, node: AtenNode) -> ValueKind:
     if op in REDUCTIONS:
         is_served = _is_plain(values, node) and _serves_reduction(values, node)
         return ValueKind.REDUCTION if is_served else ValueKind.EXTERN
+    if op in PRODUCTS:
+        is_served = _is_plain(values, node) and serves_product(values, node)
+        return ValueKind.PRODUCT if is_served else ValueKind.EXTERN
     return ValueKind.EXTERN
 
 

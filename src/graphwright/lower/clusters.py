@@ -45,6 +45,8 @@ class Root(msgspec.Struct, frozen=True):
     is_reduction: bool
     """It reduces axes of more than one element."""
     is_sectioned: bool
+    is_product: bool
+    """It multiplies matrices."""
     has_row_order: bool
     """Its results lie in memory in the order of the domain's kept axes."""
     order: int
@@ -60,6 +62,8 @@ class Cluster:
         self.reads = reads
         self.values = set(root.values)
         self.is_sectioned = root.is_sectioned
+        self.product = root if root.is_product else None
+        """The product of matrices that it computes: one at most."""
         self.writes_inputs: set[int] = set()
 
     @property
@@ -215,6 +219,7 @@ class Partition:
         target.reads |= source.reads
         target.values |= source.values
         target.is_sectioned = target.is_sectioned or source.is_sectioned
+        target.product = target.product or source.product
         target.writes_inputs |= source.writes_inputs
         self._units[gone] = None
         self._merged_into[gone] = keep
@@ -249,6 +254,8 @@ class Partition:
             return False
         if space.has_reduction and (one.is_sectioned or two.is_sectioned):
             return False
+        if not self._can_follow_product(one, two, space):
+            return False
         is_same = one.space == two.space and one.is_sectioned == two.is_sectioned
         if not is_same and not self._is_related(one, two):
             return False
@@ -257,6 +264,16 @@ class Partition:
         if not self._writes_are_safe(one, two) or not self._writes_are_safe(two, one):
             return False
         return self._fits(roots, one.values | two.values, space)
+
+    def _can_follow_product(self, one: Cluster, two: Cluster, space: Space) -> bool:
+        """What shares a kernel with a product of matrices goes over its tiles, and reads the product."""
+        if one.product is None and two.product is None:
+            return True
+        if one.product is not None and two.product is not None:
+            return False
+        if space.has_reduction or one.is_sectioned or two.is_sectioned:
+            return False
+        return self._is_related(one, two)
 
     def _is_related(self, one: Cluster, two: Cluster) -> bool:
         return bool(one.reads & two.values or two.reads & one.values)
@@ -398,6 +415,7 @@ def make_root(roots: Roots, node: AtenNode, order: int) -> Root:
             for extent, is_reduced in zip(domain.shape, domain.reduced, strict=True)
         ),
         is_sectioned=roots.weights[first].is_sectioned,
+        is_product=values.kinds[first] is ValueKind.PRODUCT,
         has_row_order=not has_axes or _has_row_order(values, domain, first),
         order=order,
     )

@@ -19,6 +19,7 @@ from graphwright.lower.lanes_nest import LanesNest
 from graphwright.lower.loops import PARALLEL_COST, SHARES, Loops, is_reduce, merge_loops, reachable
 from graphwright.lower.passes import PassPlan, plan_passes
 from graphwright.lower.pointwise_nest import write_pointwise
+from graphwright.lower.product_nest import MULTIPLICATIONS_PER_COST, write_product
 from graphwright.lower.programs import Program, StoreTo, Target, build_programs
 from graphwright.lower.reuse import Reuse, find_reuses
 from graphwright.lower.roots import Roots
@@ -82,6 +83,12 @@ def build_kernel(
         for scalar in program.builder.scalars
         if scalar.source >= 0
     }
+    inputs |= {
+        side.value
+        for program in programs
+        if program.product is not None
+        for side in (program.product.left, program.product.right)
+    }
     work = [_work_of(program) for program in programs]
     is_large = sum(one.bytes_moved for one in work) >= STREAMED_BYTES
     writer = KernelWriter(inputs, is_large=is_large)
@@ -127,6 +134,10 @@ def _work_of(program: Program) -> _Work:
     }
     places |= {(store.target.value, store.target.dtype, store.offset) for store in program.stores}
     bytes_moved = 0
+    if program.product is not None:
+        sides, size = program.product.sides, program.product.left.dtype.size_bytes
+        cost += sides.multiplications // MULTIPLICATIONS_PER_COST
+        bytes_moved += sides.batch * sides.depth * (sides.rows + sides.cols) * size
     for _, dtype, affine in places:
         known = [extents[atom] for atom, _ in affine.terms if atom < len(extents)]
         bytes_moved += dtype.size_bytes * math.prod(known)
@@ -135,6 +146,8 @@ def _work_of(program: Program) -> _Work:
 
 def _write_program(writer: KernelWriter, program: Program, num_threads: int) -> list[Reuse]:
     """Write the nests of a program; give the reuses of memory that they allow."""
+    if program.product is not None:
+        return _write_product(writer, program, num_threads)
     scalars = reachable(program)
     if not any(is_reduce(scalar) for scalar in scalars):
         write_pointwise(writer, program, num_threads)
@@ -149,6 +162,15 @@ def _write_program(writer: KernelWriter, program: Program, num_threads: int) -> 
     nest(writer, program, num_threads, split.split).write()
     _write_nest(writer, split.combine, num_threads)
     return []
+
+
+def _write_product(writer: KernelWriter, program: Program, num_threads: int) -> list[Reuse]:
+    """Write the nest of a product; its sides are read all over, so nothing may be written in their place."""
+    product = program.product
+    assert product is not None, "chosen by the caller"
+    reuses = find_reuses(program, None)
+    write_product(writer, program, num_threads)
+    return [reuse for reuse in reuses if reuse.loaded not in (product.left, product.right)]
 
 
 def _write_nest(writer: KernelWriter, program: Program, num_threads: int) -> None:

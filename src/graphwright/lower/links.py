@@ -15,6 +15,7 @@ import msgspec
 
 from graphwright.ir.aten import AtenNode, Ref
 from graphwright.lower.affine import ZERO, Affine, Division, Split, atom_affine, divide, dot
+from graphwright.lower.products import product_of
 from graphwright.lower.reader import Indices, SplitNeeded, indices_at, ref_of
 from graphwright.lower.rules import ELEMENTS
 from graphwright.lower.values import ValueKind, Values, operands_of
@@ -145,6 +146,8 @@ class _Walk:
                 self.visit(operand, None if indices is None else indices_of(node, operand, indices))
         elif kind is ValueKind.REDUCTION:
             self.visit(ref_of(node.args[0]), indices)
+        elif kind is ValueKind.PRODUCT:
+            self._visit_product(node, indices)
         else:
             for operand in read_operands(node):
                 self._visit_broadcast(operand, indices)
@@ -177,6 +180,15 @@ class _Walk:
             except _NotAffineError:
                 indices = None
         self.visit_operands(node, indices)
+
+    def _visit_product(self, node: AtenNode, indices: Indices) -> None:
+        """Both sides are read all over; the addend at the result's own index."""
+        product = product_of(node)
+        assert product is not None, "checked by classify"
+        self.visit(product.left, None)
+        self.visit(product.right, None)
+        if product.addend is not None:
+            self._visit_broadcast(product.addend, indices)
 
     def _visit_broadcast(self, value: int, indices: Indices) -> None:
         shape = self.values.layouts[value].shape

@@ -95,6 +95,13 @@ def merge_loops(program: Program, scalars: Iterable[Scalar]) -> Loops:
     )
 
 
+def merge_kept(
+    program: Program, scalars: Iterable[Scalar], atoms: Sequence[int]
+) -> tuple[LoopSpec, ...]:
+    """Give the loops over some atoms, none of them reduced."""
+    return _merge(program, _index_maps(program, scalars), atoms, is_reduced=False)
+
+
 def _index_maps(program: Program, scalars: Iterable[Scalar]) -> list[dict[int, int]]:
     affines = {scalar.affine for scalar in scalars if scalar.affine is not None}
     affines |= {store.offset for store in program.stores}
@@ -155,15 +162,15 @@ class OpenLoops:
         total = inner_cost
         for loop in loops:
             total *= loop.extent
-        rest = list(loops)
+        for loop in loops:
+            if loop.extent == 1:
+                self._writer.bind_atom(loop.atom, constant(0))
+        rest = [loop for loop in loops if loop.extent != 1]
         if self._num_threads > 1 and total >= PARALLEL_COST:
             shared = self._take_shared(rest)
             if shared:
                 self._open_parallel(shared, total)
         for loop in rest:
-            if loop.extent == 1:
-                self._writer.bind_atom(loop.atom, constant(0))
-                continue
             self._writer.open_loop(loop.atom)
             self._pending.append((LoopKind.SERIAL, loop.extent, 1))
 
@@ -210,29 +217,24 @@ class OpenLoops:
         if len(shared) == 1:
             writer.open_loop(shared[0].atom)
         else:
-            name = writer.open_loop(None)
-            position = writer.kernel.new_value()
-            writer.append(IndexValue(position, variable(name)))
-            self._bind_all(shared, position)
+            bind_loops(writer, shared, variable(writer.open_loop(None)))
         self._pending.append((LoopKind.PARALLEL, extent, grain))
         writer.set_floor()
 
-    def _bind_all(self, loops: Sequence[LoopSpec], position: str) -> None:
-        """Bind each loop's variable to its part of `position`, which counts them all through."""
-        for number in range(len(loops) - 1, -1, -1):
-            loop = loops[number]
-            if number == 0:
-                self._writer.bind_atom(loop.atom, variable(position))
-            else:
-                position, own = self._divide(position, loop.extent)
-                self._writer.bind_atom(loop.atom, variable(own))
 
-    def _divide(self, position: str, extent: int) -> tuple[str, str]:
-        writer = self._writer
-        by = writer.emit_constant(str(extent), DType.INT64)
-        quotient = writer.emit_compute(ScalarOp.TRUNC_DIV, (position, by), DType.INT64)
-        remainder = writer.emit_compute(ScalarOp.FMOD, (position, by), DType.INT64)
-        return quotient, remainder
+def bind_loops(writer: NestWriter, loops: Sequence[LoopSpec], place: Index) -> None:
+    """Bind each loop's variable to its part of `place`, which counts them all through."""
+    if len(loops) == 1:
+        writer.bind_atom(loops[0].atom, place)
+        return
+    position = writer.kernel.new_value()
+    writer.append(IndexValue(position, place))
+    for loop in reversed(loops[1:]):
+        args = (position, writer.emit_constant(str(loop.extent), DType.INT64))
+        position = writer.emit_compute(ScalarOp.TRUNC_DIV, args, DType.INT64)
+        remainder = writer.emit_compute(ScalarOp.FMOD, args, DType.INT64)
+        writer.bind_atom(loop.atom, variable(remainder))
+    writer.bind_atom(loops[0].atom, variable(position))
 
 
 def total_cost(scalars: Iterable[Scalar], loop_mask: int) -> int:

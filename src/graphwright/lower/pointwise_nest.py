@@ -7,7 +7,8 @@ In: a `Program`.   Out: statements on a `KernelWriter`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from graphwright.ir.loops import Index, LoopKind
@@ -22,7 +23,7 @@ from graphwright.lower.loops import (
 )
 from graphwright.lower.programs import Program
 from graphwright.lower.transposed_nest import TransposedNest, find_transposition
-from graphwright.lower.writer import KernelWriter, NestWriter
+from graphwright.lower.writer import KernelWriter, NestWriter, Slot
 
 SMALLEST_BLOCK: Final = 1024
 LARGEST_BLOCK: Final = 16384
@@ -31,16 +32,21 @@ UNROLLED_EXTENT: Final = 4
 """Inner loops of no more iterations are written out, and the next one is the vector loop."""
 
 
-def write_pointwise(kernel: KernelWriter, program: Program, num_threads: int) -> None:
-    """Write the nest of a program that reduces nothing."""
+def write_pointwise(
+    kernel: KernelWriter,
+    program: Program,
+    num_threads: int,
+    slots: Mapping[int, Slot] = MappingProxyType({}),
+) -> None:
+    """Write the nest of a program that reduces nothing; scalars that have a slot are loaded from it."""
     scalars = reachable(program)
     loops = merge_all_loops(program, scalars)
     cost = sum(scalar.cost for scalar in scalars if scalar.mask) + len(program.stores)
     transposition = find_transposition(program, scalars, loops)
     if transposition is not None:
-        TransposedNest(kernel, program, loops, transposition, num_threads).write(cost)
+        TransposedNest(kernel, program, loops, transposition, num_threads, slots).write(cost)
         return
-    writer = NestWriter(kernel, program.builder)
+    writer = NestWriter(kernel, program.builder, slots)
     unrolled = loops.pop() if _unrolls(loops) else None
     if unrolled is not None:
         cost *= unrolled.extent

@@ -19,6 +19,7 @@ from graphwright.lower.affine import Affine, dot
 from graphwright.lower.clusters import Cluster, Root
 from graphwright.lower.elements import define_element
 from graphwright.lower.links import Domain
+from graphwright.lower.products import Sides, product_of, sides_of
 from graphwright.lower.reader import Indices, Reader, SectionNeeded, SplitNeeded, ref_of
 from graphwright.lower.roots import Roots
 from graphwright.lower.rules import REDUCTIONS
@@ -53,6 +54,17 @@ class StoreTo(msgspec.Struct, frozen=True):
     scalar: Scalar
 
 
+class ProductElement(msgspec.Struct, frozen=True):
+    """A product of matrices over the program's space: the scalar that is its element, and its sides in memory."""
+
+    scalar: Scalar
+    place: Affine
+    """Where the element lies in the product, row by row."""
+    sides: Sides
+    left: Target
+    right: Target
+
+
 class Program:
     """One scalar program. Built once, then only read."""
 
@@ -60,6 +72,8 @@ class Program:
         self.atoms = atoms
         self.builder = builder
         self.stores: list[StoreTo] = []
+        self.product: ProductElement | None = None
+        """The product of matrices that the program's elements are made from."""
 
     @property
     def reduced_mask(self) -> int:
@@ -82,7 +96,7 @@ def build_programs(roots: Roots, cluster: Cluster, stored: Collection[int]) -> l
         stored: those of the cluster's values that must be written to memory.
     """
     is_empty = cluster.space.num_reduced == 0
-    sections = [_Section(_first_atoms(cluster, is_empty=is_empty), 0)]
+    sections = [_Section(_first_atoms(roots, cluster, is_empty=is_empty), 0)]
     programs: list[Program] = []
     while sections:
         section = sections.pop()
@@ -95,7 +109,25 @@ def build_programs(roots: Roots, cluster: Cluster, stored: Collection[int]) -> l
     return programs
 
 
-def _first_atoms(cluster: Cluster, *, is_empty: bool) -> tuple[Atom, ...]:
+def _product_atoms(roots: Roots, product: Root) -> tuple[Atom, ...]:
+    """Give the loops over batches, rows and columns."""
+    sides = _sides_of(roots, product)
+    size = sides.rows * sides.cols
+    return tuple(
+        Atom(extent, is_reduced=False, stride=stride, kept_stride=stride)
+        for extent, stride in ((sides.batch, size), (sides.rows, sides.cols), (sides.cols, 1))
+    )
+
+
+def _sides_of(roots: Roots, root: Root) -> Sides:
+    product = product_of(root.node)
+    assert product is not None, "checked by classify"
+    return sides_of(roots.values, product)
+
+
+def _first_atoms(roots: Roots, cluster: Cluster, *, is_empty: bool) -> tuple[Atom, ...]:
+    if cluster.product is not None:
+        return _product_atoms(roots, cluster.product)
     atoms: list[Atom] = []
     stride = kept_stride = 1
     for segment in reversed(cluster.space.segments):
@@ -168,7 +200,7 @@ class _Assembly:
             builder,
             self._is_loaded,
             self._define,
-            can_section=not cluster.space.has_reduction,
+            can_section=not cluster.space.has_reduction and cluster.product is None,
         )
 
     def run(self) -> Program:
@@ -176,6 +208,8 @@ class _Assembly:
         for root in self._cluster.roots:
             if self._values.kinds[root.values[0]] is ValueKind.REDUCTION:
                 self._add_reduction(root)
+            elif root.is_product:
+                self._add_product(root)
             else:
                 self._add_pointwise(root)
         return self._program
@@ -186,7 +220,7 @@ class _Assembly:
         return not self._roots.is_inlined(base)
 
     def _define(self, reader: Reader, value: int, indices: Indices) -> Scalar:
-        if self._values.kinds[value] is ValueKind.REDUCTION:
+        if self._values.kinds[value] in (ValueKind.REDUCTION, ValueKind.PRODUCT):
             message = f"a kernel reads %{value} away from its own place: {indices}"
             raise InternalError(message)
         return define_element(reader, value, indices)
@@ -205,6 +239,29 @@ class _Assembly:
         place = self._place if is_full else self._row
         indices = self._reader.locate_in(Layout(root.domain.shape, root.domain.strides), place)
         self._store(value, indices, self._reader.read(value, indices))
+
+    def _add_product(self, root: Root) -> None:
+        """The element of the product is one scalar; the sum with the addend is made of it."""
+        product = product_of(root.node)
+        assert product is not None, "checked by classify"
+        value = root.values[0]
+        dtype = self._values.dtype(value)
+        builder = self._program.builder
+        element = builder.product(dtype)
+        sides = _sides_of(self._roots, root)
+        left, right = (
+            Target(self._values.bases[operand], dtype) for operand in (product.left, product.right)
+        )
+        self._program.product = ProductElement(element, self._place, sides, left, right)
+        indices = self._reader.locate(value, self._place)
+        total = builder.compute(ScalarOp.MUL, (element, builder.const(product.alpha, dtype)), dtype)
+        if product.addend is not None:
+            addend = self._reader.read_broadcast(product.addend, indices)
+            factor = builder.const(product.beta, dtype)
+            addend = builder.compute(ScalarOp.MUL, (addend, factor), dtype)
+            total = builder.compute(ScalarOp.ADD, (total, addend), dtype)
+        self._reader.bind(value, indices, total)
+        self._store(value, indices, total)
 
     def _add_reduction(self, root: Root) -> None:
         row = REDUCTIONS[root.node.op]

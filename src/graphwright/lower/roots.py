@@ -51,6 +51,8 @@ class Weight(msgspec.Struct, frozen=True):
     is_sectioned: bool
 
 
+_ROOT_KINDS: Final = frozenset({ValueKind.EXTERN, ValueKind.REDUCTION, ValueKind.PRODUCT})
+"""Values of these kinds are never computed in passing."""
 _NOTHING: Final = Weight(0, frozenset(), is_sectioned=False)
 
 
@@ -112,11 +114,12 @@ class Roots:
             if not is_needed and not self.has_effect(node):
                 continue
             self.nodes.append(node)
-            is_call = values.kinds[node.results[0]] is ValueKind.EXTERN if node.results else True
+            kind = values.kinds[node.results[0]] if node.results else ValueKind.EXTERN
+            reads_memory = kind in (ValueKind.EXTERN, ValueKind.PRODUCT)
             for operand in dict.fromkeys(values.bases[ref] for ref in read_operands(node)):
                 needed.add(operand)
                 self._readers[operand].append(node)
-                if is_call:
+                if reads_memory:
                     self.stored.add(operand)
         self.nodes.reverse()
 
@@ -137,7 +140,7 @@ class Roots:
         for node in self.nodes:
             value = next((value for value in node.results if value >= 0), None)
             kind = ValueKind.EXTERN if value is None else values.kinds[value]
-            if kind in (ValueKind.EXTERN, ValueKind.REDUCTION) or value is None:
+            if kind in _ROOT_KINDS or value is None:
                 kept.append(node)
                 if value is not None and kind is ValueKind.REDUCTION:
                     self.weights[value] = self._weigh(node)

@@ -31,6 +31,8 @@ class ScalarKind(enum.Enum):
     LOAD = "load"
     COMPUTE = "compute"
     REDUCE = "reduce"
+    PRODUCT = "product"
+    """An element of a product of matrices."""
 
 
 class Scalar:
@@ -164,6 +166,12 @@ class ScalarBuilder:
             known.mask &= ~reduced_mask
             known.level += 1
         return known
+
+    def product(self, dtype: DType) -> Scalar:
+        """Give the element of the kernel's product of matrices at the place at hand."""
+        scalar = self._add((ScalarKind.PRODUCT,), ScalarKind.PRODUCT, dtype)
+        scalar.mask = (1 << self.num_atoms) - 1
+        return scalar
 
     def dynamic_index(self, value: Scalar, extent: int) -> Affine:
         """Give a computed int64 in `0..extent` as an index."""

@@ -199,6 +199,9 @@ class _Rebuild:
                 return builder.compute(scalar.op, args, scalar.dtype)
             case ScalarKind.REDUCE:
                 return self._combined(scalar)
+            case ScalarKind.PRODUCT:
+                message = "no kernel reduces over a product's tiles"
+                raise AssertionError(message)
 
     def _combined(self, scalar: Scalar) -> Scalar:
         assert scalar.reduce_op is not None, "a reduction"

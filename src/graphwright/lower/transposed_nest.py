@@ -11,7 +11,7 @@ Keeps: loads and stores go along memory; what a tile reads transposed goes throu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -86,8 +86,10 @@ class TransposedNest:
         loops: Sequence[LoopSpec],
         transposition: Transposition,
         num_threads: int,
+        slots: Mapping[int, Slot],
     ) -> None:
         self._kernel = kernel
+        self._slots = slots
         self._program = program
         self._along = transposition.loop
         self._loads = transposition.loads
@@ -108,7 +110,7 @@ class TransposedNest:
             self._write_edge((rows, self._along.extent), (0, self._inner.extent), cost)
 
     def _write_tiles(self, cost: int) -> None:
-        writer = NestWriter(self._kernel, self._program.builder)
+        writer = NestWriter(self._kernel, self._program.builder, self._slots)
         opened = OpenLoops(writer, self._num_threads)
         rows, columns = self._rows, self._columns
         tile_rows = LoopSpec(self._along.extent // rows, is_reduced=False, atoms=(_TILE_ATOM,))
@@ -150,7 +152,7 @@ class TransposedNest:
         """Write what no full tile covers; what is read transposed is read element by element."""
         if rows[0] == rows[1]:
             return
-        writer = NestWriter(self._kernel, self._program.builder)
+        writer = NestWriter(self._kernel, self._program.builder, self._slots)
         opened = OpenLoops(writer, self._num_threads)
         opened.open(self._others, (rows[1] - rows[0]) * (columns[1] - columns[0]) * cost)
         writer.open_loop(self._along.atom)

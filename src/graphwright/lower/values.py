@@ -31,6 +31,8 @@ class ValueKind(enum.Enum):
     ELEMENTS = "elements"
     """Each element is computed from elements of operands at other indices."""
     REDUCTION = "reduction"
+    PRODUCT = "product"
+    """A product of matrices that a kernel computes tile by tile."""
     EXTERN = "extern"
     """A result of a call."""
 

@@ -7,7 +7,8 @@ is computed in the outermost open loop that knows all that it depends on, and on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
@@ -147,11 +148,17 @@ class NestWriter:
     Args:
         kernel: where params, names and the finished nest go.
         builder: the program's scalars.
+        slots: scalars (by number) that are in memory before the nest begins.
     """
 
-    def __init__(self, kernel: KernelWriter, builder: ScalarBuilder) -> None:
+    def __init__(
+        self,
+        kernel: KernelWriter,
+        builder: ScalarBuilder,
+        slots: Mapping[int, Slot] = MappingProxyType({}),
+    ) -> None:
         self.kernel = kernel
-        self.slots: dict[int, Slot] = {}
+        self.slots: dict[int, Slot] = dict(slots)
         """Scalars that are loaded from a slot instead of being computed."""
         self._builder = builder
         self._scopes = [_Scope(kernel.body, "")]
@@ -349,8 +356,8 @@ class NestWriter:
             case ScalarKind.COMPUTE:
                 assert scalar.op is not None, "a computation has its operation"
                 return Compute(name, scalar.op, tuple(args), scalar.dtype)
-            case ScalarKind.REDUCE:
-                message = "a reduction is known once its loop is closed, not before"
+            case ScalarKind.REDUCE | ScalarKind.PRODUCT:
+                message = "a reduction is known once its loop is closed, a product once its tile is; not before"
                 raise AssertionError(message)
 
 

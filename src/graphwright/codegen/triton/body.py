@@ -148,15 +148,8 @@ class BodyWriter:
                 self._write_loop(stmt, lanes)
             case If():
                 self._write_if(stmt, lanes)
-            case TransposeTile():
-                self._write_tile(stmt, lanes)
-            case MatmulTile():
-                raise NotExpressible(
-                    what="a product of tiles",
-                    why="products on this device are calls of its library",
-                )
             case _:
-                assert_never(stmt)
+                self._write_tile(stmt, lanes)
 
     def _write_load(self, load: Load, lanes: Lanes | None) -> None:
         dtype = self._buffer_dtypes[load.buffer]

@@ -1,0 +1,138 @@
+"""Products of matrices are computed by kernels, with what follows them; every way of cutting them is right."""
+
+import pytest
+import torch
+from eager_graphs import graph_of
+from plan_interpreter import run_lowered
+
+from graphwright.ir.loops import Loop, MatmulTile
+from graphwright.ir.plan import CallExtern
+from graphwright.lower import lower_graph, product_nest, products
+
+
+@pytest.fixture
+def small_tiles(monkeypatch):
+    monkeypatch.setattr(products, "LEAST_ROWS", 1)
+    monkeypatch.setattr(products, "LEAST_COLS", 1)
+    monkeypatch.setattr(product_nest, "PANEL_COLS", 4)
+    monkeypatch.setattr(product_nest, "CHUNK_ROWS", 4)
+    monkeypatch.setattr(product_nest, "PART_DEPTH", 5)
+    monkeypatch.setattr(product_nest, "FEW_ROWS", 3)
+
+
+def normal(*shape, seed=0, dtype=torch.float64):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def statements(body):
+    for statement in body:
+        yield statement
+        if isinstance(statement, Loop):
+            yield from statements(statement.body)
+
+
+def tiles_of(kernel):
+    return [item for item in statements(kernel.body) if isinstance(item, MatmulTile)]
+
+
+def calls_of(plan):
+    return [step for step in plan.steps if isinstance(step, CallExtern)]
+
+
+A, B = normal(6, 7), normal(7, 9, seed=1)
+FEW = normal(2, 7)
+LEFT, RIGHT = normal(3, 6, 7), normal(3, 7, 9, seed=1)
+ROW, WHOLE, SQUARE = normal(9, seed=2), normal(6, 9, seed=3), normal(8, 8, seed=4)
+
+CASES = {
+    "bare": (torch.mm, A, B),
+    "one part": (torch.mm, normal(5, 3), normal(3, 8)),
+    "transposed right": (lambda x, y: x @ y.t(), A, normal(9, 7)),
+    "transposed left": (lambda x, y: x.t() @ y, normal(7, 6), B),
+    "few rows": (torch.mm, FEW, B),
+    "few rows, transposed": (lambda x, y: x @ y.t(), FEW, normal(9, 7)),
+    "slices": (lambda x, y: x[1:, 2:] @ y[2:, 1:], A, B),
+    "bias and activation": (lambda x, y, z: torch.addmm(z, x, y).tanh(), A, B, ROW),
+    "factors": (lambda x, y, z: torch.addmm(z, x, y, beta=0.5, alpha=-2.0), A, B, WHOLE),
+    "residual": (lambda x, y, z: (x @ y + z).relu() * 2, A, B, WHOLE),
+    "residual is a side": (lambda x, y: x + x @ y, SQUARE, normal(8, 8, seed=5)),
+    "kept too": (lambda x, y: ((p := x @ y), p.exp()), A, B),
+    "batches": (lambda x, y: torch.bmm(x, y).sin(), LEFT, RIGHT),
+    "batch sum": (lambda x, y, z: torch.baddbmm(z, x, y, beta=3), LEFT, RIGHT, WHOLE),
+    "broadcast along columns": (lambda x, y, z: x @ y * z, A, B, normal(6, 1)),
+    "rows in two": (lambda x, y, z: (x @ y).view(2, 3, 9) + z, A, B, normal(2, 1, 1)),
+    "columns in two": (lambda x, y, z: (x @ y).view(6, 3, 3) + z, A, B, normal(3, 1)),
+    "columns in two, kept": (
+        lambda x, y, z: ((p := x @ y), p.view(6, 3, 3) + z),
+        *(A, B, normal(3, 1)),
+    ),
+    "float32": (torch.mm, A.float(), B.float()),
+}
+
+
+@pytest.mark.usefixtures("small_tiles")
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("num_threads", [1, 2])
+def test_product_gives_what_eager_gives(name, num_threads):
+    function, *inputs = CASES[name]
+    lowered = lower_graph(graph_of(function, *inputs), num_threads=num_threads)
+
+    actual = run_lowered(lowered, inputs)
+
+    expected = function(*inputs)
+    wanted = expected if isinstance(expected, tuple) else (expected,)
+    torch.testing.assert_close(tuple(actual), wanted, check_stride=True)
+    assert len(lowered.kernels) == 1
+    assert tiles_of(lowered.kernels[0])
+    assert not calls_of(lowered.plan)
+
+
+def test_addend_is_not_read_when_its_factor_is_zero():
+    nan = torch.full((9,), torch.nan, dtype=torch.float64)
+    graph = graph_of(
+        lambda x, y, z: torch.addmm(z, x, y, beta=0), normal(6, 7), normal(7, 16), nan[:1]
+    )
+    (actual,) = run_lowered(
+        lower_graph(graph, num_threads=1), [normal(6, 7), normal(7, 16), nan[:1]]
+    )
+    assert not actual.isnan().any()
+
+
+def test_product_is_not_written_over_its_own_side():
+    """`x` dies with the product that reads all of it: the result must have another place."""
+
+    def function(x, y, z):
+        left = (x + 1).relu()
+        return (left @ y + left) * z
+
+    inputs = [normal(32, 32), normal(32, 32, seed=1), normal(32, 32, seed=2)]
+    lowered = lower_graph(graph_of(function, *inputs), num_threads=1)
+    (actual,) = run_lowered(lowered, inputs)
+    torch.testing.assert_close(actual, function(*inputs))
+
+
+def test_two_products_have_two_kernels():
+    def function(x, y, z):
+        return x @ y + x @ z
+
+    inputs = [normal(32, 32), normal(32, 32, seed=1), normal(32, 32, seed=2)]
+    lowered = lower_graph(graph_of(function, *inputs), num_threads=1)
+    assert sum(len(tiles_of(kernel)) for kernel in lowered.kernels) == 2
+    (actual,) = run_lowered(lowered, inputs)
+    torch.testing.assert_close(actual, function(*inputs))
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        pytest.param((normal(2, 64), normal(64, 64)), id="few rows"),
+        pytest.param((normal(64, 64), normal(64, 8)), id="few columns"),
+        pytest.param((normal(64, 0), normal(0, 64)), id="no depth"),
+        pytest.param((normal(64, 64).half(), normal(64, 64).half()), id="float16"),
+        pytest.param((normal(64, 64), normal(64, 128)[:, ::2]), id="columns with gaps"),
+    ],
+)
+def test_other_products_are_calls(inputs):
+    lowered = lower_graph(graph_of(torch.mm, *inputs), num_threads=1)
+    assert calls_of(lowered.plan)
+    assert not lowered.kernels
