@@ -166,11 +166,11 @@ def test_dead_buffers_share_the_arena():
             x = torch.mm(x, w).relu()
         return x
 
-    lowered, _, _ = check(program, normal(16, 16), normal(16, 16))
+    lowered, _, _ = check(program, normal(8, 8), normal(8, 8))
 
     in_arena = [buffer for buffer in lowered.plan.buffers if isinstance(buffer.place, ArenaPlace)]
     assert len(in_arena) > 6
-    assert lowered.plan.arena_bytes <= 3 * 16 * 16 * 4
+    assert lowered.plan.arena_bytes <= 3 * 8 * 8 * 4
 
 
 def test_equal_kernels_are_made_once():
@@ -206,11 +206,11 @@ def test_kernel_writes_where_it_reads_for_the_last_time():
             x = torch.mm(torch.mm(x, w).tanh(), w)
         return x
 
-    lowered, _, _ = check(program, normal(16, 16), normal(16, 16))
+    lowered, _, _ = check(program, normal(8, 8), normal(8, 8))
 
     (kernel,) = lowered.kernels
     assert [param.aliases for param in kernel.params] == [None, "p0"]
-    assert lowered.plan.arena_bytes == 2 * 16 * 16 * 4
+    assert lowered.plan.arena_bytes == 2 * 8 * 8 * 4
 
 
 def test_kernel_that_reads_elsewhere_writes_elsewhere():
