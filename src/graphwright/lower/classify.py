@@ -13,11 +13,13 @@ from graphwright.ir.node_arguments import argument, is_number, number_of
 from graphwright.ir.overloads import find_overload, gives_view
 from graphwright.lower.products import PRODUCTS, serves_product
 from graphwright.lower.promotion import SUPPORTED
-from graphwright.lower.rules import CHOICES, ELEMENTS, POINTWISE, REDUCTIONS
+from graphwright.lower.rules import CHOICES, ELEMENTS, POINTWISE, REDUCTIONS, SCANS, scan_axis
 from graphwright.lower.values import ValueKind, Values, operands_of, refs_of
 
 UNDECLARED_VIEWS: Final = frozenset({"aten._unsafe_view.default"})
 """Ops that give a view though their schema says that they give a new tensor."""
+FEWEST_DEAR_LINES: Final = 8
+"""A scan that is dear to compute is left to eager where it goes along fewer lines."""
 LAZY_FLAGS: Final = frozenset({"aten._conj.default", "aten._neg_view.default"})
 """Ops whose result is a view with a flag that changes its values: memory alone does not tell them."""
 
@@ -85,6 +87,9 @@ def kind_of(values: Values, node: AtenNode) -> ValueKind:
     if op in PRODUCTS:
         is_served = _is_plain(values, node) and serves_product(values, node)
         return ValueKind.PRODUCT if is_served else ValueKind.EXTERN
+    if op in SCANS:
+        is_served = _is_plain(values, node) and _serves_scan(values, node)
+        return ValueKind.SCAN if is_served else ValueKind.EXTERN
     return ValueKind.EXTERN
 
 
@@ -129,3 +134,12 @@ def _serves_reduction(values: Values, node: AtenNode) -> bool:
     return 0 not in shape or node.op.startswith(
         ("aten.sum.", "aten.any.", "aten.all.", "aten.prod.")
     )
+
+
+def _serves_scan(values: Values, node: AtenNode) -> bool:
+    """A number has no axis; what is dear is worth vector code, which needs several lines."""
+    layout = values.layouts[refs_of(node.args)[0]]
+    if not layout.shape:
+        return False
+    length = layout.shape[scan_axis(values, node)]
+    return not SCANS[node.op].is_dear or layout.numel >= FEWEST_DEAR_LINES * length

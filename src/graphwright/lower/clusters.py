@@ -21,7 +21,7 @@ from graphwright.ir.aten import AtenNode
 from graphwright.lower.links import Domain, RootAccess, find_access, read_operands
 from graphwright.lower.reader import ref_of
 from graphwright.lower.roots import Roots
-from graphwright.lower.rules import REDUCTIONS
+from graphwright.lower.rules import REDUCTIONS, scan_axis
 from graphwright.lower.spaces import Space, dense_strides, space_of
 from graphwright.lower.values import ValueKind, Values
 
@@ -44,6 +44,7 @@ class Root(msgspec.Struct, frozen=True):
     access: RootAccess
     is_reduction: bool
     """It reduces axes of more than one element."""
+    is_scan: bool
     is_sectioned: bool
     is_product: bool
     """It multiplies matrices."""
@@ -61,6 +62,7 @@ class Cluster:
         self.space = space
         self.reads = reads
         self.values = set(root.values)
+        self.is_scan = root.is_scan
         self.is_sectioned = root.is_sectioned
         self.product = root if root.is_product else None
         """The product of matrices that it computes: one at most."""
@@ -236,6 +238,8 @@ class Partition:
 
     def _joint_space(self, one: Cluster, two: Cluster) -> Space | None:
         """Give the space that serves both, if any."""
+        if one.is_scan or two.is_scan:
+            return None
         first, second = one.space, two.space
         if first == second:
             return first
@@ -404,16 +408,23 @@ def make_root(roots: Roots, node: AtenNode, order: int) -> Root:
     results = tuple(value for value in node.results if value >= 0)
     first = results[0]
     has_axes = values.kinds[first] is ValueKind.REDUCTION
+    is_scan = values.kinds[first] is ValueKind.SCAN
     domain = _reduction_domain(values, node) if has_axes else _pointwise_domain(values, first)
+    if is_scan:
+        axis = scan_axis(values, node)
+        reduced = tuple(other == axis for other in range(len(domain.shape)))
+        domain = msgspec.structs.replace(domain, reduced=reduced)
     return Root(
         node=node,
         values=results,
         domain=domain,
         access=find_access(values, node, domain, roots.is_inlined),
-        is_reduction=any(
+        is_reduction=has_axes
+        and any(
             is_reduced and extent != 1
             for extent, is_reduced in zip(domain.shape, domain.reduced, strict=True)
         ),
+        is_scan=is_scan,
         is_sectioned=roots.weights[first].is_sectioned,
         is_product=values.kinds[first] is ValueKind.PRODUCT,
         has_row_order=not has_axes or _has_row_order(values, domain, first),

@@ -25,6 +25,7 @@ from graphwright.lower.reuse import Reuse, find_reuses
 from graphwright.lower.roots import Roots
 from graphwright.lower.rows_nest import SUM_BLOCK, RowsNest
 from graphwright.lower.scalars import ScalarKind
+from graphwright.lower.scan_nest import ScanNest
 from graphwright.lower.splits import SplitProgram, choose_loop, split_program
 from graphwright.lower.values import ValueKind
 from graphwright.lower.writer import KernelWriter
@@ -148,6 +149,9 @@ def _write_program(writer: KernelWriter, program: Program, num_threads: int) -> 
     """Write the nests of a program; give the reuses of memory that they allow."""
     if program.product is not None:
         return _write_product(writer, program, num_threads)
+    if program.scan is not None:
+        ScanNest(writer, program, program.scan, num_threads).write()
+        return []
     scalars = reachable(program)
     if not any(is_reduce(scalar) for scalar in scalars):
         write_pointwise(writer, program, num_threads)

@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-import torch
 
 from graphwright.ir.dtypes import DType
-from graphwright.ir.loops import Index, LoopKind, Store, Term
+from graphwright.ir.loops import Index, LoopKind, Store
 from graphwright.ir.ops import ReduceOp, ScalarOp
 from graphwright.lower.affine import Affine
+from graphwright.lower.identities import identity_of
 from graphwright.lower.loops import (
     LANE_ATOM,
     Blocks,
@@ -33,9 +33,10 @@ from graphwright.lower.loops import (
 )
 from graphwright.lower.passes import RECOMPUTED_COST, Pass, PassPlan, Spill, plan_passes
 from graphwright.lower.programs import Program, StoreTo
-from graphwright.lower.scalars import Scalar, ScalarKind, render_constant
+from graphwright.lower.scalars import Scalar, ScalarKind
 from graphwright.lower.slots import SCRATCH_BYTES, Slots
 from graphwright.lower.splits import ARG_VALUES, Split
+from graphwright.lower.tiles import LaneTile
 from graphwright.lower.writer import KernelWriter, NestWriter, Slot
 
 SMALLEST_TILE: Final = 16
@@ -90,6 +91,7 @@ class LanesNest:
         self._cost = sum(scalar.cost for scalar in self._scalars if scalar.mask & mask)
         self._lane = self._loops.kept[-1]
         self._tile = self._choose_tile()
+        self._lanes = LaneTile(self._writer, self._lane, self._tile)
         self._accumulators: dict[int, _Accumulator] = {}
 
     def write(self) -> None:
@@ -141,9 +143,7 @@ class LanesNest:
         bounds = {
             loop.atom: Blocks(constant(0), (constant(loop.extent),)) for loop in self._loops.reduced
         }
-        num_tiles = -(-self._lane.extent // self._tile)
-        tiles = LoopSpec(num_tiles, is_reduced=False, atoms=(LANE_ATOM,))
-        outer = [*self._loops.kept[:-1], tiles]
+        outer = [*self._loops.kept[:-1], self._lanes.loop]
         cost = rows * self._tile * (self._cost + len(self._plan.passes))
         if self._split is None:
             opened.open(outer, cost)
@@ -151,30 +151,15 @@ class LanesNest:
             cut = self._split.loop
             share = max(cost // cut.extent, 1)
             bounds[cut.atom] = opened.open_blocks(outer, cut, self._split.block, share)
-        position = self._writer.index(Affine(((LANE_ATOM, self._tile),)))
-        self._tile_start = position
+        self._lanes.begin()
         return bounds
 
     # Loops over the lanes of a tile
 
-    def _open_lanes(self) -> None:
-        """Open a vector loop over the tile's lanes, from 0."""
-        name = self._writer.open_loop(LANE_ATOM)
-        start = self._tile_start
-        self._writer.bind_atom(self._lane.atom, Index((*start.terms, Term(name, 1)), start.const))
-
-    def _close_lanes(self) -> None:
-        stops = [constant(self._tile)]
-        if self._lane.extent % self._tile:
-            start = self._tile_start
-            terms = tuple(Term(term.name, -int(term.coeff)) for term in start.terms)  # type: ignore[arg-type]
-            stops.append(Index(terms, self._lane.extent - int(start.const)))  # type: ignore[arg-type]
-        self._writer.close_loop(LoopKind.VECTOR, constant(0), stops)
-
     def _write_lane_loop(self, stores: Sequence[StoreTo]) -> None:
-        self._open_lanes()
+        self._lanes.open()
         self._writer.emit_stores(stores)
-        self._close_lanes()
+        self._lanes.close()
 
     # Passes
 
@@ -182,8 +167,8 @@ class LanesNest:
         """Set the accumulators to the identities of their reductions."""
         if not one.reductions:
             return
-        self._open_lanes()
-        lane = self._writer.index(Affine(((LANE_ATOM, 1),)))
+        self._lanes.open()
+        lane = self._lanes.place
         for scalar in one.reductions:
             assert scalar.reduce_op is not None, "a reduction"
             dtype = scalar.args[0].dtype
@@ -204,7 +189,7 @@ class LanesNest:
                 text = identity_of(scalar.reduce_op, dtype)
                 self._store_constant(accumulator.name, lane, text, dtype)
             self._accumulators[scalar.number] = accumulator
-        self._close_lanes()
+        self._lanes.close()
 
     def _is_long_sum(self, scalar: Scalar) -> bool:
         rows, _ = self._row_index()
@@ -269,20 +254,20 @@ class LanesNest:
         return self._accumulators[scalar.number].total_name
 
     def _write_zeros(self, one: Pass) -> None:
-        self._open_lanes()
-        lane = self._writer.index(Affine(((LANE_ATOM, 1),)))
+        self._lanes.open()
+        lane = self._lanes.place
         for scalar in one.reductions:
             if self._total_of(scalar):
                 name = self._accumulators[scalar.number].name
                 self._store_constant(
                     name, lane, identity_of(ReduceOp.SUM, scalar.dtype), scalar.dtype
                 )
-        self._close_lanes()
+        self._lanes.close()
 
     def _add_to_totals(self, one: Pass) -> None:
         writer = self._writer
-        self._open_lanes()
-        lane = writer.index(Affine(((LANE_ATOM, 1),)))
+        self._lanes.open()
+        lane = self._lanes.place
         for scalar in one.reductions:
             total_name = self._total_of(scalar)
             if total_name:
@@ -291,22 +276,22 @@ class LanesNest:
                 total = writer.emit_load(total_name, lane)
                 total = writer.emit_compute(ScalarOp.ADD, (total, wide), DType.FLOAT64)
                 writer.append(Store(total_name, lane, total))
-        self._close_lanes()
+        self._lanes.close()
 
     def _write_totals(self, one: Pass) -> None:
         """Round the totals to the accumulators' dtype."""
         if not any(self._total_of(scalar) for scalar in one.reductions):
             return
         writer = self._writer
-        self._open_lanes()
-        lane = writer.index(Affine(((LANE_ATOM, 1),)))
+        self._lanes.open()
+        lane = self._lanes.place
         for scalar in one.reductions:
             total_name = self._total_of(scalar)
             if total_name:
                 total = writer.emit_load(total_name, lane)
                 rounded = writer.emit_compute(ScalarOp.CAST, (total,), scalar.dtype)
                 writer.append(Store(self._accumulators[scalar.number].name, lane, rounded))
-        self._close_lanes()
+        self._lanes.close()
 
     def _choose_unroll(self, one: Pass, inner: LoopSpec, inside: Blocks) -> int:
         """Rows are combined first where that is cheap; blocks of a split loop are multiples of `UNROLL`."""
@@ -323,7 +308,7 @@ class LanesNest:
         """Write the body of the loop over rows: a vector loop that takes `unroll` rows at once. Leaves the loop open."""
         writer = self._writer
         row = writer.open_loop(None)
-        self._open_lanes()
+        self._lanes.open()
         updates: list[list[list[str]]] = [[] for _ in body.one.reductions]
         for step in range(unroll):
             writer.open_variant()
@@ -334,11 +319,11 @@ class LanesNest:
             writer.close_variant()
         for scalar, names in zip(body.one.reductions, updates, strict=True):
             self._accumulate(scalar, names)
-        self._close_lanes()
+        self._lanes.close()
 
     def _accumulate(self, scalar: Scalar, updates: Sequence[Sequence[str]]) -> None:
         writer = self._writer
-        lane = writer.index(Affine(((LANE_ATOM, 1),)))
+        lane = self._lanes.place
         accumulator = self._accumulators[scalar.number]
         dtype = scalar.args[0].dtype
         if accumulator.value_name:
@@ -388,9 +373,9 @@ class LanesNest:
             (scalar, Slot(self._kernel.add_scratch(scalar.dtype, self._tile), lane))
             for scalar in wanted
         ]
-        self._open_lanes()
+        self._lanes.open()
         self._writer.emit_stores((), slots)
-        self._close_lanes()
+        self._lanes.close()
         for scalar, slot in slots:
             self._writer.slots[scalar.number] = slot
 
@@ -410,21 +395,3 @@ class LanesNest:
         if scalar.kind is ScalarKind.REDUCE:
             return 0
         return scalar.cost + sum(self._row_cost(arg) for arg in scalar.args)
-
-
-def identity_of(op: ReduceOp, dtype: DType) -> str:
-    """Give the identity of a reduction as the loop IR writes it."""
-    match op:
-        case ReduceOp.SUM | ReduceOp.ANY:
-            return render_constant(0, dtype)
-        case ReduceOp.PROD | ReduceOp.ALL:
-            return render_constant(1, dtype)
-        case ReduceOp.MAX | ReduceOp.MIN if dtype.is_float:
-            return "-inf" if op is ReduceOp.MAX else "inf"
-        case ReduceOp.MAX:
-            return render_constant(torch.iinfo(dtype.torch_dtype).min, dtype)
-        case ReduceOp.MIN:
-            return render_constant(torch.iinfo(dtype.torch_dtype).max, dtype)
-        case _:
-            message = f"{op} has no identity of its own"
-            raise AssertionError(message)

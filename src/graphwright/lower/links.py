@@ -144,7 +144,7 @@ class _Walk:
         if kind is ValueKind.ELEMENTS or indices is None:
             for operand in read_operands(node):
                 self.visit(operand, None if indices is None else indices_of(node, operand, indices))
-        elif kind is ValueKind.REDUCTION:
+        elif kind in (ValueKind.REDUCTION, ValueKind.SCAN):
             self.visit(ref_of(node.args[0]), indices)
         elif kind is ValueKind.PRODUCT:
             self._visit_product(node, indices)

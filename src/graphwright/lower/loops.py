@@ -71,6 +71,8 @@ def reachable(program: Program) -> list[Scalar]:
             visit(other)
         ordered.append(scalar)
 
+    for scalar in program.scan.following if program.scan else ():
+        visit(scalar)
     for store in program.stores:
         visit(store.scalar)
         for part in program.builder.dynamic_parts(store.offset):

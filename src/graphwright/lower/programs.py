@@ -22,7 +22,7 @@ from graphwright.lower.links import Domain
 from graphwright.lower.products import Sides, product_of, sides_of
 from graphwright.lower.reader import Indices, Reader, SectionNeeded, SplitNeeded, ref_of
 from graphwright.lower.roots import Roots
-from graphwright.lower.rules import REDUCTIONS
+from graphwright.lower.rules import REDUCTIONS, SCANS, scan_axis
 from graphwright.lower.rules.rows import ReductionPart
 from graphwright.lower.scalars import Scalar, ScalarBuilder
 from graphwright.lower.values import Layout, ValueKind
@@ -65,6 +65,28 @@ class ProductElement(msgspec.Struct, frozen=True):
     right: Target
 
 
+class Scan(msgspec.Struct, frozen=True):
+    """What a scan carries along its axis; the atoms of the axis are the reduced ones."""
+
+    states: tuple[Scalar, ...]
+    """`CARRIED` scalars: what was gathered before the element at hand."""
+    initial: tuple[str, ...]
+    """What they are before the first element, as the loop IR writes it."""
+    following: tuple[Scalar, ...]
+    """What they are with the element taken in."""
+
+    def taken(self) -> tuple[Scalar, tuple[Scalar, ...]] | None:
+        """Give on what condition all states are replaced, and by what; None where they are not just replaced or kept."""
+        choices = [scalar.args for scalar in self.following if scalar.op is ScalarOp.WHERE]
+        if len(choices) != len(self.states):
+            return None
+        kept = tuple(args[2] for args in choices)
+        conditions = {args[0].number for args in choices}
+        if kept != self.states or len(conditions) != 1:
+            return None
+        return choices[0][0], tuple(args[1] for args in choices)
+
+
 class Program:
     """One scalar program. Built once, then only read."""
 
@@ -74,6 +96,7 @@ class Program:
         self.stores: list[StoreTo] = []
         self.product: ProductElement | None = None
         """The product of matrices that the program's elements are made from."""
+        self.scan: Scan | None = None
 
     @property
     def reduced_mask(self) -> int:
@@ -210,6 +233,8 @@ class _Assembly:
                 self._add_reduction(root)
             elif root.is_product:
                 self._add_product(root)
+            elif root.is_scan:
+                self._add_scan(root)
             else:
                 self._add_pointwise(root)
         return self._program
@@ -281,6 +306,29 @@ class _Assembly:
                 scalar = self._reduce(root, part, value, indices)
                 self._reader.bind(value, target, scalar)
                 self._store(value, target, scalar)
+
+    def _add_scan(self, root: Root) -> None:
+        row = SCANS[root.node.op]
+        if self._is_empty:
+            return
+        builder = self._program.builder
+        indices = self._reader.locate_in(
+            Layout(root.domain.shape, root.domain.strides), self._place
+        )
+        operand, first = ref_of(root.node.args[0]), root.node.results[0]
+        result = self._values.dtype(first if first >= 0 else operand)
+        element = builder.cast(self._reader.read(operand, indices), result)
+        dtypes = [state.dtype(element.dtype, result) for state in row.states]
+        states = tuple(builder.carried(number, dtype) for number, dtype in enumerate(dtypes))
+        index = builder.index(indices[scan_axis(self._values, root.node)])
+        following = row.step(builder, states, element, index)
+        initial = tuple(
+            state.initial(dtype) for state, dtype in zip(row.states, dtypes, strict=True)
+        )
+        self._program.scan = Scan(states, initial, following)
+        for scalar, value in zip(following, root.node.results, strict=True):
+            if value >= 0:
+                self._store(value, indices, builder.cast(scalar, self._values.dtype(value)))
 
     def _store(self, value: int, indices: Indices, scalar: Scalar) -> None:
         if value in self._stored:

@@ -51,7 +51,9 @@ class Weight(msgspec.Struct, frozen=True):
     is_sectioned: bool
 
 
-_ROOT_KINDS: Final = frozenset({ValueKind.EXTERN, ValueKind.REDUCTION, ValueKind.PRODUCT})
+_AXIS_KINDS: Final = frozenset({ValueKind.REDUCTION, ValueKind.SCAN})
+"""Kernels of these go along some axes in a certain way."""
+_ROOT_KINDS: Final = _AXIS_KINDS | {ValueKind.EXTERN, ValueKind.PRODUCT}
 """Values of these kinds are never computed in passing."""
 _NOTHING: Final = Weight(0, frozenset(), is_sectioned=False)
 
@@ -142,7 +144,7 @@ class Roots:
             kind = ValueKind.EXTERN if value is None else values.kinds[value]
             if kind in _ROOT_KINDS or value is None:
                 kept.append(node)
-                if value is not None and kind is ValueKind.REDUCTION:
+                if value is not None and kind in _AXIS_KINDS:
                     self.weights[value] = self._weigh(node)
                 continue
             weight = self._weigh(node)
@@ -157,7 +159,7 @@ class Roots:
         row = ELEMENTS.get(node.op)
         if row is not None:
             cost = row.cost
-        elif values.kinds[next(v for v in node.results if v >= 0)] is ValueKind.REDUCTION:
+        elif self._has_axes(node):
             cost = 1
         else:
             cost = cost_of(expression_of(node)[0])
@@ -177,7 +179,7 @@ class Roots:
         if value in self.stored or weight.cost > MOST_COST or len(weight.reads) > MOST_READS:
             return True
         readers = self._readers[value]
-        if weight.is_sectioned and any(self._is_reduction(reader) for reader in readers):
+        if weight.is_sectioned and any(self._has_axes(reader) for reader in readers):
             return True
         if self.values.layouts[value].numel <= 1 or not weight.reads:
             return False
@@ -187,14 +189,15 @@ class Roots:
             self._replicates(reader, value) for reader in readers
         )
 
-    def _is_reduction(self, node: AtenNode) -> bool:
+    def _has_axes(self, node: AtenNode) -> bool:
+        """Tell whether a node reduces or scans."""
         value = next((value for value in node.results if value >= 0), None)
-        return value is not None and self.values.kinds[value] is ValueKind.REDUCTION
+        return value is not None and self.values.kinds[value] in _AXIS_KINDS
 
     def _replicates(self, reader: AtenNode, value: int) -> bool:
         """Tell whether `reader` goes over `value` again and again in its innermost loop."""
         values = self.values
-        if self._is_reduction(reader):
+        if self._has_axes(reader):
             total = values.layouts[ref_of(reader.args[0])].numel
             return total > values.layouts[value].numel
         result = next(number for number in reader.results if number >= 0)

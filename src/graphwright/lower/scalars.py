@@ -33,6 +33,8 @@ class ScalarKind(enum.Enum):
     REDUCE = "reduce"
     PRODUCT = "product"
     """An element of a product of matrices."""
+    CARRIED = "carried"
+    """What a scan has gathered before the element at hand."""
 
 
 class Scalar:
@@ -172,6 +174,15 @@ class ScalarBuilder:
         scalar = self._add((ScalarKind.PRODUCT,), ScalarKind.PRODUCT, dtype)
         scalar.mask = (1 << self.num_atoms) - 1
         return scalar
+
+    def carried(self, number: int, dtype: DType) -> Scalar:
+        """Give what a scan has gathered in its state `number`: it may differ in each iteration."""
+        key = (ScalarKind.CARRIED, number, dtype)
+        known = self._known.get(key)
+        if known is None:
+            known = self._add(key, ScalarKind.CARRIED, dtype)
+            known.mask = (1 << self.num_atoms) - 1
+        return known
 
     def dynamic_index(self, value: Scalar, extent: int) -> Affine:
         """Give a computed int64 in `0..extent` as an index."""

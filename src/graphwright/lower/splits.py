@@ -202,6 +202,9 @@ class _Rebuild:
             case ScalarKind.PRODUCT:
                 message = "no kernel reduces over a product's tiles"
                 raise AssertionError(message)
+            case ScalarKind.CARRIED:
+                message = "a scan is not split"
+                raise AssertionError(message)
 
     def _combined(self, scalar: Scalar) -> Scalar:
         assert scalar.reduce_op is not None, "a reduction"

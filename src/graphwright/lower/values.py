@@ -33,6 +33,8 @@ class ValueKind(enum.Enum):
     REDUCTION = "reduction"
     PRODUCT = "product"
     """A product of matrices that a kernel computes tile by tile."""
+    SCAN = "scan"
+    """Each element is computed from the operand's elements up to its own place along one axis."""
     EXTERN = "extern"
     """A result of a call."""
 

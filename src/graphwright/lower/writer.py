@@ -356,8 +356,8 @@ class NestWriter:
             case ScalarKind.COMPUTE:
                 assert scalar.op is not None, "a computation has its operation"
                 return Compute(name, scalar.op, tuple(args), scalar.dtype)
-            case ScalarKind.REDUCE | ScalarKind.PRODUCT:
-                message = "a reduction is known once its loop is closed, a product once its tile is; not before"
+            case ScalarKind.REDUCE | ScalarKind.PRODUCT | ScalarKind.CARRIED:
+                message = "known once its loop is closed (a reduction), its tile is (a product), its state is loaded (a scan)"
                 raise AssertionError(message)
 
 

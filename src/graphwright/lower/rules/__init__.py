@@ -1,6 +1,6 @@
 """Rule tables of the lowering, one module a family, joined here.
 
-In: nothing.   Out: `POINTWISE`, `CHOICES`, `ELEMENTS`, `REDUCTIONS`, `OUT_VARIANTS`: overload name → row.
+In: nothing.   Out: `POINTWISE`, `CHOICES`, `ELEMENTS`, `REDUCTIONS`, `SCANS`, `OUT_VARIANTS`: overload name → row.
 
 Read first: `rows.py` (what a row is), `pointwise.py`.
 """
@@ -12,7 +12,8 @@ from graphwright.lower.rules.index import INDEX
 from graphwright.lower.rules.pointwise import POINTWISE
 from graphwright.lower.rules.reduction import REDUCTIONS
 from graphwright.lower.rules.rows import rows
+from graphwright.lower.rules.scan import SCANS, scan_axis
 
 ELEMENTS = rows(*CREATION.values(), *INDEX.values())
 
-__all__ = ["CHOICES", "ELEMENTS", "OUT_VARIANTS", "POINTWISE", "REDUCTIONS"]
+__all__ = ["CHOICES", "ELEMENTS", "OUT_VARIANTS", "POINTWISE", "REDUCTIONS", "SCANS", "scan_axis"]

@@ -13,6 +13,6 @@ from typing import Final
 OUT_VARIANTS: Final[Mapping[str, str]] = MappingProxyType(
     {
         f"aten.{name}.default": f"aten.{name}.out"
-        for name in ("mm", "addmm", "bmm", "baddbmm", "addmv", "mv", "cumsum", "cumprod")
+        for name in ("mm", "addmm", "bmm", "baddbmm", "addmv", "mv")
     }
 )

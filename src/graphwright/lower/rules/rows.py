@@ -20,7 +20,7 @@ from graphwright.ir.ops import ReduceOp
 from graphwright.lower.affine import Affine
 from graphwright.lower.expressions import Expression
 from graphwright.lower.reader import Reader
-from graphwright.lower.scalars import Scalar
+from graphwright.lower.scalars import Scalar, ScalarBuilder
 from graphwright.lower.values import Values
 
 
@@ -84,6 +84,26 @@ class ReductionRow(msgspec.Struct, frozen=True):
     axes: Callable[[Values, AtenNode], tuple[int, ...]]
     parts: tuple[ReductionPart, ...]
     """One for each result."""
+
+
+class ScanState(msgspec.Struct, frozen=True):
+    """What a scan carries from element to element, one value of it; result number k of the op is state k."""
+
+    dtype: Callable[[DType, DType], DType]
+    """(operand's dtype, result's dtype) → what is carried."""
+    initial: Callable[[DType], str]
+    """The carried dtype → the value before the first element, as the loop IR writes it."""
+
+
+class ScanRow(msgspec.Struct, frozen=True):
+    """A scan of the first operand along one axis."""
+
+    op: str
+    states: tuple[ScanState, ...]
+    step: Callable[[ScalarBuilder, tuple[Scalar, ...], Scalar, Scalar], tuple[Scalar, ...]]
+    """(builder, states, element, its index along the axis) → the next states."""
+    is_dear: bool = False
+    """An element takes far longer to compute than to load."""
 
 
 class HasOp(Protocol):
