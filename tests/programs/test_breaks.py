@@ -90,3 +90,16 @@ def test_breaks_of_the_test_happen(broken_every) -> None:
     result = gw.compile(program, backend="aten")(torch.ones(2))
     assert torch.equal(result, torch.full((2,), 4.0))
     assert len(stopped) > 1
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, id=name) for name, case in CASES if name.startswith("handed_over-")]
+)
+def test_state_is_handed_over_and_nothing_runs_eagerly(case: Case) -> None:
+    before = dict(gw.counters["eager"])
+
+    with warnings.catch_warnings(), gw.config.patch(strict=True):
+        warnings.simplefilter("error")
+        check_case(case, lambda function, _: gw.compile(function))
+
+    assert dict(gw.counters["eager"]) == before

@@ -21,7 +21,13 @@ from graphwright.capture.controls import (
     mark_outside,
     original_of_disabled,
 )
-from graphwright.capture.entering import Place, exits_of, make_carrier_code, make_step_code
+from graphwright.capture.entering import (
+    Place,
+    exits_of,
+    make_carrier_code,
+    make_generator_code,
+    make_step_code,
+)
 from graphwright.capture.frames import CodeTable
 from graphwright.capture.session import (
     Captured,
@@ -52,6 +58,7 @@ __all__ = [
     "make_carrier_code",
     "make_code_table",
     "make_disabled",
+    "make_generator_code",
     "make_step_code",
     "mark_outside",
     "original_of_disabled",

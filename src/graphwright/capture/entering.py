@@ -15,7 +15,7 @@ the function has at the place.
 Both codes hold the function's body, moved behind a prologue that puts the stack in place; locals get other numbers, because arguments
 must come first. The caller makes the function with a closure of `co_freevars`: the cells of the original's cell variables, then those
 of its free variables.
-Does not: enter generators and coroutines, or handlers of exceptions (the exception that is being handled lives in the thread's state,
+Does not: enter coroutines, or handlers of exceptions (the exception that is being handled lives in the thread's state,
 not on the stack).
 """
 
@@ -54,6 +54,7 @@ __all__ = [
     "live_slots",
     "make_carrier_code",
     "make_entry_code",
+    "make_generator_code",
     "make_step_code",
 ]
 
@@ -146,6 +147,10 @@ CANNOT_STEP: Final = frozenset(
 )
 """Instructions that do not end in the frame, or use a state of the thread or the generator that a new frame has not."""
 
+FUNCTION_START: Final = ("RESUME",)
+GENERATOR_START: Final = ("RETURN_GENERATOR", "POP_TOP", "RESUME")
+"""What the body begins with, once the cells are there."""
+
 BEFORE_BODY: Final = frozenset({Op.COPY_FREE_VARS, Op.MAKE_CELL})
 """Instructions that make a frame ready, at the start of the code; the codes that are made here have their own."""
 
@@ -226,6 +231,17 @@ def make_entry_code(code: CodeType, place: Place) -> CodeType:
     return _Writer(code, place, num_left=0).entry_code()
 
 
+def make_generator_code(code: CodeType, place: Place) -> CodeType:
+    """Make the code of a generator that goes on at `place`, as `make_entry_code` does for a function.
+
+    A generator that has begun is entered at the `yield` that it stands at: run up to there once, it is as though it had come there.
+
+    Raises:
+        Unsupported: a frame of `code` cannot be entered.
+    """
+    return _Writer(code, place, num_left=0, starts=GENERATOR_START).entry_code()
+
+
 def make_step_code(
     code: CodeType,
     place: Place,
@@ -276,13 +292,16 @@ def _check_steps(decoded: Decoded, place: Place) -> None:
         )
 
 
-def _check_enters(code: CodeType) -> None:
+def _check_enters(code: CodeType, starts: tuple[str, ...] = FUNCTION_START) -> None:
     """Check that frames of `code` keep all that they hold in slots and on the stack.
 
     Raises:
         Unsupported: they do not.
     """
-    if code.co_flags & SUSPENDS:
+    suspends = code.co_flags & SUSPENDS
+    if suspends == CodeFlag.GENERATOR and starts == GENERATOR_START:
+        return
+    if suspends:
         what, why = "a generator or coroutine", "its frame belongs to the generator"
     elif not code.co_flags & inspect.CO_OPTIMIZED:
         what, why = "the body of a class or module", "its names live in a namespace"
@@ -370,9 +389,17 @@ def _make_slots(code: CodeType, num_temporaries: int) -> _Slots:
 class _Writer:
     """Writes one new code object."""
 
-    def __init__(self, code: CodeType, place: Place, *, num_left: int) -> None:
-        _check_enters(code)
+    def __init__(
+        self,
+        code: CodeType,
+        place: Place,
+        *,
+        num_left: int,
+        starts: tuple[str, ...] = FUNCTION_START,
+    ) -> None:
+        _check_enters(code, starts)
         self._code = code
+        self._starts = starts
         self._place = place
         decoded = self._decoded = decode(code)
         self._table = TABLES[sys.version_info[:2]]
@@ -434,7 +461,7 @@ class _Writer:
         slots, place, cells = self._slots, self._place, self._code.co_cellvars
         num_free = len(cells) + len(self._code.co_freevars)
         units = [self._new("COPY_FREE_VARS", num_free)] if num_free else []
-        units.append(self._new("RESUME"))
+        units += map(self._new, self._starts)
         arguments = itertools.count()
         for is_value in (*place.stack, *(True,) * len(place.names)):
             units += self._moved(next(arguments)) if is_value else [self._new("PUSH_NULL")]

@@ -13,7 +13,7 @@ import gc
 import itertools
 import operator
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import torch
@@ -28,6 +28,8 @@ from graphwright.capture.natives import original_factory
 from graphwright.capture.opcodes.names import globals_source_of
 from graphwright.capture.policy import is_native_function
 from graphwright.capture.raw_containers import raw_items, raw_members
+from graphwright.capture.suspended import Suspended, suspended_state
+from graphwright.ir.program import EnteredCode
 from graphwright.ir.recipes import (
     AttrEntry,
     BuildBuiltinMethod,
@@ -55,7 +57,13 @@ from graphwright.ir.recipes import (
 from graphwright.ir.sources import AttrSource, ItemSource, PlainConst, Source
 from graphwright.ir.symint_algebra import as_expr
 from graphwright.record import AbstractTensor, dim_of, to_extent
-from graphwright.runtime import iterate_items, iterate_keys, iterate_values
+from graphwright.runtime import (
+    builtin_base,
+    iterate_items,
+    iterate_keys,
+    iterate_values,
+    make_exception,
+)
 
 _DICT_ITERATORS: Final[dict[type, Any]] = {
     type(iter({})): iterate_keys,
@@ -107,10 +115,40 @@ _REDUCIBLE: Final = frozenset(
 )
 """Objects written in C that say, by `__reduce__`, how to make them again: iterators with what they still have to give."""
 
+_PLAIN_EXCEPTIONS: Final = frozenset(
+    {
+        BaseException,
+        Exception,
+        ArithmeticError,
+        AssertionError,
+        BufferError,
+        EOFError,
+        FloatingPointError,
+        GeneratorExit,
+        IndexError,
+        KeyboardInterrupt,
+        KeyError,
+        LookupError,
+        MemoryError,
+        NotImplementedError,
+        OverflowError,
+        RecursionError,
+        ReferenceError,
+        RuntimeError,
+        StopAsyncIteration,
+        SystemError,
+        TypeError,
+        ValueError,
+        ZeroDivisionError,
+    }
+)
+"""Exceptions written in C that keep nothing but their arguments."""
+
 _HEAP_TYPE: Final = 1 << 9
 
 _PINNED: Final = (
     type,
+    types.CodeType,
     types.ModuleType,
     types.BuiltinFunctionType,
     types.MethodDescriptorType,
@@ -129,12 +167,15 @@ class Recipes:
         self.outputs: list[torch.Tensor] = []
         """The graph outputs, in order."""
         self.built: list[Recipe] = []
+        self.entered: list[EnteredCode] = []
+        """The code of generators that are made anew."""
         self._machine = machine
         self._flagged: dict[int, Recipe] = {}
         self._output_index: dict[int, int] = {}
         self._times_seen: dict[int, int] = {}
         self._built_index: dict[int, int] = {}
         self._alive: list[Any] = []
+        self._suspended: dict[int, Suspended] = {}
 
     def note(self, value: Any) -> None:
         """Look through a value that will be made, to find what appears more than once."""
@@ -196,6 +237,10 @@ class Recipes:
         elif kind in _REDUCIBLE and not self._has_changed(value):
             _, args, *state = _reduced(value)
             yield from (*args, *state)
+        elif isinstance(value, BaseException):
+            yield from self._call_of_exception(value)[1]
+        elif kind is types.GeneratorType:
+            yield from self._suspended_state(value).call[1]
         elif _is_bound_builtin(value):
             yield value.__self__
 
@@ -293,6 +338,10 @@ class Recipes:
             return BuildCell(None if contents is ABSENT else self.make(contents))
         if kind in _REDUCIBLE:
             return self._build_reduced(value)
+        if kind is types.GeneratorType:
+            return self._build_generator(self._suspended_state(value))
+        if isinstance(value, BaseException):
+            return self._build_call(*self._call_of_exception(value))
         if kind is types.MethodType and type(value.__self__) is self._machine.tensor_type:
             return BuildBuiltinMethod(self.make(value.__self__), value.__func__.__name__)
         if kind is types.MethodType:
@@ -305,9 +354,38 @@ class Recipes:
     def _build_reduced(self, value: Any) -> Recipe:
         if self._has_changed(value):
             raise self._not_remade(value)
-        function, args, *state = _reduced(value)
+        return self._build_call(*_reduced(value))
+
+    def _build_call(self, function: Any, args: Sequence[Any], *state: Any) -> Recipe:
         made_state = self.make(state[0]) if state and state[0] is not None else None
         return BuildReduced(self.make(function), tuple(map(self.make, args)), made_state)
+
+    def _call_of_exception(self, value: BaseException) -> tuple[Any, tuple[Any, ...]]:
+        """Give the call that makes an exception again; one that was raised has a traceback, which there is nothing to make of."""
+        is_plain = builtin_base(type(value)) in _PLAIN_EXCEPTIONS
+        if not is_plain or value.__traceback__ is not None:
+            raise self._not_remade(value)
+        links = (value.__cause__, value.__context__, value.__suppress_context__)
+        return make_exception, (type(value), value.args, dict(_own_attrs(value)), links)
+
+    def _build_generator(self, suspended: Suspended) -> Recipe:
+        pin, place = self._machine.guards.pin, suspended.place
+        self.entered.append(
+            EnteredCode(
+                pin=pin(suspended.function.__code__),
+                code_pin=pin(suspended.code),
+                index=place.index,
+                stack=place.stack,
+                names=place.names,
+            )
+        )
+        return self._build_call(*suspended.call)
+
+    def _suspended_state(self, generator: types.GeneratorType[Any, Any, Any]) -> Suspended:
+        known = self._suspended.get(id(generator))
+        if known is None:
+            known = self._suspended[id(generator)] = suspended_state(self._machine, generator)
+        return known
 
     def _late(self, value: LateResult) -> Recipe:
         """Give a late result's recipe, whose own arguments are made before it."""

@@ -510,6 +510,7 @@ def _finish(  # noqa: PLR0913  (what the parts of a capture have found out)
         effects=tuple(effects),
         loc=loc,
         ends_at=ends_at,
+        entered=tuple(recipes.entered),
     )
     return Captured(
         program=program,

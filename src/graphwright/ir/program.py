@@ -36,6 +36,19 @@ class SymbolBinding(msgspec.Struct, frozen=True):
     dim: int | None
 
 
+class EnteredCode(msgspec.Struct, frozen=True):
+    """Code that was made from a generator's, to go on in the middle of it."""
+
+    pin: int
+    code_pin: int
+    """The generator's own code."""
+    index: int
+    """Number of the instruction (of its normalised form) that it goes on at."""
+    stack: tuple[bool, ...]
+    """As in `Break`."""
+    names: tuple[str, ...]
+
+
 class Break(msgspec.Struct, frozen=True):
     """Where a program ends before its function does, and why.
 
@@ -82,3 +95,5 @@ class Program(msgspec.Struct, frozen=True):
     effects: tuple[Effect, ...] = ()
     loc: Loc | None = None
     ends_at: Break | None = None
+    entered: tuple[EnteredCode, ...] = ()
+    """Of the generators that are made in the middle of their bodies."""

@@ -15,7 +15,15 @@ from typing import Any
 import torch
 
 from graphwright.cache import Caches, Key, KeyPart, Kind, ProgramEntry, make_part
-from graphwright.capture import Callee, Captured, Continuation, code_of_target, make_carrier_code
+from graphwright.capture import (
+    Callee,
+    Captured,
+    Continuation,
+    Place,
+    code_of_target,
+    make_carrier_code,
+    make_generator_code,
+)
 from graphwright.ir.code_digest import code_digest
 from graphwright.ir.encoding import structural_hash
 from graphwright.ir.program import Program
@@ -169,7 +177,13 @@ def _make_go_on(job: Job, program: Program, code: types.CodeType) -> Callable[..
 
 
 def _offer_code(entry: Entry, code: types.CodeType) -> None:
-    """Give an entry the code that no guard of it meets: that of a continued frame, and what carries a frame on."""
+    """Give an entry the code that no guard of it meets: that of a continued frame, and what was made from code to go on with."""
     entry.pins.offer(code)
     if entry.program.ends_at is not None:
         entry.pins.offer(make_carrier_code(code))
+    for one in entry.program.entered:
+        if entry.pins.is_found(one.code_pin):
+            own = entry.pins.get(one.code_pin)
+            assert isinstance(own, types.CodeType), "a generator has code"
+            place = Place(one.index, one.stack, one.names)
+            entry.pins.offer(make_generator_code(own, place))

@@ -7,7 +7,14 @@ Read first: `entry.py`, then `guard_steps.py`.
 """
 
 from graphwright.runtime.autograd import GradientRuns, SharedOutput, make_gradient_run
-from graphwright.runtime.building import iterate_items, iterate_keys, iterate_values
+from graphwright.runtime.building import (
+    builtin_base,
+    iterate_items,
+    iterate_keys,
+    iterate_values,
+    make_exception,
+    resume_generator,
+)
 from graphwright.runtime.checks import may_overlap, share_storage
 from graphwright.runtime.construction import make_backend_entry, make_entry
 from graphwright.runtime.dispatcher import Dispatcher
@@ -34,6 +41,7 @@ __all__ = [
     "PlanRun",
     "Run",
     "SharedOutput",
+    "builtin_base",
     "has_autocast",
     "iterate_items",
     "iterate_keys",
@@ -41,11 +49,13 @@ __all__ = [
     "load_native_module",
     "make_backend_entry",
     "make_entry",
+    "make_exception",
     "make_gradient_run",
     "make_plan_run",
     "may_overlap",
     "names_of_builtin",
     "read_global_state",
+    "resume_generator",
     "share_storage",
     "write_global_state",
 ]

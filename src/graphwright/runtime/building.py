@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import collections
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import torch
@@ -122,6 +122,38 @@ def _advanced(iterator: Iterator[object], count: int) -> Iterator[object]:
     for _ in range(count):
         next(iterator)
     return iterator
+
+
+def make_exception(
+    cls: type[BaseException],
+    args: Sequence[object],
+    attrs: Mapping[str, object],
+    links: tuple[BaseException | None, BaseException | None, bool],
+) -> BaseException:
+    """Make an exception that was not raised yet.
+
+    Args:
+        cls: its class.
+        args: its arguments.
+        attrs: its other attributes.
+        links: `__cause__`, `__context__`, `__suppress_context__`.
+    """
+    made: BaseException = builtin_base(cls).__new__(cls, *args)
+    vars(made).update(attrs)
+    made.__cause__, made.__context__, made.__suppress_context__ = links
+    return made
+
+
+def resume_generator(
+    has_begun: bool,  # noqa: FBT001  (a recipe's arguments have no names)
+    function: Callable[..., Generator[Any, Any, Any]],
+    *values: object,
+) -> Generator[Any, Any, Any]:
+    """Make a generator that goes on where another stands; one that has begun runs to the `yield` that it is entered at."""
+    made = function(*values)
+    if has_begun:
+        next(made)
+    return made
 
 
 def iterate_keys(table: dict[object, object], count: int) -> Iterator[object]:

@@ -76,7 +76,7 @@ class PinTable:
         Raises:
             InternalError: it is not known and cannot be found.
         """
-        if not self._is_found(number):
+        if not self.is_found(number):
             pin = self.pins[number]
             name = f"{pin.kind.value} {pin.module}.{pin.qualname}"
             message = f"pin {number} ({name}) stands for nothing here"
@@ -91,10 +91,10 @@ class PinTable:
 
     def is_complete(self) -> bool:
         """Tell whether every pin stands for an object."""
-        return all(map(self._is_found, range(len(self.pins))))
+        return all(map(self.is_found, range(len(self.pins))))
 
-    def _is_found(self, number: int) -> bool:
-        """Tell whether a pin stands for an object, which may be code that is held by code of another pin."""
+    def is_found(self, number: int) -> bool:
+        """Tell whether pin `number` stands for an object, which may be code that is held by code of another pin."""
         if self.objects[number] is not UNBOUND:
             return True
         pin = self.pins[number]
