@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
@@ -34,6 +34,16 @@ class LateCaller(Protocol):
 
     def call(self, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Call one now or late."""
+
+
+class _Raised(NamedTuple):
+    """An exception, and what it had before it was raised."""
+
+    error: BaseException
+    traceback: types.TracebackType | None
+    cause: BaseException | None
+    context: BaseException | None
+    hides_context: bool
 
 
 class Machine:
@@ -124,6 +134,8 @@ class Machine:
         """Classes that the program made."""
         self.written_sets: dict[int, tuple[set[Any], tuple[Any, ...]]] = {}
         """The members of sets that the program wrote out, in its order, which a set does not keep; for people."""
+        self.raised: list[_Raised] = []
+        """Exceptions that existed before the call and that the program raised, as they were before."""
         self.ready_modules: dict[int, Any] = {}
         """The `forward` of each module whose call was looked at."""
 
@@ -172,6 +184,20 @@ class Machine:
                 manager.close()
             else:
                 type(manager).__exit__(manager, None, None, None)
+
+    def note_raised(self, error: BaseException) -> None:
+        """Keep what raising changes of an exception that existed before the call."""
+        if self.world.source_of(error) is not None:
+            links = (error.__traceback__, error.__cause__, error.__context__)
+            self.raised.append(_Raised(error, *links, error.__suppress_context__))
+
+    def restore_raised(self) -> None:
+        """Make the exceptions that existed before the call as they were."""
+        for one in reversed(self.raised):
+            error = one.error
+            error.__traceback__, error.__cause__ = one.traceback, one.cause
+            error.__context__, error.__suppress_context__ = one.context, one.hides_context
+        self.raised.clear()
 
     def unsupported(self, met: str, *, why: str, remedy: str) -> Unsupported:
         """Make the error for something that cannot be captured, with the user's line."""

@@ -399,12 +399,25 @@ def _capture_until(
                     changes = _changes_of_state(machine, state)
                 finally:
                     machine.leave_contexts()
+            _check_raised(machine)
             late_calls.check(machine)
             return _finish(machine, recorder, inputs, call, result, changes, reason)
     finally:
         CAPTURING.reset(token)
+        machine.restore_raised()
         outermost.has_late_calls = bool(late_calls.results)
         machine.is_over = True
+
+
+def _check_raised(machine: Machine) -> None:
+    """Check that no exception from before the call was raised and caught: it keeps a traceback, which is not replayed."""
+    if machine.raised:
+        kind = type(machine.raised[0].error).__qualname__
+        raise machine.unsupported(
+            f"a {kind} that existed before the call, raised and caught",
+            why="raising it changes its traceback, which is not replayed",
+            remedy="make the exception where it is raised",
+        )
 
 
 def _known_tensor(machine: Machine, tensor: torch.Tensor) -> AbstractTensor | None:

@@ -389,3 +389,40 @@ def test_hooks_may_break(capsys):
     x = torch.randn(2, 3)
     torch.testing.assert_close(gw.compile(model)(x), model(x))
     assert capsys.readouterr().out == "hook\nhook\n"
+
+
+def raises(x, error):
+    y = x + 1
+    raise error from ValueError(str(y.shape))
+
+
+def test_exception_from_before_the_call_gets_the_users_frames_alone():
+    error = KeyError("k")
+
+    with pytest.raises(KeyError) as found:
+        gw.compile(raises)(torch.ones(2), error)
+
+    assert found.value is error
+    assert "capture" not in "".join(traceback.format_tb(error.__traceback__))
+    assert traceback.extract_tb(error.__traceback__)[-1].name == "raises"
+
+
+def catches(x, error):
+    try:
+        raise error
+    except KeyError:
+        return x + 1
+
+
+def test_exception_from_before_the_call_that_is_caught_keeps_its_traceback():
+    error, of_eager = KeyError("k"), KeyError("k")
+    catches(torch.ones(2), of_eager)
+
+    with pytest.warns(gw.errors.GraphwrightWarning, match="that existed before the call"):
+        result = gw.compile(catches)(torch.ones(2), error)
+
+    assert torch.equal(result, torch.full((2,), 2.0))
+    frames = [traceback.extract_tb(one.__traceback__) for one in (error, of_eager)]
+    assert [(one.name, one.lineno) for one in frames[0]] == [
+        (one.name, one.lineno) for one in frames[1]
+    ]

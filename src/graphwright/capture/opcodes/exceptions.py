@@ -19,6 +19,7 @@ def raise_(machine: Machine, frame: Frame, arg: int) -> None:
         raise machine.handled
     cause = frame.stack.pop() if arg == 2 else ABSENT
     error = _make_exception(machine, frame.stack.pop())
+    machine.note_raised(error)
     if cause is not ABSENT:
         error.__cause__ = _make_cause(machine, cause)
     try:
