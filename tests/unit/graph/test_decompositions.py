@@ -58,6 +58,40 @@ CASES = {
         lambda x, w, b, m, v: A.native_batch_norm(x, w, b, m, v, False, 0.1, 1e-5),
         *(X, C, C, C, C * C),
     ),
+    "batch norm by its own statistics": (
+        lambda x, w, b: A.native_batch_norm(x, w, b, None, None, True, 0.1, 1e-5),
+        *(X, C, C),
+    ),
+    "batch norm in training": (
+        lambda x, w, m, v: A._native_batch_norm_legit_functional(x, w, None, m, v, True, 0.2, 1e-5),
+        *(X, C, C, C * C),
+    ),
+    "batch norm backward": (
+        lambda g, x, w, m, r: A.native_batch_norm_backward(
+            g, x, w, None, None, m, r, True, 1e-5, [True, True, True]
+        ),
+        *(Y, X, C, X.mean((0, 2)), (X.var((0, 2), correction=0) + 1e-5).rsqrt()),
+    ),
+    "batch norm backward by running statistics": (
+        lambda g, x, m, v: A.native_batch_norm_backward(
+            g, x, None, m, v, None, None, False, 1e-5, [True, True, True]
+        ),
+        *(Y, X, C, C * C),
+    ),
+    "count of what is not zero": (lambda x: A.count_nonzero(x.round()), X),
+    "count of what is not zero in rows": (lambda x: A.count_nonzero(x.round(), [1]), X),
+    "sum without NaN": (lambda x: A.nansum(x, [1]), masked()),
+    "sum of all without NaN": (lambda x: A.nansum(x), masked()),
+    "cross entropy with logits": (
+        lambda x, y: A.binary_cross_entropy_with_logits(x, y, None, None, 1),
+        *(X * 20, Y.sigmoid()),
+    ),
+    "cross entropy with logits, weighted": (
+        lambda x, y, w, p: A.binary_cross_entropy_with_logits(x, y, w, p, 0),
+        *(X, Y.sigmoid(), W, B.abs()),
+    ),
+    "soft margin": (lambda x, y: A.soft_margin_loss(x, y, 2), X, Y.sign()),
+    "glu backward": (lambda g, x: A.glu_backward(g, x, 1), Y[:, :2], X),
     "batch norm without training": (
         lambda x, m, v: A._native_batch_norm_legit_no_training(x, None, None, m, v, 0.1, 1e-5),
         *(X, C, C * C),
@@ -105,7 +139,9 @@ def test_decomposition_gives_what_the_op_gives(name, dtype):
         is_nearer = (got.double() - best.double()).abs() < (wanted.double() - best.double()).abs()
         nearer = torch.where(is_nearer, wanted, got)
         torch.testing.assert_close(nearer, wanted, equal_nan=True)
-    stays = dtype is torch.bfloat16 and name.startswith(("squared", "smooth", "huber"))
+    stays = dtype is torch.bfloat16 and name.startswith(
+        ("squared", "smooth", "huber", "cross entropy", "soft margin")
+    )
     assert stays or not {node.op for node in simpler.nodes} & DECOMPOSITIONS.keys()
 
 
@@ -114,7 +150,7 @@ def test_training_dropout_and_batch_norm_stay():
 
     def program(x, c):
         y = A.native_dropout(x, 0.5, True)[0]
-        return A.native_batch_norm(y, None, None, c, c * c, True, 0.1, 1e-5)
+        return A.native_batch_norm(y, None, None, c.clone(), c * c, True, 0.1, 1e-5)
 
     ops = [node.op for node in decompositions(graph_of(program, x, c)).nodes]
 

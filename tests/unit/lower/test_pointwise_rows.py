@@ -42,7 +42,7 @@ DTYPES = [
 NUMBERS = {
     "alpha": 2, "value": 0.5, "weight": 0.25, "min": -1, "max": 2, "min_val": -1.0, "max_val": 1.5,
     "negative_slope": 0.25, "beta": 2.0, "threshold": 1.5, "lambd": 0.5, "scale": 1.5,
-    "input_scale": 0.5, "exponent": 3, "other": 2, "self": 2, "nan": 7.0,
+    "input_scale": 0.5, "delta": 0.5, "eps": 0.1, "exponent": 3, "other": 2, "self": 2, "nan": 7.0,
 }  # fmt: skip
 CONSTRUCTED = {
     "aten._to_copy.default",
@@ -82,6 +82,8 @@ def arguments_of(op, dtype):
                 value = value[3]
         elif kind in ("number", "float", "Optional[number]", "Optional[float]"):
             value = NUMBERS.get(argument.name, 2)
+        elif kind == "int":
+            value = 1
         elif kind == "bool":
             value = False
         elif kind == "str":

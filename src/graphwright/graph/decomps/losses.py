@@ -9,9 +9,17 @@ import enum
 from collections.abc import Mapping
 from typing import Final
 
-from graphwright.graph.decomps.emitter import Emitter
-from graphwright.graph.decomps.rules import Decomposition, give, result_meta, rows, squeeze, tensor
-from graphwright.ir.aten import AtenNode, LiteralArg, Ref
+from graphwright.graph.decomps.emitter import Emitter, row_major
+from graphwright.graph.decomps.rules import (
+    Decomposition,
+    give,
+    maybe_tensor,
+    result_meta,
+    rows,
+    squeeze,
+    tensor,
+)
+from graphwright.ir.aten import Arg, AtenNode, ListArg, LiteralArg, Ref, TensorMeta
 from graphwright.ir.dtypes import DType
 from graphwright.ir.node_arguments import argument, integer_of, is_number, number_of
 
@@ -88,14 +96,74 @@ def _huber_loss(emit: Emitter, node: AtenNode) -> bool:
 
 def _log_sigmoid(emit: Emitter, node: AtenNode) -> bool:
     """min(x, 0) - log1p(exp(-|x|)); the second result, which the backward may read, is exp(-|x|) on the CPU."""
-    x = emit.widened(tensor(node, 0))
+    logarithm, e = _logarithm_of_sigmoid(emit, emit.widened(tensor(node, 0)))
+    give(emit, node, logarithm)
+    give(emit, node, e, 1)
+    return True
+
+
+def _logarithm_of_sigmoid(emit: Emitter, x: Ref) -> tuple[Ref, Ref]:
+    """Give min(x, 0) - log1p(e), and e = exp(-|x|)."""
     size = emit.pointwise("aten.abs.default", x)
     e = emit.pointwise("aten.exp.default", emit.pointwise("aten.neg.default", size))
     low = emit.pointwise("aten.clamp_max.default", x, 0)
-    give(
-        emit, node, emit.pointwise("aten.sub.Tensor", low, emit.pointwise("aten.log1p.default", e))
-    )
-    give(emit, node, e, 1)
+    more = emit.pointwise("aten.log1p.default", e)
+    return emit.pointwise("aten.sub.Tensor", low, more), e
+
+
+def _cross_entropy_with_logits(emit: Emitter, node: AtenNode) -> bool:
+    """binary_cross_entropy_with_logits(x, target, weight, pos_weight, reduction).
+
+    (1 - t)·x - c·log sigmoid(x), c = 1 + (pos_weight - 1)·t; log sigmoid(x) = min(x, 0) - log1p(exp(-|x|)).
+    """
+    x, target = tensor(node, 0), tensor(node, 1)
+    weight, positive = maybe_tensor(node, 2, "weight"), maybe_tensor(node, 3, "pos_weight")
+    others = [other for other in (target, weight, positive) if other is not None]
+    dtype = emit.dtype(x)
+    if emit.widened(x) != x or any(emit.dtype(other) is not dtype for other in others):
+        return False
+    logarithm = _logarithm_of_sigmoid(emit, x)[0]
+    if positive is not None:
+        more = emit.pointwise("aten.sub.Scalar", positive, 1)
+        factor = emit.pointwise("aten.mul.Tensor", target, more)
+        factor = emit.pointwise("aten.add.Scalar", factor, 1)
+        logarithm = emit.pointwise("aten.mul.Tensor", logarithm, factor)
+    rest = emit.pointwise("aten.rsub.Scalar", target, 1)
+    loss = emit.pointwise("aten.sub.Tensor", emit.pointwise("aten.mul.Tensor", rest, x), logarithm)
+    if weight is not None:
+        loss = emit.pointwise("aten.mul.Tensor", loss, weight)
+    _give_loss(emit, node, loss, 4)
+    return True
+
+
+def _soft_margin_loss(emit: Emitter, node: AtenNode) -> bool:
+    """log1p(exp(-target·x))."""
+    x, target = tensor(node, 0), tensor(node, 1)
+    dtype = emit.dtype(x)
+    if emit.widened(x) != x or emit.dtype(target) is not dtype or not dtype.is_float:
+        return False
+    product = emit.pointwise("aten.mul.Tensor", emit.pointwise("aten.neg.default", x), target)
+    e = emit.pointwise("aten.exp.default", product)
+    _give_loss(emit, node, emit.pointwise("aten.log1p.default", e), 2)
+    return True
+
+
+def _glu_backward(emit: Emitter, node: AtenNode) -> bool:
+    """The gradients of the halves: g·s and (1 - s)·s·g·a, s = sigmoid(b)."""
+    gradient, x = emit.widened(tensor(node, 0)), tensor(node, 1)
+    shape = emit.shape(x)
+    axis = integer_of(node, 2, "dim", -1) % len(shape)
+    half = shape[axis] // 2
+    if not half or 0 in shape:
+        return False
+    a, b = (emit.widened(emit.slice(x, axis, start, half)) for start in (0, half))
+    gate = emit.pointwise("aten.sigmoid.default", b)
+    first = emit.pointwise("aten.mul.Tensor", gate, gradient)
+    slope = emit.pointwise("aten.mul.Tensor", emit.pointwise("aten.rsub.Scalar", gate, 1), first)
+    second = emit.pointwise("aten.mul.Tensor", slope, a)
+    joined = TensorMeta(emit.dtype(first), shape, row_major(shape), emit.meta(x).device)
+    args: list[Arg] = [ListArg((first, second)), LiteralArg(axis)]
+    give(emit, node, emit.node("aten.cat.default", args, joined))
     return True
 
 
@@ -130,6 +198,9 @@ LOSSES: Final[Mapping[str, Decomposition]] = rows(
     Decomposition("aten.smooth_l1_loss.default", _smooth_l1_loss),
     Decomposition("aten.huber_loss.default", _huber_loss),
     Decomposition("aten.log_sigmoid_forward.default", _log_sigmoid),
+    Decomposition("aten.binary_cross_entropy_with_logits.default", _cross_entropy_with_logits),
+    Decomposition("aten.soft_margin_loss.default", _soft_margin_loss),
     Decomposition("aten.glu.default", _glu),
+    Decomposition("aten.glu_backward.default", _glu_backward),
     Decomposition("aten.native_dropout.default", _dropout),
 )

@@ -136,18 +136,98 @@ def _column(emit: Emitter, value: Ref | None, extent: int, rank: int = 2) -> Ref
 
 
 def _batch_norm(emit: Emitter, node: AtenNode) -> bool:
-    """(x - mean) / √(var + eps) · weight + bias a channel, with given statistics.
+    """(x - mean) / √(var + eps) · weight + bias a channel, with given statistics or the batch's own.
 
-    native_batch_norm(x, weight, bias, running_mean, running_var, training, momentum, eps), `training` False.
+    native_batch_norm(x, weight, bias, running_mean, running_var, training, momentum, eps); running statistics that it
+    would write to while training leave the node as it is.
     """
-    if argument(node, 5, "training") != LiteralArg(value=False):
+    momentum, eps = (float(number_of(node.args[place])) for place in (6, 7))
+    if argument(node, 5, "training") == LiteralArg(value=False):
+        return _normalize_by_running(emit, node, eps=eps)
+    if maybe_tensor(node, 3) is not None or maybe_tensor(node, 4) is not None:
         return False
-    return _normalize_by_running(emit, node, eps=float(number_of(node.args[7])))
+    return _batch_norm_by_own(emit, node, momentum=momentum, eps=eps)
 
 
 def _batch_norm_no_training(emit: Emitter, node: AtenNode) -> bool:
     """As `native_batch_norm` without training."""
     return _normalize_by_running(emit, node, eps=float(number_of(node.args[6])))
+
+
+def _batch_norm_by_own(emit: Emitter, node: AtenNode, *, momentum: float, eps: float) -> bool:
+    """Normalise by the batch's own statistics; the running ones, if given, move towards them by `momentum`.
+
+    Results: y, mean, 1 / √(var + eps), and of the functional form the new running mean and variance.
+    """
+    x = emit.widened(tensor(node, 0))
+    shape = emit.shape(x)
+    axes = [axis for axis in range(len(shape)) if axis != _CHANNEL]
+    if 0 in shape:
+        return False
+    parts = moments(emit, x, axes)
+    inverse = _inverse_root(emit, parts.squares, parts.count, eps)
+    y = emit.pointwise("aten.mul.Tensor", parts.distance, inverse)
+    rank = len(shape) - 1
+    weight, bias = (
+        _column(emit, maybe_tensor(node, place), shape[_CHANNEL], rank) for place in (1, 2)
+    )
+    give(emit, node, _scaled(emit, y, weight, bias))
+    mean = squeeze(emit, parts.mean, axes)
+    give(emit, node, mean, 1)
+    give(emit, node, squeeze(emit, inverse, axes), 2)
+    if len(node.results) > 3:
+        spread = emit.pointwise("aten.div.Tensor", parts.squares, max(parts.count - 1, 0))
+        for place, own in ((3, mean), (4, squeeze(emit, spread, axes))):
+            running = tensor(node, place)
+            kept = emit.pointwise("aten.mul.Scalar", emit.widened(running), 1 - momentum)
+            added = emit.pointwise("aten.mul.Scalar", own, momentum)
+            give(emit, node, emit.pointwise("aten.add.Tensor", kept, added), place)
+    return True
+
+
+def _batch_norm_functional(emit: Emitter, node: AtenNode) -> bool:
+    """_native_batch_norm_legit_functional(x, weight, bias, running_mean, running_var, training, momentum, eps)."""
+    if argument(node, 5, "training") != LiteralArg(value=True):
+        return False
+    momentum, eps = (float(number_of(node.args[place])) for place in (6, 7))
+    return _batch_norm_by_own(emit, node, momentum=momentum, eps=eps)
+
+
+def _batch_norm_backward(emit: Emitter, node: AtenNode) -> bool:
+    """The gradients of input, weight and bias, over the elements of a channel.
+
+    native_batch_norm_backward(g, x, weight, running_mean, running_var, mean, r, train, eps, mask): with h = (x - mean)·r,
+    dx = weight·r·(g - Σg/n - h·Σ(g·h)/n) where the statistics are the batch's own, else weight·r·g;
+    dweight = Σ g·h;  dbias = Σ g.
+    """
+    gradient, x = emit.widened(tensor(node, 0)), emit.widened(tensor(node, 1))
+    shape = emit.shape(x)
+    is_own = argument(node, 7, "train") == LiteralArg(value=True)
+    statistics = [maybe_tensor(node, place) for place in ((5, 6) if is_own else (3, 4))]
+    if 0 in shape or None in statistics:
+        return False
+    axes = [axis for axis in range(len(shape)) if axis != _CHANNEL]
+    channels, rank, wide = shape[_CHANNEL], len(shape) - 1, emit.dtype(x)
+    mean, spread = (_column(emit, value, channels, rank) for value in statistics)
+    assert mean is not None, "checked above"
+    assert spread is not None, "checked above"
+    inverse = emit.cast(spread, wide)
+    if not is_own:
+        shifted = emit.pointwise("aten.add.Scalar", inverse, float(number_of(node.args[8])))
+        inverse = emit.pointwise("aten.rsqrt.default", shifted)
+    distance = emit.pointwise("aten.sub.Tensor", x, emit.cast(mean, wide))
+    h = emit.pointwise("aten.mul.Tensor", distance, inverse)
+    if node.results[0] >= 0:
+        count = float(math.prod(shape[axis] for axis in axes))
+        dx = _centred(emit, gradient, h, axes, count) if is_own else gradient
+        dx = emit.pointwise("aten.mul.Tensor", dx, inverse)
+        weight = _column(emit, maybe_tensor(node, 2), channels, rank)
+        give(emit, node, _scaled(emit, dx, weight, None))
+    if node.results[1] >= 0:
+        _give_summed(emit, node, emit.pointwise("aten.mul.Tensor", gradient, h), axes, 1)
+    if node.results[2] >= 0:
+        _give_summed(emit, node, gradient, axes, 2)
+    return True
 
 
 def _normalize_by_running(emit: Emitter, node: AtenNode, *, eps: float) -> bool:
@@ -185,5 +265,7 @@ NORMS: Final[Mapping[str, Decomposition]] = rows(
     Decomposition("aten.native_layer_norm_backward.default", _layer_norm_backward),
     Decomposition("aten.native_group_norm.default", _group_norm),
     Decomposition("aten.native_batch_norm.default", _batch_norm),
+    Decomposition("aten._native_batch_norm_legit_functional.default", _batch_norm_functional),
+    Decomposition("aten.native_batch_norm_backward.default", _batch_norm_backward),
     Decomposition("aten._native_batch_norm_legit_no_training.default", _batch_norm_no_training),
 )

@@ -129,6 +129,28 @@ def _sum_norm(emit: Emitter, x: Ref, size: Ref, axes: Sequence[int], order: floa
     return emit.pointwise("aten.pow.Tensor_Scalar", total, 1.0 / order)
 
 
+def _count_nonzero(emit: Emitter, node: AtenNode) -> bool:
+    """Σ (x ≠ 0)."""
+    x = tensor(node, 0)
+    axes = axes_of(node, 1, len(emit.shape(x)))
+    is_set = emit.pointwise("aten.ne.Scalar", x, 0, dtype=DType.BOOL)
+    counted = emit.reduce("aten.sum.dim_IntList", is_set, axes, dtype=DType.INT64)
+    give_reduced(emit, node, counted, axes)
+    return True
+
+
+def _nansum(emit: Emitter, node: AtenNode) -> bool:
+    """Σ x, NaN as 0."""
+    x = tensor(node, 0)
+    axes = axes_of(node, 1, len(emit.shape(x)))
+    if emit.dtype(x).is_float:
+        is_nan = emit.pointwise("aten.isnan.default", x, dtype=DType.BOOL)
+        x = emit.pointwise("aten.masked_fill.Scalar", x, is_nan, 0)
+    dtype = result_meta(node).dtype
+    give_reduced(emit, node, emit.reduce("aten.sum.dim_IntList", x, axes, dtype=dtype), axes)
+    return True
+
+
 STATISTICS: Final[Mapping[str, Decomposition]] = rows(
     Decomposition("aten.var.correction", _var),
     Decomposition("aten.std.correction", _std),
@@ -137,4 +159,7 @@ STATISTICS: Final[Mapping[str, Decomposition]] = rows(
     Decomposition("aten.linalg_vector_norm.default", _vector_norm),
     Decomposition("aten.norm.ScalarOpt_dim", _old_norm),
     Decomposition("aten.norm.Scalar", _old_norm),
+    Decomposition("aten.count_nonzero.default", _count_nonzero),
+    Decomposition("aten.count_nonzero.dim_IntList", _count_nonzero),
+    Decomposition("aten.nansum.default", _nansum),
 )

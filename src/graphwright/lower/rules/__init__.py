@@ -5,15 +5,17 @@ In: nothing.   Out: `POINTWISE`, `CHOICES`, `ELEMENTS`, `REDUCTIONS`, `SCANS`, `
 Read first: `rows.py` (what a row is), `pointwise.py`.
 """
 
-from graphwright.lower.rules.choices import CHOICES
+from graphwright.lower.rules.choices import CHOICES as NUMBERED
 from graphwright.lower.rules.creation import CREATION
 from graphwright.lower.rules.extern import OUT_VARIANTS
 from graphwright.lower.rules.index import INDEX
+from graphwright.lower.rules.loss import LOSSES
 from graphwright.lower.rules.pointwise import POINTWISE
 from graphwright.lower.rules.reduction import REDUCTIONS
 from graphwright.lower.rules.rows import rows
 from graphwright.lower.rules.scan import SCANS, scan_axis
 
+CHOICES = rows(*NUMBERED.values(), *LOSSES.values())
 ELEMENTS = rows(*CREATION.values(), *INDEX.values())
 
 __all__ = ["CHOICES", "ELEMENTS", "OUT_VARIANTS", "POINTWISE", "REDUCTIONS", "SCANS", "scan_axis"]

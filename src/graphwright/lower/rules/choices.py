@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from graphwright.ir.aten import Arg, AtenNode, FloatArg, LiteralArg, Ref
+from graphwright.ir.dtypes import DType
 from graphwright.ir.node_arguments import argument, is_given, number_of
 from graphwright.ir.ops import ScalarOp
 from graphwright.lower.expressions import (
@@ -149,6 +150,18 @@ def _number_or(given: Arg | None, default: float) -> float:
     return float(number_of(given)) if is_number else default
 
 
+def _logit(node: AtenNode) -> Expression | None:
+    """logit(x, eps): log(x / (1 - x)), x clamped to eps..1 - eps where that is given; eager rounds narrow floats in between."""
+    result = node.metas[0]
+    if result is None or result.dtype not in (DType.FLOAT32, DType.FLOAT64):
+        return None
+    value: Expression = x
+    eps = _number_or(argument(node, 1, "eps"), -1.0)
+    if eps >= 0:
+        value = where(x < eps, eps, where(x > 1 - eps, 1 - eps, x))
+    return function(ScalarOp.LOG)(value / (1 - value))
+
+
 _LARGEST: Final = {
     "float64": float.fromhex("0x1.fffffffffffffp+1023"),
     "float32": float.fromhex("0x1.fffffep+127"),
@@ -173,4 +186,5 @@ CHOICES: Final[Mapping[str, ChoiceRow]] = rows(
     ChoiceRow("aten.div.Scalar_mode", _divide),
     ChoiceRow("aten.elu_backward.default", _elu_backward),
     ChoiceRow("aten.nan_to_num.default", _nan_to_num),
+    ChoiceRow("aten.logit.default", _logit),
 )

@@ -96,6 +96,17 @@ _BITWISE: Final = tuple(
     )
     for overload in ("Tensor", "Scalar")
 )
+_PRODUCTS_WITH_LOGARITHMS: Final = tuple(
+    PointwiseRow(
+        f"aten.{name}.{overload}",
+        where(is_nan(y), math.nan, where(x.equals(0), 0, x * function(op)(y))),
+    )
+    for name, op, overloads in (
+        ("xlogy", ScalarOp.LOG, ("Tensor", "Scalar_Self", "Scalar_Other")),
+        ("special_xlog1py", ScalarOp.LOG1P, ("default", "self_scalar", "other_scalar")),
+    )
+    for overload in overloads
+)
 
 POINTWISE: Final[Mapping[str, PointwiseRow]] = rows(
     *_UNARY_FLOAT,
@@ -151,6 +162,22 @@ POINTWISE: Final[Mapping[str, PointwiseRow]] = rows(
             maximum(x, y) + log1p(exp(-absolute(x - y))),
         ),
     ),
+    PointwiseRow(
+        "aten.logaddexp2.default",
+        where(
+            x.equals(y),
+            x + 1,
+            maximum(x, y) + function(ScalarOp.LOG2)(1 + function(ScalarOp.EXP2)(-absolute(x - y))),
+        ),
+    ),
+    PointwiseRow("aten.heaviside.default", where(x.equals(0), y, where(x > 0, 1, 0))),
+    *_PRODUCTS_WITH_LOGARITHMS,
+    PointwiseRow(
+        "aten.sinc.default",
+        where(x.equals(0), 1, function(ScalarOp.SIN)(x * math.pi) / (x * math.pi)),
+    ),
+    PointwiseRow("aten.rad2deg.default", x * (180 / math.pi)),
+    PointwiseRow("aten.deg2rad.default", x * (math.pi / 180)),
     # logic
     PointwiseRow("aten.logical_not.default", function(ScalarOp.LOGICAL_NOT)(Truth(x))),
     PointwiseRow("aten.logical_and.default", _both(Truth(x), Truth(y))),
@@ -201,6 +228,7 @@ POINTWISE: Final[Mapping[str, PointwiseRow]] = rows(
             x * Parameter(2, "scale", 1),
         ),
     ),
+    PointwiseRow("aten._prelu_kernel.default", where(x > 0, x, y * x)),
     PointwiseRow("aten.silu.default", x / (1 + exp(-x))),
     PointwiseRow("aten.mish.default", x * tanh(log1p(exp(x)))),
     PointwiseRow(

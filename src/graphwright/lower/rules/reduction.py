@@ -11,7 +11,7 @@ from typing import Final
 
 from graphwright.ir.aten import AtenNode
 from graphwright.ir.dtypes import DType
-from graphwright.ir.node_arguments import argument, integers_of
+from graphwright.ir.node_arguments import argument, integers_of, is_number, number_of
 from graphwright.ir.ops import ReduceOp
 from graphwright.lower.promotion import computation_dtype
 from graphwright.lower.reader import ref_of
@@ -34,6 +34,13 @@ def _given_axes(values: Values, node: AtenNode) -> tuple[int, ...]:
     if not axes or not rank:
         return tuple(range(rank))
     return tuple(sorted({axis % rank for axis in axes}))
+
+
+def _one_axis(values: Values, node: AtenNode) -> tuple[int, ...]:
+    """The axis that the keyword names; all where there is none."""
+    rank = _rank(values, node)
+    dim = argument(node, 1, "dim")
+    return (int(number_of(dim)) % rank,) if is_number(dim) and rank else tuple(range(rank))
 
 
 def _of_result(_operand: DType, result: DType) -> DType:
@@ -72,6 +79,7 @@ REDUCTIONS: Final[Mapping[str, ReductionRow]] = rows(
     ReductionRow("aten.min.default", _all_axes, (_MIN,)),
     ReductionRow("aten.max.dim", _given_axes, (_MAX, _ARGMAX)),
     ReductionRow("aten.min.dim", _given_axes, (_MIN, _ARGMIN)),
+    ReductionRow("aten.aminmax.default", _one_axis, (_MIN, _MAX)),
     ReductionRow("aten.argmax.default", _given_axes, (_ARGMAX,)),
     ReductionRow("aten.argmin.default", _given_axes, (_ARGMIN,)),
     ReductionRow("aten.any.default", _all_axes, (_ANY,)),
