@@ -7,9 +7,10 @@ Operands are described at each function: `w2` is the step's third word.
 
 from __future__ import annotations
 
+import mmap
 from typing import Final
 
-from graphwright.runtime.native.emitter import NULL, Function, Module, Value, i64
+from graphwright.runtime.native.emitter import NULL, Function, Module, Value, i32, i64
 from graphwright.runtime.native.layout import Layout
 from graphwright.runtime.native.records import WORD, Context, Frame
 from graphwright.runtime.native.source_functions import step_function
@@ -18,6 +19,9 @@ from graphwright.runtime.native.writing import Writer
 SHIM_SIGNATURES: Final = ("hhh", "hhhhdd", "hhoLLLiLlr", "hhhdiopr?")
 """Signatures of the C shim's functions, a letter an argument: `h` tensor, `o` optional tensor, `d` double, `p` optional double,
 `i` int32, `l` int64, `L` list of int64 (two arguments), `r` the tensor that is returned, `?` one that is returned and dropped."""
+
+LARGE_PAGES: Final[int] = getattr(mmap, "MADV_HUGEPAGE", 0)
+"""The advice to back memory with large pages; 0, which is no advice, where the system has none."""
 
 
 def write_run_functions(module: Module, layout: Layout) -> None:
@@ -29,6 +33,7 @@ def write_run_functions(module: Module, layout: Layout) -> None:
     _write_inputs(module, layout)
     _write_symbols(module, layout)
     _write_allocations(module, layout)
+    _write_page_advice(module, layout)
     _write_kernels(module, layout)
     _write_locks(module, layout)
     _write_python_calls(module, layout)
@@ -177,6 +182,28 @@ def _allocate(w: Writer, ndim: Value, sizes: Value, strides: Value, numbers: lis
     made = w.call_python(w.word(4, "ptr"), [w.context(Context.SYMBOLS_OBJECT)])
     w.raise_if_null(made)
     _own_object(w, w.word(2), made, w.word(5))
+
+
+def _write_page_advice(module: Module, layout: Layout) -> None:
+    # the fresh memory of buffer w2 is asked for in large pages, where it is w3 bytes or more
+    with step_function(module, layout, "use_large_pages") as w:
+        owner = w.fn.load("i64", w.context(Context.OWNERS), w.word(2))
+        with w.fn.if_(w.fn.compare("ne", w.fn.binary("and", owner, 1), 0)):
+            w.go_on()
+        place = w.fn.variable(i64(0))
+        handle = w.fn.convert("inttoptr", owner, "ptr")
+        error = w.fn.call_external("aoti_torch_get_storage_size", "i32", handle, place)
+        size_bytes = w.fn.load("i64", place)
+        with w.fn.if_(w.fn.compare("ne", error, 0)):
+            w.go_on()
+        with w.fn.if_(w.fn.compare("slt", size_bytes, w.word(3))):
+            w.go_on()
+        base = w.fn.load("i64", w.context(Context.BUFFERS), w.word(2))
+        start = w.fn.binary("and", w.fn.add(base, mmap.PAGESIZE - 1), -mmap.PAGESIZE)
+        end = w.fn.binary("and", w.fn.add(base, size_bytes), -mmap.PAGESIZE)
+        pages, length = w.fn.convert("inttoptr", start, "ptr"), w.fn.binary("sub", end, start)
+        # An error changes nothing: the kernel may know no such advice.
+        w.fn.call_external("madvise", "i32", pages, length, i32(LARGE_PAGES))
 
 
 def _write_kernels(module: Module, layout: Layout) -> None:

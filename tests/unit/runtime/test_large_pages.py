@@ -1,0 +1,49 @@
+"""Large outputs are in memory that the system backs with large pages."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import graphwright as gw
+
+SWITCH = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+LARGE, SMALL = 10 << 20, 1 << 20
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux" or not SWITCH.exists(), reason="the system has no large pages"
+)
+
+
+def is_in_large_pages(tensor):
+    """Tell whether the mapping that holds a tensor's middle is advised to have large pages."""
+    middle = tensor.data_ptr() + tensor.nbytes // 2
+    is_inside = False
+    for line in Path("/proc/self/smaps").read_text("ascii").splitlines():
+        head = line.split()[0]
+        if "-" in head:
+            start, end = (int(part, 16) for part in head.split("-"))
+            is_inside = start <= middle < end
+        elif is_inside and head == "VmFlags:":
+            return "hg" in line.split()
+    raise AssertionError(tensor)
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize(("numel", "expected"), [(LARGE, True), (SMALL, False)])
+def test_only_large_outputs_ask_for_large_pages(dynamic, numel, expected):
+    x = torch.rand(numel)
+
+    y = gw.compile(lambda x: x * 2, dynamic=dynamic)(x)
+
+    assert is_in_large_pages(y) is expected
+    assert torch.equal(y, x * 2)
+
+
+def test_output_that_is_large_only_at_some_sizes_is_in_large_pages_there():
+    double = gw.compile(lambda x: x * 2, dynamic=True)
+
+    found = [is_in_large_pages(double(torch.rand(numel))) for numel in (SMALL, LARGE)]
+
+    assert found == [False, True]
