@@ -1,5 +1,6 @@
 """The benchmark: its workloads, its measuring process, and its table."""
 
+import msgspec
 import pytest
 import torch
 from rich.console import Console
@@ -87,6 +88,25 @@ def test_steady_figures_compare_every_system_with_every_other():
     assert 0 < figures.difference_to_float64 < 1e-5
 
 
+@pytest.mark.parametrize(("name", "is_compared"), [("column-sums", True), ("block", False)])
+def test_what_waits_for_memory_is_compared_with_a_copy(name, is_compared):
+    result = do_job(SteadyJob(name, (System.EAGER,), num_rounds=1))
+
+    share = result.systems[System.EAGER].share_of_copy
+    assert share > 0 if is_compared else share is None
+
+
+def test_table_shows_the_bandwidth_as_a_share_of_a_copys():
+    measured = SystemFigures(
+        cold=StartFigures(first_call=1.0, peak_bytes=2**20),
+        steady=msgspec.structs.replace(steady(1e-3, {System.EAGER: 0.5}), share_of_copy=0.873),
+    )
+
+    text = render(WorkloadFigures("column-sums", "", {System.GRAPHWRIGHT: measured}))
+
+    assert "87%" in text
+
+
 def steady(per_call, ratio_to):
     return SteadyFigures(
         per_call=per_call, ratio_to=ratio_to, difference_to_eager=6e-8, difference_to_float64=6e-8
@@ -132,6 +152,7 @@ def test_table_shows_how_many_times_faster_a_system_is():
         "2.0 µs",
         "4.00×",
         "10.00×",
+        "–",
         "200 MiB",
         "6.0e-08",
     ]

@@ -46,6 +46,8 @@ class SteadyFigures(msgspec.Struct, frozen=True):
     """The largest absolute difference of an element of the outputs."""
     difference_to_float64: float
     """The same against eager in double precision."""
+    share_of_copy: float | None = None
+    """For what waits for memory: the bandwidth reached, as a share of what a copy of as many bytes reaches in the same rounds."""
 
 
 class SteadyResult(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ _HEADINGS: Final = (
     "per call",
     "eager ÷",
     "torch.compile ÷",
+    "bandwidth",
     "memory",
     "difference",
 )
@@ -33,7 +34,7 @@ def render_figures(figures: BenchFigures) -> Table:
         title=f"{figures.num_threads} threads, torch {figures.versions['torch']}",
         caption=f"import torch {render_time(imports.torch)}, graphwright on top {render_time(imports.graphwright)}\n"
         "cold, warm: the first call, compiling included, with empty caches and with those it left; ÷: how many "
-        "times as long the other takes; difference: the largest to eager's output",
+        "times as long the other takes; bandwidth: as a share of a copy's; difference: the largest to eager's output",
     )
     table.add_column("workload")
     table.add_column("system")
@@ -59,9 +60,14 @@ def _cells(workload: WorkloadFigures, measured: SystemFigures) -> list[str]:
         render_time(steady.per_call) if steady else _ABSENT,
         _inverse(steady.ratio_to.get(System.EAGER) if steady else None),
         _inverse(steady.ratio_to.get(System.TORCH_COMPILE) if steady else None),
+        _share(steady.share_of_copy if steady else None),
         f"{measured.cold.peak_bytes / 2**20:,.0f} MiB",
         f"{steady.difference_to_eager:.1e}" if steady else _ABSENT,
     ]
+
+
+def _share(share: float | None) -> str:
+    return _ABSENT if share is None else f"{share:.0%}"
 
 
 def _inverse(ratio: float | None) -> str:

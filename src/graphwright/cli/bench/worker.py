@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, assert_never
 
@@ -26,15 +26,15 @@ from graphwright.cli.bench.figures import (
     SteadyJob,
     SteadyResult,
 )
-from graphwright.cli.bench.workloads import Program, find_workload, make_program
+from graphwright.cli.bench.workloads import Program, Workload, find_workload, make_program
 from graphwright.cli.processes import read_job, write_result
 from graphwright.cli.systems import System, compile_with
 from graphwright.cli.timing import time_in_turns, time_once
 
 _EXTRA_CALLS: Final = 3
 """Calls after the first, before memory is read: what a system allocates late shows, too."""
-
-
+_COPY: Final = "copy"
+"""The name of the copy among the timings of the systems."""
 _CALLS_TO_LEARN: Final = 100
 """After so many calls a program knows which of its guards need not be checked one by one."""
 _GUARD_ROUNDS: Final = 11
@@ -42,15 +42,16 @@ _GUARD_ROUNDS: Final = 11
 
 def do_job(job: Job) -> StartFigures | SteadyResult | ProfileFigures:
     """Measure what the job says."""
-    program = make_program(find_workload(job.workload))
+    workload = find_workload(job.workload)
+    program = make_program(workload)
     with torch.no_grad():
         match job:
             case StartJob(system=system):
                 return _measure_start(program, system)
             case SteadyJob(systems=systems, num_rounds=num_rounds):
-                return _measure_steady(program, systems, num_rounds)
-            case ProfileJob(workload=workload):
-                return _measure_profile(workload, program)
+                return _measure_steady(workload, program, systems, num_rounds)
+            case ProfileJob():
+                return _measure_profile(workload.name, program)
             case _:
                 assert_never(job)
 
@@ -70,24 +71,41 @@ def _measure_start(program: Program, system: System) -> StartFigures:
     return StartFigures(first_call=first_call, peak_bytes=peak_bytes)
 
 
-def _measure_steady(program: Program, systems: tuple[System, ...], num_rounds: int) -> SteadyResult:
-    calls = {
+def _measure_steady(
+    workload: Workload, program: Program, systems: tuple[System, ...], num_rounds: int
+) -> SteadyResult:
+    calls: dict[str, Callable[[], object]] = {
         system: partial(compile_with(system, program.function), *program.arguments)
         for system in systems
     }
-    outputs = {system: call() for system, call in calls.items()}
+    outputs = {system: calls[system]() for system in systems}
     reference = _run_in_float64(program)
+    if workload.is_memory_bound:
+        calls[_COPY] = _make_copy(_tensors((program.arguments, outputs[System.EAGER])))
     timings = time_in_turns(calls, num_rounds=num_rounds)
+    copy_timings = timings.get(_COPY)
     figures = {
         system: SteadyFigures(
             per_call=timings[system].median,
             ratio_to={other: timings[system].ratio_to(timings[other]) for other in systems},
             difference_to_eager=_largest_difference(outputs[system], outputs[System.EAGER]),
             difference_to_float64=_largest_difference(outputs[system], reference),
+            share_of_copy=copy_timings.ratio_to(timings[system]) if copy_timings else None,
         )
         for system in systems
     }
     return SteadyResult(figures)
+
+
+def _make_copy(tensors: Sequence[torch.Tensor]) -> Callable[[], object]:
+    """Give a copy that moves as many bytes as reading and writing these tensors once, half of them each way.
+
+    It reads and writes the same memory each time, as the calls do that it is compared with: what fits in the caches stays there.
+    """
+    num_items = sum(tensor.nbytes for tensor in tensors) // 2 // torch.float32.itemsize
+    source = torch.ones(num_items)
+    target = torch.ones(num_items)
+    return partial(target.copy_, source)
 
 
 def _measure_profile(workload: str, program: Program) -> ProfileFigures:

@@ -42,6 +42,8 @@ class Workload(msgspec.Struct, frozen=True):
     what: str
     """One line for the reader of the table."""
     make: Callable[[], Program]
+    is_memory_bound: bool = False
+    """It does so little with each element that reading and writing them is what takes the time."""
 
 
 def make_program(workload: Workload) -> Program:
@@ -117,6 +119,7 @@ WORKLOADS: Final = (
         "large-pointwise",
         "sigmoid(x)*y+tanh(x-y), 16 million elements",
         lambda: Program(_large_pointwise, (torch.randn(1 << 24), torch.randn(1 << 24))),
+        is_memory_bound=True,
     ),
     Workload(
         "norm-residual",
@@ -124,16 +127,19 @@ WORKLOADS: Final = (
         lambda: Program(
             NormResidual(1024).eval(), (torch.randn(2048, 1024), torch.randn(2048, 1024))
         ),
+        is_memory_bound=True,
     ),
     Workload(
         "column-sums",
         "(x*x).sum(0), 4096×1024",
         lambda: Program(_column_sums, (torch.randn(4096, 1024),)),
+        is_memory_bound=True,
     ),
     Workload(
         "transposed-add",
         "x.t()+y, 2048×2048",
         lambda: Program(_transposed_add, (torch.randn(2048, 2048), torch.randn(2048, 2048))),
+        is_memory_bound=True,
     ),
     Workload("llama-decode", "a Llama-like decoder, 8 layers, one token after 128", _decoder_step),
     Workload(
