@@ -40,7 +40,7 @@ from graphwright.lower.tiles import LaneTile
 from graphwright.lower.writer import KernelWriter, NestWriter, Slot
 
 SMALLEST_TILE: Final = 16
-LARGEST_TILE: Final = 1024
+LARGEST_TILE: Final = 4096
 SUM_ROWS: Final = 256
 """Sums of more rows are taken in blocks, which are added in float64, so that the error does not grow with the rows."""
 UNROLL: Final = 4

@@ -7,6 +7,7 @@ from eager_graphs import graph_of
 
 from graphwright.base.errors import InternalError
 from graphwright.ir.aten import AtenGraph
+from graphwright.ir.loops import Access
 from graphwright.ir.plan import CallExtern
 from graphwright.lower import lower_graph
 from graphwright.lower.rules import REDUCTIONS
@@ -69,7 +70,7 @@ def test_reduction_gives_what_the_op_gives(op):
     assert not any(isinstance(step, CallExtern) for step in lowered.plan.steps)
 
 
-@pytest.mark.parametrize("shape", [(4096, 70), (70, 4096), (3, 200_000)])
+@pytest.mark.parametrize("shape", [(4096, 70), (70, 4096), (3, 200_000), (2100, 2048)])
 @pytest.mark.parametrize("axis", [0, 1])
 def test_sum_is_as_near_to_the_exact_value_as_eager(shape, axis):
     x = torch.rand(shape, generator=torch.Generator().manual_seed(0))
@@ -80,6 +81,18 @@ def test_sum_is_as_near_to_the_exact_value_as_eager(shape, axis):
 
     # Twice eager's error is the bound that the project states for every op.
     assert ours <= 2 * theirs + exact.abs().max() * 2**-24
+
+
+@pytest.mark.parametrize(
+    ("shape", "shares_rows"), [((4096, 1024), True), ((256, 1024), False), ((1024, 8192), False)]
+)
+def test_threads_share_the_rows_of_large_narrow_sums_of_columns(shape, shares_rows):
+    x = torch.empty(shape)
+
+    (kernel,) = lower_graph(graph_of(lambda x: x.sum(0), x), num_threads=2).kernels
+
+    partial_results = [param for param in kernel.params if param.access is Access.READ_WRITE]
+    assert bool(partial_results) is shares_rows
 
 
 def test_graph_with_size_symbols_is_refused():
