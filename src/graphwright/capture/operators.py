@@ -89,14 +89,12 @@ def binary(machine: Machine, function: Any, left: Any, right: Any) -> Any:
 
 def _binary(machine: Machine, function: Any, names: tuple[str, str], left: Any, right: Any) -> Any:
     """Give what two operands' methods of these names give, or what `function` gives where they have none."""
-    if isinstance(left, str | bytes) and names[0] == "__mod__":
-        right = machine.show(right)
     hooks = special(machine, left, names[0]), special(machine, right, names[1])
     if hooks != (None, None):
         result = _ask(machine, names, hooks, left, right)
         if result is not NotImplemented:
             return result
-    sides = zip((left, right), hooks, strict=True)
+    sides = zip((left, _shown(machine, names[0], left, right)), hooks, strict=True)
     return natively(
         function,
         *(stand_in(machine, side) if hook else operand(machine, side) for side, hook in sides),
@@ -196,7 +194,13 @@ def _ask_left(machine: Machine, name: str, hook: Any, left: Any, right: Any) -> 
     own = getattr(type(left), name, None)
     if own is None or type(left) is machine.tensor_type:
         return NotImplemented
-    return natively(own, operand(machine, left), right)
+    return natively(own, operand(machine, left), _shown(machine, name, left, right))
+
+
+def _shown(machine: Machine, name: str, left: Any, right: Any) -> Any:
+    """Give the right side in the form that is written into the left one, where that is a template."""
+    is_template = isinstance(left, str | bytes) and name == "__mod__"
+    return machine.show(right) if is_template else right
 
 
 def unary(machine: Machine, function: Any, value: Any) -> Any:

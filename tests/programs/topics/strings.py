@@ -56,3 +56,24 @@ def bad_format(x):
 @TOPIC.program(call(t(2)))
 def string_and_number(x):
     return "a" + 3
+
+
+class _Template(str):
+    def __rmod__(self, other):
+        return "asked", other, self.upper()
+
+
+class _Declines(str):
+    def __rmod__(self, other):
+        return NotImplemented
+
+    def __str__(self):
+        return "declined"
+
+
+_TEMPLATE, _DECLINES = _Template("own"), _Declines("x")
+
+
+@TOPIC.program(call(t(2)))
+def formatting_with_what_has_a_reflected_operator(x):
+    return "%s" % _TEMPLATE, "%s" % _DECLINES, "%s" % _Template("made"), "%s" % _Declines("made"), x
