@@ -28,5 +28,18 @@ def test_compiled_program_does_what_eager_does(case: Case) -> None:
         )
 
 
+@pytest.mark.parametrize("case", [case for _, case in CASES], ids=[name for name, _ in CASES])
+def test_torch_level_graph_does_what_eager_does(case: Case) -> None:
+    with warnings.catch_warnings():
+        if not case.is_one_graph:
+            warnings.simplefilter("ignore", gw.errors.GraphwrightWarning)
+        check_case(
+            case,
+            lambda function, is_one_graph: gw.compile(
+                function, fullgraph=is_one_graph, backend="eager"
+            ),
+        )
+
+
 def test_suite_has_several_hundred_programs() -> None:
     assert len(CASES) >= 300

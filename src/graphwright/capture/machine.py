@@ -171,6 +171,8 @@ class Machine:
 
     def note_context(self, manager: Any, name: str) -> None:
         """Keep account of a context manager that is entered (`__enter__`) or left (`__exit__`) natively."""
+        if isinstance(manager, torch.autocast):
+            self.recorder.trace.note_autocast(manager, enters=name == "__enter__")
         if name == "__enter__":
             self.entered.append(manager)
         elif any(one is manager for one in self.entered):
@@ -182,8 +184,10 @@ class Machine:
             manager = self.entered.pop()
             if isinstance(manager, types.GeneratorType):
                 manager.close()
-            else:
-                type(manager).__exit__(manager, None, None, None)
+                continue
+            if isinstance(manager, torch.autocast):
+                self.recorder.trace.note_autocast(manager, enters=False)
+            type(manager).__exit__(manager, None, None, None)
 
     def note_raised(self, error: BaseException) -> None:
         """Keep what raising changes of an exception that existed before the call."""

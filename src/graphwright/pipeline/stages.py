@@ -199,11 +199,21 @@ def _run_for(job: Job, captured: Captured) -> Run:
         case (BackendKind.NATIVE | BackendKind.ATEN) as kind:
             return _run_with_gradients(job, captured, kind)
         case BackendKind.EAGER:
-            return _run_of(captured.torch_graph, captured)
+            return _run_as_captured(job, captured)
         case _ if not captured.program.graph.nodes and _is_part(job, captured.program):
             return _run_with_gradients(job, captured, BackendKind.ATEN)
         case backend:
             return _run_of(_call_backend(backend, captured), captured)
+
+
+def _run_as_captured(job: Job, captured: Captured) -> Run:
+    """Make the run of a torch-level graph; where a functional transform leaves none, of the ATen graph, if no gradients go through it."""
+    try:
+        return _run_of(captured.torch_graph, captured)
+    except Unsupported:
+        if any(meta.requires_grad for meta in captured.program.graph.inputs):
+            raise
+        return _run_with_gradients(job, captured, BackendKind.ATEN)
 
 
 def _run_with_gradients(job: Job, captured: Captured, kind: BackendKind) -> Run:

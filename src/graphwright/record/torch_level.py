@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import torch
 from torch._C._functorch import peek_interpreter_stack
+from torch.amp.autocast_mode import _enter_autocast, _exit_autocast
 
 from graphwright.base.errors import Unsupported
 from graphwright.ir.symint import Atom, Dim, FloorDiv, Max, Min, Mod, Symbol, SymExpr
@@ -89,6 +90,8 @@ class TorchTrace:
         self._parts: dict[CallRef, TorchCall] = {}
         """The parts of results that have names, with their node to be; its arguments are found when it is built."""
         self._is_silent = False
+        self._regions: list[tuple[torch.autocast, CallRef]] = []
+        """The autocast regions that the program is inside of."""
 
     def add_placeholder(self, tensor: AbstractTensor, name: str | None) -> None:
         """Add the next graph input."""
@@ -146,6 +149,31 @@ class TorchTrace:
         frozen_kwargs = {name: self._freeze(value) for name, value in kwargs.items()}
         call = TorchCall("call_function", target, frozen_args, frozen_kwargs)
         _mark(result, self._add(call, result))
+
+    def note_autocast(self, manager: torch.autocast, *, enters: bool) -> None:
+        """Add that an autocast region begins, or ends.
+
+        Args:
+            manager: the context manager.
+            enters: it is entered, not left.
+        """
+        if self._is_silent or peek_interpreter_stack() is not None:
+            return
+        if enters:
+            values = (
+                manager.device,
+                manager.fast_dtype,
+                manager._enabled,  # noqa: SLF001  (what its own stand-in for graphs is made of)
+                manager._cache_enabled,  # noqa: SLF001
+            )
+            begin = TorchCall("call_function", _enter_autocast, values, {})
+            self._regions.append((manager, self._add(begin, None)))
+            return
+        known = next((ref for one, ref in self._regions if one is manager), None)
+        if known is not None:
+            self._regions = [item for item in self._regions if item[0] is not manager]
+            end = TorchCall("call_function", _exit_autocast, (known,), {})
+            self._add(end, None)
 
     def rename(self, tensor: torch.Tensor, name: str) -> None:
         """Give the node that made a tensor the name of the user's variable; the first name stays.
@@ -483,7 +511,7 @@ def _attribute_name(func: Any) -> str:
 def _is_method(func: Any) -> bool:
     if type(func).__name__ in ("method_descriptor", "wrapper_descriptor"):
         return True
-    return (
-        getattr(func, "__qualname__", "").startswith("Tensor.")
-        and getattr(func, "__module__", "") == "torch._tensor"
-    )
+    # `Tensor.__pow__` and its like are functions of `torch._tensor` around methods written in C, whose names they bear.
+    return getattr(func, "__module__", "") == "torch._tensor" and getattr(
+        func, "__qualname__", ""
+    ).startswith(("Tensor.", "TensorBase."))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 import threading
 import warnings
 
@@ -284,6 +285,42 @@ def test_a_users_backend_gets_the_captured_graph_and_inputs():
     assert torch.equal(result, torch.full((2, 3), 2.0))
     assert seen[0][1] == [(2, 3)]
     assert any(node.op == "call_function" for node in seen[0][0].graph.nodes)
+
+
+def test_a_users_backend_gets_powers_and_autocast_regions():
+    seen = []
+
+    def backend(graph, example_inputs):
+        seen.extend(node.target for node in graph.graph.nodes if node.op == "call_function")
+        return graph
+
+    def program(x):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            inside = x @ x
+        return inside, x**2
+
+    results = gw.compile(program, backend=backend)(torch.ones(2, 2))
+
+    assert [one.dtype for one in results] == [torch.bfloat16, torch.float32]
+    enter, exit_ = (
+        getattr(torch.amp.autocast_mode, f"_{way}_autocast") for way in ("enter", "exit")
+    )
+    assert seen == [enter, operator.matmul, exit_, operator.pow]
+    assert not torch.is_autocast_enabled("cpu")
+
+
+def test_an_autocast_region_ends_with_the_graph_where_it_breaks():
+    def program(x):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            y = x @ x
+            gw.graph_break()
+            return y, y @ x
+
+    x = torch.ones(2, 2)
+    results = gw.compile(program, backend="eager")(x)
+
+    assert [one.dtype for one in results] == [torch.bfloat16, torch.bfloat16]
+    assert not torch.is_autocast_enabled("cpu")
 
 
 def test_an_exception_of_a_users_backend_is_a_backend_error():
