@@ -226,8 +226,9 @@ class OpenLoops:
 
 def bind_loops(writer: NestWriter, loops: Sequence[LoopSpec], place: Index) -> None:
     """Bind each loop's variable to its part of `place`, which counts them all through."""
-    if len(loops) == 1:
-        writer.bind_atom(loops[0].atom, place)
+    if len(loops) <= 1:
+        for loop in loops:
+            writer.bind_atom(loop.atom, place)
         return
     position = writer.kernel.new_value()
     writer.append(IndexValue(position, place))

@@ -49,6 +49,8 @@ CASES = {
     "one part": (torch.mm, normal(5, 3), normal(3, 8)),
     "transposed right": (lambda x, y: x @ y.t(), A, normal(9, 7)),
     "transposed left": (lambda x, y: x.t() @ y, normal(7, 6), B),
+    "one row": (torch.mm, normal(1, 7), B),
+    "one column": (torch.mm, A, normal(7, 1)),
     "few rows": (torch.mm, FEW, B),
     "few rows, transposed": (lambda x, y: x @ y.t(), FEW, normal(9, 7)),
     "slices": (lambda x, y: x[1:, 2:] @ y[2:, 1:], A, B),

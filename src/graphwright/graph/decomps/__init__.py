@@ -10,7 +10,10 @@ from graphwright.graph.decomps.norms import NORMS
 from graphwright.graph.decomps.rules import Decomposition, rows
 from graphwright.graph.decomps.softmax import SOFTMAX
 from graphwright.graph.decomps.statistics import STATISTICS
+from graphwright.graph.decomps.vectors import VECTORS
 
-DECOMPOSITIONS = rows(*SOFTMAX.values(), *NORMS.values(), *STATISTICS.values(), *LOSSES.values())
+DECOMPOSITIONS = rows(
+    *SOFTMAX.values(), *NORMS.values(), *STATISTICS.values(), *LOSSES.values(), *VECTORS.values()
+)
 
 __all__ = ["DECOMPOSITIONS", "Decomposition"]
