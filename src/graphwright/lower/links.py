@@ -187,8 +187,12 @@ class _Walk:
         assert product is not None, "checked by classify"
         self.visit(product.left, None)
         self.visit(product.right, None)
-        if product.addend is not None:
+        if product.addend is None:
+            return
+        if product.addend_axis is None:
             self._visit_broadcast(product.addend, indices)
+        else:
+            self.visit(product.addend, (indices[product.addend_axis],))
 
     def _visit_broadcast(self, value: int, indices: Indices) -> None:
         shape = self.values.layouts[value].shape

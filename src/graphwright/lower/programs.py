@@ -19,7 +19,7 @@ from graphwright.lower.affine import Affine, dot
 from graphwright.lower.clusters import Cluster, Root
 from graphwright.lower.elements import define_element
 from graphwright.lower.links import Domain
-from graphwright.lower.products import Sides, product_of, sides_of
+from graphwright.lower.products import Product, Sides, product_of, sides_of
 from graphwright.lower.reader import Indices, Reader, SectionNeeded, SplitNeeded, ref_of
 from graphwright.lower.roots import Roots
 from graphwright.lower.rules import REDUCTIONS, SCANS, scan_axis
@@ -134,18 +134,13 @@ def build_programs(roots: Roots, cluster: Cluster, stored: Collection[int]) -> l
 
 def _product_atoms(roots: Roots, product: Root) -> tuple[Atom, ...]:
     """Give the loops over batches, rows and columns."""
-    sides = _sides_of(roots, product)
-    size = sides.rows * sides.cols
-    return tuple(
-        Atom(extent, is_reduced=False, stride=stride, kept_stride=stride)
-        for extent, stride in ((sides.batch, size), (sides.rows, sides.cols), (sides.cols, 1))
-    )
-
-
-def _sides_of(roots: Roots, root: Root) -> Sides:
-    product = product_of(root.node)
-    assert product is not None, "checked by classify"
-    return sides_of(roots.values, product)
+    sides = sides_of(roots.values, product.node)
+    atoms: list[Atom] = []
+    stride = 1
+    for extent in reversed((*sides.batches, sides.rows, sides.cols)):
+        atoms.append(Atom(extent, is_reduced=False, stride=stride, kept_stride=stride))
+        stride *= extent
+    return tuple(reversed(atoms))
 
 
 def _first_atoms(roots: Roots, cluster: Cluster, *, is_empty: bool) -> tuple[Atom, ...]:
@@ -273,7 +268,7 @@ class _Assembly:
         dtype = self._values.dtype(value)
         builder = self._program.builder
         element = builder.product(dtype)
-        sides = _sides_of(self._roots, root)
+        sides = sides_of(self._values, root.node)
         left, right = (
             Target(self._values.bases[operand], dtype) for operand in (product.left, product.right)
         )
@@ -281,12 +276,17 @@ class _Assembly:
         indices = self._reader.locate(value, self._place)
         total = builder.compute(ScalarOp.MUL, (element, builder.const(product.alpha, dtype)), dtype)
         if product.addend is not None:
-            addend = self._reader.read_broadcast(product.addend, indices)
+            addend = self._addend(product, product.addend, indices)
             factor = builder.const(product.beta, dtype)
             addend = builder.compute(ScalarOp.MUL, (addend, factor), dtype)
             total = builder.compute(ScalarOp.ADD, (total, addend), dtype)
         self._reader.bind(value, indices, total)
         self._store(value, indices, total)
+
+    def _addend(self, product: Product, addend: int, indices: Indices) -> Scalar:
+        if product.addend_axis is None:
+            return self._reader.read_broadcast(addend, indices)
+        return self._reader.read(addend, (indices[product.addend_axis],))
 
     def _add_reduction(self, root: Root) -> None:
         row = REDUCTIONS[root.node.op]

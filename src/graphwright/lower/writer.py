@@ -18,6 +18,7 @@ from graphwright.ir.loops import (
     Carry,
     Compute,
     Const,
+    If,
     Index,
     IndexValue,
     Load,
@@ -208,6 +209,15 @@ class NestWriter:
         for scalar, carry in carries:
             if scalar is not None:
                 outer.known[scalar.number] = carry.name
+
+    def open_if(self, condition: str) -> None:
+        """Begin what runs only where `condition`, a bool of the current scope, holds."""
+        self._scopes.append(_Scope([], condition))
+
+    def close_if(self) -> None:
+        """End it; what it computed is not known after it."""
+        scope = self._scopes.pop()
+        self._scopes[-1].statements.append(If(scope.loop_name, tuple(scope.statements)))
 
     def open_variant(self) -> None:
         """Begin a part of the current loop's body in which atoms are bound anew (a copy of an unrolled body)."""

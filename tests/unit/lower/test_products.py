@@ -7,17 +7,19 @@ from plan_interpreter import run_lowered
 
 from graphwright.ir.loops import Loop, MatmulTile
 from graphwright.ir.plan import CallExtern
-from graphwright.lower import lower_graph, product_nest, products
+from graphwright.lower import lower_graph, product_nest, product_panels, products
 
 
 @pytest.fixture
 def small_tiles(monkeypatch):
     monkeypatch.setattr(products, "LEAST_ROWS", 1)
     monkeypatch.setattr(products, "LEAST_COLS", 1)
-    monkeypatch.setattr(product_nest, "PANEL_COLS", 4)
+    monkeypatch.setattr(products, "LEAST_CHANNELS", 1)
     monkeypatch.setattr(product_nest, "CHUNK_ROWS", 4)
-    monkeypatch.setattr(product_nest, "PART_DEPTH", 5)
-    monkeypatch.setattr(product_nest, "FEW_ROWS", 3)
+    monkeypatch.setattr(product_panels, "MATRIX_COLS", 4)
+    monkeypatch.setattr(product_panels, "IMAGE_COLS", 12)
+    monkeypatch.setattr(product_panels, "PART_DEPTH", 10)
+    monkeypatch.setattr(product_panels, "FEW_ROWS", 3)
 
 
 def normal(*shape, seed=0, dtype=torch.float64):
@@ -69,6 +71,48 @@ CASES = {
         *(A, B, normal(3, 1)),
     ),
     "float32": (torch.mm, A.float(), B.float()),
+}
+
+
+def convolution(**options):
+    """Give a program of `convolution` with PyTorch's defaults but for `options`."""
+    given = {"stride": [1, 1], "padding": [0, 0], "dilation": [1, 1], "groups": 1} | options
+
+    def program(image, weight, bias=None):
+        return torch.ops.aten.convolution(
+            *(image, weight, bias, given["stride"], given["padding"], given["dilation"]),
+            *(False, [0, 0], given["groups"]),
+        )
+
+    return program
+
+
+IMAGE, KERNEL, BIAS = normal(2, 3, 6, 5), normal(5, 3, 3, 3, seed=1), normal(5, seed=2)
+
+CASES |= {
+    "convolution": (convolution(), IMAGE, KERNEL),
+    "convolution, padded": (convolution(padding=[1, 1]), IMAGE, KERNEL, BIAS),
+    "convolution, wide padding": (convolution(padding=[3, 4]), IMAGE, KERNEL, BIAS),
+    "convolution, strides": (convolution(stride=[2, 3], padding=[1, 2]), IMAGE, KERNEL),
+    "convolution, dilated": (convolution(dilation=[2, 1], padding=[2, 0]), IMAGE, KERNEL),
+    "convolution, padded across": (convolution(padding=[0, 1]), IMAGE, KERNEL),
+    "convolution, groups": (
+        convolution(groups=2, padding=[1, 1]),
+        *(normal(2, 6, 6, 5), normal(4, 3, 3, 3), normal(4)),
+    ),
+    "convolution, 1 x 1": (convolution(), IMAGE, normal(5, 3, 1, 1), BIAS),
+    "convolution, 1 x 1, groups": (convolution(groups=3), IMAGE, normal(6, 1, 1, 1)),
+    "convolution, 1 x 1, strides": (convolution(stride=[2, 2]), IMAGE, normal(5, 3, 1, 1)),
+    "convolution, even kernel": (convolution(padding=[1, 0]), IMAGE, normal(5, 3, 2, 4)),
+    "convolution, large kernel": (convolution(padding=[2, 2]), IMAGE, normal(2, 3, 5, 5)),
+    "convolution of slices": (
+        lambda x, w: convolution(padding=[1, 1])(x[:, 1:, 1:, 2:], w),
+        *(normal(2, 4, 6, 7), KERNEL),
+    ),
+    "convolution and more": (
+        lambda x, w, b, s, r: (convolution(padding=[1, 1])(x, w, b) * s + r).relu(),
+        *(IMAGE, KERNEL, BIAS, normal(5, 1, 1), normal(2, 5, 6, 5)),
+    ),
 }
 
 
@@ -127,7 +171,7 @@ def test_two_products_have_two_kernels():
 @pytest.mark.parametrize(
     "inputs",
     [
-        pytest.param((normal(2, 64), normal(64, 64)), id="few rows"),
+        pytest.param((normal(1, 64), normal(64, 64)), id="one row"),
         pytest.param((normal(64, 64), normal(64, 8)), id="few columns"),
         pytest.param((normal(64, 0), normal(0, 64)), id="no depth"),
         pytest.param((normal(64, 64).half(), normal(64, 64).half()), id="float16"),

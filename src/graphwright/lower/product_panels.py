@@ -1,0 +1,288 @@
+"""The panels of a product's right side: how its columns are cut, and how a panel is laid out for the tiles.
+
+In: the `Sides` of a product.   Out: ranges of panels and of the depth, and statements that lay out one panel's part of the depth.
+Keeps: a panel's columns lie side by side, and what fills them up to whole vectors is zero: an infinity there would be slow.
+
+A panel of a matrix has two vectors of columns. One of a convolution has whole lines of pixels: for each element of the kernel
+and each line, the pixels that it covers are copied side by side, and zeros for those outside of the image.
+
+    columns of a 3 × 3 kernel's upper left element, padding 1:    0 x[0] x[1] x[2] …    (zeros for the line above the first)
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+import msgspec
+
+from graphwright.ir.dtypes import DType
+from graphwright.ir.loops import Index, IndexValue, LoopKind, Store, TransposeTile
+from graphwright.ir.ops import ScalarOp
+from graphwright.lower.affine import Affine
+from graphwright.lower.loops import LANE_ATOM, constant
+from graphwright.lower.products import Sides, Window
+from graphwright.lower.writer import NestWriter
+
+MATRIX_COLS: Final = 32
+"""Columns of a matrix's panel: two vectors of AVX-512."""
+IMAGE_COLS: Final = 128
+"""The most pixels of an image's panel, but for those with longer lines."""
+PART_DEPTH: Final = 512
+PACKED_BYTES: Final = 1 << 16
+"""The most of the depth that is laid out at once, and its memory: it stays in the second cache while all rows go by."""
+FEW_ROWS: Final = 16
+"""Fewer rows do not pay for laying out columns that lie side by side already."""
+_WHOLE: Final = 16
+"""Columns are filled up to a multiple of these: a vector of AVX-512."""
+
+CHUNK_ATOM: Final = 4002
+PANEL_ATOM: Final = 4003
+ROW_ATOM: Final = 4004
+PART_ATOM: Final = 4005
+_DEPTH_ATOM: Final = 4006
+_CHANNEL_ATOM: Final = 4007
+_DOWN_ATOM: Final = 4008
+_LINE_ATOM: Final = 4009
+
+
+class Range(msgspec.Struct, frozen=True):
+    """A part of an axis: `count` pieces of `size`, from `start` on."""
+
+    start: int
+    count: int
+    size: int
+
+    def times(self, factor: int) -> Range:
+        """Give the range of an axis of which each element stands for `factor`."""
+        return Range(self.start * factor, self.count, self.size * factor)
+
+
+def cut_evenly(extent: int, most: int) -> list[Range]:
+    """Cut an axis into pieces of one size, at most `most`, and what is left."""
+    size = -(-extent // -(-extent // max(most, 1)))
+    full = extent // size
+    return _with_rest(full, size, extent)
+
+
+def _with_rest(full: int, size: int, extent: int) -> list[Range]:
+    rest = extent - full * size
+    ranges = [Range(0, full, size)] if full else []
+    return [*ranges, Range(full * size, 1, rest)] if rest else ranges
+
+
+class Packed(msgspec.Struct, frozen=True):
+    """Where the right side of a tile lies: buffer, index of its first element, distance of steps of the depth."""
+
+    buffer: str
+    index: Index
+    stride: int
+
+
+class Panels(Protocol):
+    """How one product's right side is cut and laid out."""
+
+    cols: list[Range]
+    """The panels: pieces of the columns."""
+    parts: list[Range]
+    """The depth."""
+
+    def width(self, cols: Range) -> int:
+        """Give the columns of a panel, filled up."""
+
+    def write(
+        self, writer: NestWriter, source: str, start: Affine, where: tuple[Range, Range]
+    ) -> Packed:
+        """Lay out the part of the panel at hand.
+
+        Args:
+            writer: in the loops over panels and parts.
+            source: the param of the right side.
+            start: its first element, of the batch at hand.
+            where: the ranges of columns and of the depth.
+        """
+
+
+def choose_panels(sides: Sides, dtype: DType) -> Panels:
+    """Choose how the right side is cut."""
+    if sides.window is not None:
+        return ImagePanels(sides.window, sides.depth, dtype)
+    return MatrixPanels(sides, dtype)
+
+
+class MatrixPanels:
+    """Panels of a matrix, laid out by copying or transposing it; or read where they are, for few rows."""
+
+    def __init__(self, sides: Sides, dtype: DType) -> None:
+        self._sides = sides
+        self._dtype = dtype
+        self.cols = _with_rest(sides.cols // MATRIX_COLS, MATRIX_COLS, sides.cols)
+        most = PACKED_BYTES // (MATRIX_COLS * dtype.size_bytes)
+        self.parts = cut_evenly(sides.depth, min(PART_DEPTH, most))
+
+    def width(self, cols: Range) -> int:
+        """Give the columns: edges are not filled up."""
+        return cols.size
+
+    def write(
+        self, writer: NestWriter, source: str, start: Affine, where: tuple[Range, Range]
+    ) -> Packed:
+        """Lay out the part, where that pays."""
+        cols, part = where
+        right = self._sides.right
+        depth = Affine(((PART_ATOM, part.size),), part.start)
+        col = Affine(((PANEL_ATOM, cols.size),), cols.start)
+        first = writer.index(start.plus(depth.times(right.row)).plus(col.times(right.col)))
+        if not self._sides.is_right_transposed and self._sides.rows <= FEW_ROWS:
+            return Packed(source, first, right.row)
+        pack = writer.kernel.add_scratch(self._dtype, part.size * cols.size)
+        if self._sides.is_right_transposed:
+            writer.append(
+                TransposeTile(
+                    target=pack,
+                    target_index=constant(0),
+                    target_stride=cols.size,
+                    source=source,
+                    source_index=first,
+                    source_stride=right.col,
+                    rows=part.size,
+                    cols=cols.size,
+                )
+            )
+        else:
+            _write_copy(writer, (pack, cols.size), (source, first, right.row), part.size, cols.size)
+        return Packed(pack, constant(0), cols.size)
+
+
+def _write_copy(
+    writer: NestWriter,
+    target: tuple[str, int],
+    source: tuple[str, Index, int],
+    lines: int,
+    length: int,
+) -> None:
+    """Copy lines: target is a buffer and the distance of its lines, source a buffer, first index and that distance."""
+    buffer, start, stride = source
+    writer.open_loop(_DEPTH_ATOM)
+    writer.open_loop(LANE_ATOM)
+    place = writer.index(Affine(((LANE_ATOM, 1), (_DEPTH_ATOM, stride))))
+    value = writer.emit_load(buffer, writer.sum_of(start, place))
+    at = writer.index(Affine(((LANE_ATOM, 1), (_DEPTH_ATOM, target[1]))))
+    writer.append(Store(target[0], at, value))
+    writer.close_loop(LoopKind.VECTOR, constant(0), (constant(length),))
+    writer.close_loop(LoopKind.SERIAL, constant(0), (constant(lines),))
+
+
+class ImagePanels:
+    """Panels of the windows of images: whole lines of the pixels that a convolution gives."""
+
+    def __init__(self, window: Window, depth: int, dtype: DType) -> None:
+        self._window = window
+        self._dtype = dtype
+        lines, pixels = window.result
+        height = _choose_lines(lines, pixels)
+        self.cols = [piece.times(pixels) for piece in _with_rest(lines // height, height, lines)]
+        most = min(PART_DEPTH, PACKED_BYTES // (self.width(self.cols[0]) * dtype.size_bytes))
+        channels = cut_evenly(depth // window.area, most // window.area)
+        self.parts = [piece.times(window.area) for piece in channels]
+
+    def width(self, cols: Range) -> int:
+        """Give the pixels of a panel, filled up to whole vectors."""
+        return -(-cols.size // _WHOLE) * _WHOLE
+
+    def write(
+        self, writer: NestWriter, source: str, start: Affine, where: tuple[Range, Range]
+    ) -> Packed:
+        """Lay out the windows: for each channel, line and element of the kernel."""
+        cols, part = where
+        window, width = self._window, self.width(cols)
+        pack = writer.kernel.add_scratch(self._dtype, part.size * width)
+        channels = part.size // window.area
+        writer.open_loop(_CHANNEL_ATOM)
+        writer.open_loop(_DOWN_ATOM)
+        for across in range(window.kernel[1]):
+            line = Affine(
+                ((_CHANNEL_ATOM, window.area * width), (_DOWN_ATOM, window.kernel[1] * width)),
+                across * width,
+            )
+            self._write_lines(writer, (pack, line), (source, start), (cols, part, across))
+            self._write_zeros(writer, pack, line, (cols.size, width))
+        writer.close_loop(LoopKind.SERIAL, constant(0), (constant(window.kernel[0]),))
+        writer.close_loop(LoopKind.SERIAL, constant(0), (constant(channels),))
+        return Packed(pack, constant(0), width)
+
+    def _write_lines(
+        self,
+        writer: NestWriter,
+        target: tuple[str, Affine],
+        source: tuple[str, Affine],
+        where: tuple[Range, Range, int],
+    ) -> None:
+        """Lay out what one element of the kernel covers, line by line."""
+        window = self._window
+        cols, part, across = where
+        pixels = window.result[1]
+        panel = cols.size // pixels
+        writer.open_loop(_LINE_ATOM)
+        to = target[1].plus(Affine(((_LINE_ATOM, pixels),)))
+        line = Affine(((PANEL_ATOM, panel), (_LINE_ATOM, 1)), cols.start // pixels)
+        read = line.times(window.stride[0]).plus(Affine(((_DOWN_ATOM, window.dilation[0]),)))
+        read = read.shifted(-window.padding[0])
+        if window.padding != (0, 0):
+            self._write_zeros(writer, target[0], to, (0, pixels))
+            bounds = ((ScalarOp.GE, 0), (ScalarOp.LT, window.size[0]))
+            for op, bound in bounds:
+                writer.open_if(_compared(writer, op, read, bound))
+        channels = part.size // window.area
+        first_channel = part.start // window.area
+        channel = Affine(((PART_ATOM, channels), (_CHANNEL_ATOM, 1)), first_channel)
+        pixel = Affine(((LANE_ATOM, window.stride[1]),), across * window.dilation[1])
+        at = source[1].plus(channel.times(window.steps[0])).plus(read.times(window.steps[1]))
+        at = at.plus(pixel.shifted(-window.padding[1]).times(window.steps[2]))
+        writer.open_loop(LANE_ATOM)
+        value = writer.emit_load(source[0], writer.index(at))
+        writer.append(Store(target[0], writer.index(to.plus(Affine(((LANE_ATOM, 1),)))), value))
+        first, last = _covered(window, across)
+        writer.close_loop(LoopKind.VECTOR, constant(first), (constant(last),))
+        if window.padding != (0, 0):
+            writer.close_if()
+            writer.close_if()
+        writer.close_loop(LoopKind.SERIAL, constant(0), (constant(panel),))
+
+    def _write_zeros(
+        self, writer: NestWriter, buffer: str, start: Affine, span: tuple[int, int]
+    ) -> None:
+        if span[0] == span[1]:
+            return
+        zero = writer.emit_constant((0.0).hex(), self._dtype)
+        writer.open_loop(LANE_ATOM)
+        writer.append(Store(buffer, writer.index(start.plus(Affine(((LANE_ATOM, 1),)))), zero))
+        writer.close_loop(LoopKind.VECTOR, constant(span[0]), (constant(span[1]),))
+
+
+def _compared(writer: NestWriter, op: ScalarOp, index: Affine, bound: int) -> str:
+    """Write a comparison of an index with a number."""
+    name = writer.kernel.new_value()
+    writer.append(IndexValue(name, writer.index(index)))
+    return writer.emit_compute(
+        op, (name, writer.emit_constant(str(bound), DType.INT64)), DType.BOOL
+    )
+
+
+def _covered(window: Window, across: int) -> tuple[int, int]:
+    """Give the pixels of a line for which an element of the kernel lies inside of the image."""
+    shift = window.padding[1] - across * window.dilation[1]
+    first = max(0, -(-shift // window.stride[1]))
+    last = (window.size[1] - 1 + shift) // window.stride[1]
+    return first, max(first, min(window.result[1], last + 1))
+
+
+def _choose_lines(lines: int, pixels: int) -> int:
+    """Choose how many lines a panel has: as many as leave the least of its vectors empty, and divide what there is."""
+
+    def waste(height: int) -> float:
+        filled = -(-height * pixels // _WHOLE) * _WHOLE
+        panels = -(-lines // height)
+        return filled * panels / (lines * pixels)
+
+    most = max(1, min(lines, IMAGE_COLS // pixels))
+    return min(range(1, most + 1), key=lambda height: (waste(height), -height))
