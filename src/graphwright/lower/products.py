@@ -29,7 +29,7 @@ LEAST_ROWS: Final = 2
 LEAST_COLS: Final = 16
 """Fewer columns do not fill a vector."""
 MOST_DEPTH: Final = 1 << 14
-MOST_LEFT_BYTES: Final = 8 << 20
+MOST_LEFT_BYTES: Final = 16 << 20
 """Left sides that are larger do not stay in the cache while the panels of the right side go by."""
 LEAST_CHANNELS: Final = 8
 """A convolution that gives fewer channels (in a group) hardly uses a window again once it is laid out."""
