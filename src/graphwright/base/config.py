@@ -59,6 +59,14 @@ class Config:
         role=Role.OUTPUT,
         doc="Threads that a kernel is divided among; 0 means as many as `torch.get_num_threads()` says when compiling.",
     )
+    freezing = flag(
+        default=False,
+        role=Role.OUTPUT,
+        doc="Take the parameters and buffers of modules as fixed in programs that are compiled without gradients (`torch.no_grad()`, "
+        "`torch.inference_mode()`) and for one set of sizes: what depends on them alone is computed once. A change in place, "
+        "`load_state_dict` and other tensors in their place are seen, and it is computed again; changes through `.data` of the "
+        "same memory (`p.data.add_(1)`), through NumPy or through raw pointers are not seen.",
+    )
     cache_key_tag = text(
         "",
         role=Role.OUTPUT,

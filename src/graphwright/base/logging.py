@@ -35,6 +35,8 @@ class LogName(enum.StrEnum):
     """The graph of ATen ops, as recorded and as simplified."""
     SCHEDULE = "schedule"
     """The loop nests and how they were fused."""
+    FREEZING = "freezing"
+    """When constants were made from frozen tensors, and made again because these had changed."""
     OUTPUT_CODE = "output_code"
     """The readable source of what runs."""
 

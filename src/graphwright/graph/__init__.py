@@ -7,8 +7,19 @@ Read first: `execute.py` (what a graph means), `passes.py` (the passes, in order
 """
 
 from graphwright.graph.execute import execute
+from graphwright.graph.freezing import Frozen, freeze
 from graphwright.graph.partition import Partition, partition
 from graphwright.graph.passes import PASSES, Pass, simplify
 from graphwright.graph.specialise import specialise
 
-__all__ = ["PASSES", "Partition", "Pass", "execute", "partition", "simplify", "specialise"]
+__all__ = [
+    "PASSES",
+    "Frozen",
+    "Partition",
+    "Pass",
+    "execute",
+    "freeze",
+    "partition",
+    "simplify",
+    "specialise",
+]

@@ -143,12 +143,17 @@ class AtenNode(msgspec.Struct, frozen=True):
 
 
 class ConstantTensor(msgspec.Struct, frozen=True):
-    """A tensor whose values are part of the graph (`torch.tensor([1, 2])` in the program), kept small by `record/`."""
+    """A tensor whose values are part of the graph (`torch.tensor([1, 2])` in the program), kept small by `record/`.
+
+    Or one that is computed from frozen inputs before the graph is run, and whose values are not part of it.
+    """
 
     meta: TensorMeta
-    """Contiguous, on the CPU."""
+    """On the CPU; contiguous, unless it is folded."""
     data: bytes
-    """The elements, native byte order."""
+    """The elements, native byte order; none of a folded constant."""
+    folded: int | None = None
+    """The output of the fold (see `ir/fold.py`) that gives its values."""
 
 
 class InputMutation(msgspec.Struct, frozen=True):

@@ -79,12 +79,16 @@ def render_graph(graph: AtenGraph) -> str:
     lines = [f"graph{symbols}({inputs}):"]
     for number, constant in enumerate(graph.constants, len(graph.inputs)):
         lines.append(
-            f"  constant %{number}: {render_meta(constant.meta)} hex {constant.data.hex()}"
+            f"  constant %{number}: {render_meta(constant.meta)} {_render_values(constant)}"
         )
     lines += [f"  {render_node(node)}" for node in graph.nodes]
     lines += [f"  write %{item.input_index} = %{item.value_id}" for item in graph.mutations]
     lines.append(f"  return ({', '.join(map(_render_output, graph.outputs))})")
     return "\n".join(lines) + "\n"
+
+
+def _render_values(constant: ConstantTensor) -> str:
+    return f"hex {constant.data.hex()}" if constant.folded is None else f"folded {constant.folded}"
 
 
 def render_node(node: AtenNode) -> str:
@@ -350,6 +354,8 @@ def _split(text: str) -> list[str]:
 
 def _parse_constant(scanner: _Scanner) -> ConstantTensor:
     _, meta = _parse_numbered(scanner)
+    if scanner.accepts(" folded "):
+        return ConstantTensor(meta, b"", int(scanner.rest()))
     scanner.demand(" hex")
     return ConstantTensor(meta, bytes.fromhex(scanner.rest()))
 

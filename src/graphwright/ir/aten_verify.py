@@ -78,7 +78,8 @@ class _Checker:
             self._metas.append(meta)
         for number, constant in enumerate(graph.constants):
             yield from self._meta_faults(constant.meta, f"constant {number}")
-            yield from _constant_faults(number, constant.meta, len(constant.data))
+            if constant.folded is None:
+                yield from _constant_faults(number, constant.meta, len(constant.data))
             self._metas.append(constant.meta)
         for index, node in enumerate(graph.nodes):
             for text in self._node_faults(node):

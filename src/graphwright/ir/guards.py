@@ -135,6 +135,16 @@ class NoOverlapGuard(msgspec.Struct, frozen=True, tag="no_overlap"):
     loc: Loc | None = None
 
 
+class FrozenGuard(msgspec.Struct, frozen=True, tag="frozen"):
+    """The tensors of `sources` are those that the entry's folded constants were made from, and were not written to since.
+
+    The last guard of its program: a call that fails no other is served once the constants are made from its tensors.
+    """
+
+    sources: tuple[Source, ...]
+    loc: Loc | None = None
+
+
 class GlobalStateKind(enum.Enum):
     """A piece of PyTorch's global state."""
 
@@ -197,6 +207,7 @@ Guard = (
     | SameObjectGuard
     | DistinctTensorsGuard
     | NoOverlapGuard
+    | FrozenGuard
     | GlobalStateGuard
     | ShapeGuard
 )

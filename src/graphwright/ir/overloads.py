@@ -6,10 +6,15 @@ Keeps: every answer comes from the schema and tags of the registered op, so user
 
 from __future__ import annotations
 
+from typing import Final
+
 import torch
 from torch._ops import OpOverload
 
 from graphwright.base.errors import InternalError
+
+UNDECLARED_VIEWS: Final = frozenset({"aten._unsafe_view.default"})
+"""Ops that give a view though their schema says that they give a new tensor."""
 
 
 def find_overload(name: str) -> OpOverload:

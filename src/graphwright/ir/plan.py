@@ -28,6 +28,7 @@ from graphwright.ir.aten import (
     TensorMeta,
 )
 from graphwright.ir.dtypes import DType
+from graphwright.ir.fold import Fold
 from graphwright.ir.locations import Loc
 from graphwright.ir.symint import Dim
 
@@ -208,5 +209,7 @@ class Plan(msgspec.Struct, frozen=True):
     mutated_inputs: tuple[int, ...]
     arena_bytes: int
     constants: tuple[ConstantTensor, ...] = ()
+    fold: Fold | None = None
+    """What gives the folded ones among `constants`."""
     is_long: bool = True
     """The whole call is expected to take over about 20 µs."""

@@ -26,6 +26,7 @@ from graphwright.ir.aten import (
     SymArg,
     TensorMeta,
 )
+from graphwright.ir.aten_text import render_graph
 from graphwright.ir.dims import render_dim, render_dims
 from graphwright.ir.locations import Loc
 from graphwright.ir.plan import (
@@ -64,6 +65,10 @@ def render_plan(plan: Plan) -> str:
         where = "" if buffer.device == "cpu" else f" on {buffer.device}"
         layout = render_layout(buffer.dtype.value, buffer.shape, buffer.strides)
         lines.append(f"  b{number}: {layout}{where} = {_render_place(buffer.place)}")
+    if plan.fold is not None:
+        given = ", ".join(f"input {index}" for index in plan.fold.inputs)
+        lines.append(f"  folded once, of {given}:")
+        lines += [f"    {line}" for line in render_graph(plan.fold.graph).splitlines()]
     lines += [f"  {render_step(plan, step)}" for step in plan.steps]
     outputs = ", ".join(map(_render_output, plan.outputs))
     lines.append(f"  return ({outputs})")
@@ -208,14 +213,23 @@ def _iter_place_faults(plan: Plan, number: int, buffer: Buffer) -> Iterator[str]
             if _is_static(buffer) and offset_bytes + buffer.size_bytes > plan.arena_bytes:
                 yield f"b{number} ends behind the arena's {plan.arena_bytes} bytes"
         case ConstantPlace(index):
-            if not 0 <= index < len(plan.constants):
-                yield f"b{number} is constant {index} of {len(plan.constants)}"
+            yield from _iter_constant_faults(plan, number, index)
         case OutputPlace() | ExternPlace():
             pass
         case _:
             assert_never(buffer.place)
     if is_input and not isinstance(buffer.place, InputPlace):
         yield f"b{number} stands for input {number} and is placed elsewhere"
+
+
+def _iter_constant_faults(plan: Plan, number: int, index: int) -> Iterator[str]:
+    if not 0 <= index < len(plan.constants):
+        yield f"b{number} is constant {index} of {len(plan.constants)}"
+        return
+    folded = plan.constants[index].folded
+    num_folded = 0 if plan.fold is None else len(plan.fold.graph.outputs)
+    if folded is not None and not 0 <= folded < num_folded:
+        yield f"b{number} is output {folded} of the fold, which has {num_folded}"
 
 
 def _is_static(buffer: Buffer) -> bool:

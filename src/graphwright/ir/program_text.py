@@ -21,6 +21,7 @@ from graphwright.ir.guards import (
     DictContainsGuard,
     DictKeysGuard,
     DistinctTensorsGuard,
+    FrozenGuard,
     GlobalStateGuard,
     Guard,
     IdentityGuard,
@@ -203,6 +204,8 @@ def render_guard(guard: Guard, pins: tuple[Pin, ...]) -> str:
             return f"{render_source(source)} is {render_source(other)}"
         case DistinctTensorsGuard(sources):
             return f"distinct({', '.join(map(render_source, sources))})"
+        case FrozenGuard(sources):
+            return f"unchanged({', '.join(map(render_source, sources))})"
         case NoOverlapGuard(source, others, is_whole):
             name = "no_shared_memory" if is_whole else "no_overlap"
             return f"{name}({', '.join(map(render_source, (source, *others)))})"
@@ -539,7 +542,7 @@ def sources_of(guard: Guard) -> tuple[Source, ...]:
     match guard:
         case SameObjectGuard(source, other):
             return (source, other)
-        case DistinctTensorsGuard(sources):
+        case DistinctTensorsGuard(sources) | FrozenGuard(sources):
             return sources
         case NoOverlapGuard(source, others):
             return (source, *others)

@@ -10,14 +10,12 @@ from typing import Final
 
 from graphwright.ir.aten import Arg, AtenGraph, AtenNode, ComplexArg, ListArg, Ref, TensorMeta
 from graphwright.ir.node_arguments import argument, is_number, number_of
-from graphwright.ir.overloads import find_overload, gives_view
+from graphwright.ir.overloads import UNDECLARED_VIEWS, find_overload, gives_view
 from graphwright.lower.products import PRODUCTS, serves_product
 from graphwright.lower.promotion import SUPPORTED
 from graphwright.lower.rules import CHOICES, ELEMENTS, POINTWISE, REDUCTIONS, SCANS, scan_axis
 from graphwright.lower.values import ValueKind, Values, operands_of, refs_of
 
-UNDECLARED_VIEWS: Final = frozenset({"aten._unsafe_view.default"})
-"""Ops that give a view though their schema says that they give a new tensor."""
 FEWEST_DEAR_LINES: Final = 8
 """A scan that is dear to compute is left to eager where it goes along fewer lines."""
 LAZY_FLAGS: Final = frozenset({"aten._conj.default", "aten._neg_view.default"})

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, final
 
@@ -26,7 +26,7 @@ from graphwright.codegen.llvm import (
     host_target,
     load_object,
 )
-from graphwright.graph import simplify
+from graphwright.graph import freeze, simplify
 from graphwright.ir.aten import AtenGraph
 from graphwright.ir.aten_text import render_graph
 from graphwright.ir.aten_verify import verify_graph
@@ -102,24 +102,30 @@ def try_load_plan(plan: Plan, settings: Config, caches: Caches) -> PlanCode | No
 
 
 def lower_program(
-    graph: AtenGraph, settings: Config, observer: Observer
+    graph: AtenGraph, settings: Config, observer: Observer, frozen: Collection[int] = ()
 ) -> tuple[Plan, tuple[Kernel, ...]]:
-    """Simplify an ATen graph and lower it to a plan and its kernels."""
+    """Simplify an ATen graph and lower it to a plan and its kernels; what depends on the `frozen` inputs alone is folded."""
     observer.artifact("aten", lambda: render_graph(graph))
     with observer.span("simplify"):
-        simple = simplify(graph)
+        simple, fold = simplify(graph), None
+        if frozen:
+            parts = freeze(simple, frozen)
+            simple, fold = parts.graph, parts.fold
     if settings.verify:
         verify_graph(graph)
         verify_graph(simple)
+        if fold is not None:
+            verify_graph(fold.graph)
     observer.artifact("aten_simplified", lambda: render_graph(simple))
     with observer.span("lower"):
         lowered = lower_graph(simple, num_threads=num_threads_of(settings))
+    plan = msgspec.structs.replace(lowered.plan, fold=fold)
     if settings.verify:
-        verify_plan(lowered.plan)
+        verify_plan(plan)
     observer.artifact("schedule", lambda: "\n\n".join(map(render_kernel, lowered.kernels)))
-    observer.artifact("plan", lambda: render_plan(lowered.plan))
-    _count(lowered.plan, lowered.kernels)
-    return lowered.plan, lowered.kernels
+    observer.artifact("plan", lambda: render_plan(plan))
+    _count(plan, lowered.kernels)
+    return plan, lowered.kernels
 
 
 def num_threads_of(settings: Config) -> int:

@@ -29,6 +29,7 @@ from graphwright.ir.encoding import structural_hash
 from graphwright.ir.program import Program
 from graphwright.ir.recipes import CallLate, FromPin, Recipe
 from graphwright.ir.sources import Pin, PinKind
+from graphwright.pipeline.freezing import fold_function
 from graphwright.pipeline.graph_runs import make_graph_run, writes_to_history
 from graphwright.pipeline.marks import marks_of
 from graphwright.pipeline.options import BackendKind
@@ -58,7 +59,7 @@ def find_or_build(job: Job) -> Entry:
     captured = capture_job(job)
     entry = entry_of(job, captured)
     if _is_for_all_processes(captured, code):
-        kept = ProgramEntry(program=captured.program, plan=entry.plan, joint=captured.joint)
+        kept = ProgramEntry(program=entry.program, plan=entry.plan, joint=captured.joint)
         caches.programs.add(key, kept)
     return entry
 
@@ -137,7 +138,7 @@ def _try_revive(job: Job, key: Key, code: types.CodeType, caches: Caches) -> Ent
     """Give an entry for the job's call from the cache, or None."""
     for found in _iter_kept(job, key, caches):
         entry = _try_make_entry(job, found, code, caches)
-        if entry is None or entry.explain_failure(job.args, job.kwargs) is not None:
+        if entry is None or not entry.serves(job.args, job.kwargs):
             continue
         _offer_code(entry, code)
         if entry.pins.is_complete():
@@ -167,7 +168,15 @@ def _try_make_entry(
     loaded = try_load_plan(found.plan, job.settings, caches)
     if loaded is None:
         return None
-    return make_entry(program, found.plan, loaded, target=job.target, wrapper=wrapper, go_on=go_on)
+    return make_entry(
+        program,
+        found.plan,
+        loaded,
+        target=job.target,
+        wrapper=wrapper,
+        go_on=go_on,
+        compute=fold_function(found.plan.fold),
+    )
 
 
 def _make_go_on(job: Job, program: Program, code: types.CodeType) -> Callable[..., Any] | None:

@@ -34,6 +34,7 @@ from graphwright.ir.program_text import render_guard, verify_program
 from graphwright.observe import Observer
 from graphwright.pipeline.dynamic import SymbolChoice
 from graphwright.pipeline.explain import REPORT, report_of
+from graphwright.pipeline.freezing import fold_function, frozen_inputs, with_frozen_guard
 from graphwright.pipeline.graph_runs import make_graph_run, writes_to_history
 from graphwright.pipeline.options import BackendFunction, BackendKind, CompileOptions
 from graphwright.pipeline.plans import load_kernels, lower_program
@@ -170,7 +171,9 @@ def _make_entry(job: Job, captured: Captured) -> Entry:
     go_on = _make_go_on(job, captured)
     is_native = job.options.backend is BackendKind.NATIVE
     if is_native and captured.joint is None and not program.graph.symbols:
-        plan, kernels = lower_program(program.graph, settings, observer)
+        frozen = frozen_inputs(program, captured.inputs) if settings.freezing else ()
+        plan, kernels = lower_program(program.graph, settings, observer, frozen)
+        program = with_frozen_guard(program, plan.fold)
         code = load_kernels(plan, kernels, settings, observer)
         with observer.span("runtime"):
             return make_entry(
@@ -182,6 +185,7 @@ def _make_entry(job: Job, captured: Captured) -> Entry:
                 kernel_texts=[render_kernel(kernel) for kernel in kernels],
                 wrapper=settings.wrapper,
                 go_on=go_on,
+                compute=fold_function(plan.fold),
             )
     return make_backend_entry(
         program,

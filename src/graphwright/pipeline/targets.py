@@ -30,6 +30,7 @@ from graphwright.base.ids import CompileId
 from graphwright.base.logging import LogName, log
 from graphwright.capture import ProgramRaised, is_compiling, is_eager_region
 from graphwright.pipeline.breaks import Pieces
+from graphwright.pipeline.freezing import find_hindrance
 from graphwright.pipeline.obstacles import find_obstacle
 from graphwright.pipeline.options import CompileOptions, Mode, Stance
 from graphwright.pipeline.plans import prepare_runtime
@@ -160,7 +161,7 @@ class CompiledTarget:
     ) -> tuple[Entry | None, Exception | None]:
         with self._lock:
             for entry in self.entries:  # another thread may have compiled it meanwhile
-                if entry.explain_failure(args, kwargs) is None:
+                if entry.serves(args, kwargs):
                     return entry, None
             if self._gave_up or self._is_at_limit(args, kwargs, settings):
                 return None, None
@@ -181,6 +182,7 @@ class CompiledTarget:
                 raise
             except Exception as error:  # noqa: BLE001  (the frame fallback: eager will tell whose fault it is)
                 return None, error
+            entry.serves(args, kwargs)  # folds its constants, where it has some
             self._ready().add(entry)
             return entry, None
 
@@ -202,7 +204,11 @@ class CompiledTarget:
             on_fault=None if settings.strict else self._tell_fault,
             earlier=[entry.program for entry in self.entries],
         )
-        return find_or_build(job)
+        entry = find_or_build(job)
+        hindrance = find_hindrance(entry.program) if settings.freezing else ""
+        if hindrance:
+            self._notice("freezing", f"`gw.config.freezing` does nothing for it: {hindrance}")
+        return entry
 
     def _is_at_limit(self, args: tuple[Any, ...], kwargs: dict[str, Any], settings: Config) -> bool:
         if len(self.entries) < settings.recompile_limit:

@@ -13,6 +13,7 @@ from graphwright.base.config import Wrapper
 from graphwright.ir.plan import Plan
 from graphwright.ir.program import Program
 from graphwright.runtime.entry import Entry, Run
+from graphwright.runtime.frozen import Compute
 from graphwright.runtime.native import NativeEntry, NativeRefusal, load_native_module
 from graphwright.runtime.plan_code import Code
 
@@ -27,6 +28,7 @@ def make_entry(  # noqa: PLR0913  (program, plan, code; and how)
     kernel_texts: Sequence[str] = (),
     wrapper: Wrapper = Wrapper.NATIVE,
     go_on: Callable[..., Any] | None = None,
+    compute: Compute | None = None,
 ) -> Entry:
     """Make an entry whose graph is run by a plan.
 
@@ -39,6 +41,7 @@ def make_entry(  # noqa: PLR0913  (program, plan, code; and how)
         kernel_texts: for each kernel, what to say of it in the readable source.
         wrapper: the form that serves calls.
         go_on: what the call goes on with after a graph break.
+        compute: runs the plan's fold, where it has one.
 
     Raises:
         InternalError: the data contradict each other.
@@ -52,6 +55,7 @@ def make_entry(  # noqa: PLR0913  (program, plan, code; and how)
         live_pins=live_pins,
         kernel_texts=kernel_texts,
         go_on=go_on,
+        compute=compute,
     )
     return _in_form(entry, wrapper)
 

@@ -13,11 +13,14 @@ from typing import Any, Final, Protocol, final
 
 import torch
 
+from graphwright.base.counters import counters
 from graphwright.base.errors import InternalError
-from graphwright.ir.guards import GlobalStateGuard, GlobalStateKind
+from graphwright.base.logging import LogName, log
+from graphwright.ir.guards import FrozenGuard, GlobalStateGuard, GlobalStateKind
 from graphwright.ir.plan import Plan
 from graphwright.ir.program import CallPattern, Program
 from graphwright.runtime.failures import Evaluator, GuardFailure, describe_failure
+from graphwright.runtime.frozen import Compute, FrozenTensors
 from graphwright.runtime.global_state import OFF
 from graphwright.runtime.guard_steps import lower_guards
 from graphwright.runtime.guards_text import GuardsText
@@ -49,6 +52,10 @@ class NativeForm(Protocol):
     def failed_guard(self, args: Sequence[object], kwargs: Mapping[str, object]) -> int | None:
         """Give the number of the first guard that a call of the right pattern fails; None when all hold."""
 
+    @property
+    def num_active(self) -> int:
+        """How many calls are under way."""
+
 
 @final
 class Entry:
@@ -63,11 +70,13 @@ class Entry:
         live_pins: the objects of `program.pins`, where they are known.
         kernel_texts: for each kernel, what to say of it in the readable source.
         go_on: called with the result's items, and giving the call's result, where the program ends before its function does.
+        compute: runs the plan's fold, where it has one.
 
     Attributes:
         steps: the guards, lowered.
         pins: the live pins.
         constants: the plan's constants.
+        frozen: the tensors that the folded ones among the constants are made from; None where there are none.
         native: the native form, where there is one; it serves calls in the place of the readable source.
         refusal: why there is none although it was asked for; else empty.
     """
@@ -83,6 +92,7 @@ class Entry:
         live_pins: Sequence[object] | None,
         kernel_texts: Sequence[str] = (),
         go_on: Callable[..., Any] | None = None,
+        compute: Compute | None = None,
     ) -> None:
         if program.ends_at is not None and go_on is None:
             message = f"nothing goes on after the graph break of {program.name}"
@@ -95,6 +105,11 @@ class Entry:
         self.steps: Final = lower_guards(program)
         constants = () if plan is None else plan.constants
         self.constants: Final = tuple(map(make_constant_tensor, constants))
+        self.frozen: Final = (
+            None
+            if plan is None or plan.fold is None
+            else FrozenTensors(plan, self.constants, compute)
+        )
         self._run = run
         self._go_on = go_on
         self._kernel_texts = tuple(kernel_texts)
@@ -123,7 +138,8 @@ class Entry:
 
     @functools.cached_property
     def _guards_part(self) -> SourcePart:
-        guards = GuardsText(self.program, self.steps, self.pins, self.target)
+        are_unchanged = None if self.frozen is None else self.frozen.matches
+        guards = GuardsText(self.program, self.steps, self.pins, self.target, are_unchanged)
         return SourcePart(f"guards of {self.program.name}", guards.render(), guards.namespace)
 
     @functools.cached_property
@@ -178,6 +194,37 @@ class Entry:
             return MISSING
         inputs, symbols, sources = found
         return self.build(self.call(inputs, self.plan_symbols(symbols)), symbols, sources)
+
+    def serves(self, args: Sequence[object], kwargs: Mapping[str, object]) -> bool:
+        """Tell whether the entry serves a call; where only frozen tensors are in the way, make its constants from the call's.
+
+        One thread at a time asks this.
+        """
+        if not fits_pattern(self.program.pattern, args, kwargs):
+            return False
+        index = self.failed_guard(args, kwargs)
+        if index is None or index >= len(self.program.guards):
+            return index is None
+        guard = self.program.guards[index]
+        if not isinstance(guard, FrozenGuard):
+            return False
+        evaluator = Evaluator(self.target, self.pins, args, kwargs)
+        return self._try_fold([evaluator.evaluate(source) for source in guard.sources])
+
+    def _try_fold(self, tensors: Sequence[object]) -> bool:
+        found = [tensor for tensor in tensors if isinstance(tensor, torch.Tensor)]
+        assert self.frozen is not None, "a program with the guard has a plan with the fold"
+        assert len(found) == len(tensors), "guards before this one found tensors"
+        is_first = not self.frozen.has_values
+        is_busy = self.native is not None and self.native.num_active > 0
+        if not is_first and (is_busy or not self.frozen.are_spent()):
+            return False
+        with_name = f"{self.program.name}: {len(self.frozen)} frozen tensors"
+        log(LogName.FREEZING).info(
+            "%s %s", with_name, "fold" if is_first else "changed, fold again"
+        )
+        counters.add("freezing", "fold" if is_first else "refold")
+        return self.frozen.try_fold(found)
 
     def failed_guard(self, args: Sequence[object], kwargs: Mapping[str, object]) -> int | None:
         """Give the number of the first guard that a call of the right pattern fails; None when all hold."""

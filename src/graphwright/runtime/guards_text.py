@@ -18,6 +18,7 @@ from graphwright.ir.guards import (
     DictContainsGuard,
     DictKeysGuard,
     DistinctTensorsGuard,
+    FrozenGuard,
     GlobalStateGuard,
     Guard,
     IdentityGuard,
@@ -83,9 +84,17 @@ class GuardsText:
         steps: its guards, lowered.
         pins: its live pins.
         target: the compiled object.
+        are_unchanged: tells whether tensors are those of a `FrozenGuard`; None for a program without one.
     """
 
-    def __init__(self, program: Program, steps: GuardSteps, pins: PinTable, target: object) -> None:
+    def __init__(
+        self,
+        program: Program,
+        steps: GuardSteps,
+        pins: PinTable,
+        target: object,
+        are_unchanged: Callable[[Sequence[Any]], bool] | None = None,
+    ) -> None:
         self._program = program
         self._steps = steps
         self._pins = pins
@@ -99,6 +108,7 @@ class GuardsText:
             "bind": pins.bind,
             "is_int64": is_int64,
             "state": read_global_state,
+            "are_unchanged": are_unchanged,
             "tensors": self.tensors,
             "guard_constants": self.constants,
             "guard_values": self.values,
@@ -216,6 +226,8 @@ class GuardsText:
                 return f"{slots[0]} is not {slots[1]}"
             case DistinctTensorsGuard():
                 return f"not are_distinct({_tuple(slots)})"
+            case FrozenGuard():
+                return f"not are_unchanged({_tuple(slots)})"
             case NoOverlapGuard():
                 relation = "share_storage" if guard.is_whole else "may_overlap"
                 return f"any({relation}({slots[0]}, other) for other in {_tuple(slots[1:])})"

@@ -95,6 +95,10 @@ def make_constant_tensor(constant: ConstantTensor, device: str = "cpu") -> torch
     """Give the tensor that `constant` describes, in memory of its own."""
     shape = [int(extent) for extent in constant.meta.shape if isinstance(extent, int)]
     dtype = constant.meta.dtype.torch_dtype
+    if constant.folded is not None:
+        strides = [int(stride) for stride in constant.meta.strides if isinstance(stride, int)]
+        with torch.inference_mode(mode=False):
+            return torch.empty_strided(shape, strides, dtype=dtype, device=device)
     if not constant.data:
         return torch.empty(shape, dtype=dtype, device=device)
     held = torch.frombuffer(bytearray(constant.data), dtype=torch.uint8)

@@ -27,6 +27,7 @@ from graphwright.ir.guards import (
     DictContainsGuard,
     DictKeysGuard,
     DistinctTensorsGuard,
+    FrozenGuard,
     GlobalStateGuard,
     GlobalStateKind,
     Guard,
@@ -88,6 +89,7 @@ _WORDS: Final[dict[type, str]] = {
     SameObjectGuard: "DUPLICATE_INPUT",
     DistinctTensorsGuard: "NO_TENSOR_ALIASING",
     NoOverlapGuard: "NO_MEMORY_OVERLAP",
+    FrozenGuard: "FROZEN",
 }
 """PyTorch's word for each kind of guard, where it has one."""
 
@@ -149,7 +151,7 @@ def _iter_sources(guard: Guard) -> Iterator[Source]:
     match guard:
         case GlobalStateGuard() | ShapeGuard():
             return
-        case DistinctTensorsGuard(sources=sources):
+        case DistinctTensorsGuard(sources=sources) | FrozenGuard(sources=sources):
             yield from sources
         case SameObjectGuard(source=source, other=other):
             yield from (source, other)

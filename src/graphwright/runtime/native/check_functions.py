@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from graphwright.runtime.frozen import FACTS_PER_TENSOR
 from graphwright.runtime.native.emitter import NULL, Function, Module, Value, i32, i64
 from graphwright.runtime.native.hot_functions import write_matches_pin
-from graphwright.runtime.native.layout import Layout
+from graphwright.runtime.native.layout import NOT_FOUND, Layout
 from graphwright.runtime.native.records import WORD, ExpressionOp, Frame
 from graphwright.runtime.native.source_functions import TYPE_FLAG, step_function
 from graphwright.runtime.native.writing import DICT_FLAG, LIST_FLAG, TUPLE_FLAG, Writer
@@ -30,6 +31,7 @@ def write_check_functions(module: Module, layout: Layout) -> None:
         _write_container_checks,
         _write_absence_checks,
         _write_relations,
+        _write_frozen,
         _write_symbols,
     ):
         write(module, layout)
@@ -205,6 +207,30 @@ def _write_relations(module: Module, layout: Layout) -> None:
         first, second = (_storage_data(w, w.impl(w.slot(number))) for number in (2, 3))
         is_some = w.fn.compare("ne", first, NULL)
         w.fail_if(w.fn.binary("and", is_some, w.fn.compare("eq", first, second)))
+
+
+def _write_frozen(module: Module, layout: Layout) -> None:
+    if layout.version_counter == NOT_FOUND:
+        return
+    # the w3 tensors in the slots whose offsets are at w2 have the facts at w4 (see `frozen_facts`)
+    with step_function(module, layout, "check_unchanged") as w:
+        slots, offsets = w.fn.load("ptr", w.frame, Frame.SLOTS), w.word(2, "ptr")
+        place = w.fn.variable(w.word(4, "ptr"))
+        with w.fn.loop(w.word(3)) as index:
+            facts = w.fn.load("ptr", place)
+            impl = w.impl(w.fn.load("ptr", slots, w.fn.load("i64", offsets, w.fn.scaled(index))))
+            counter = w.fn.load("ptr", impl, layout.version_counter)
+            expected = w.fn.load("ptr", facts)
+            w.fail_if(w.fn.compare("ne", counter, expected))
+            version = w.fn.convert("zext", w.fn.load("i32", expected, layout.version), "i64")
+            w.fail_if(w.fn.compare("ne", version, w.fn.load("i64", facts, WORD)))
+            storage = w.fn.load("ptr", impl, layout.storage)
+            w.fail_if(w.fn.compare("ne", storage, w.fn.load("ptr", facts, 2 * WORD)))
+            data = w.fn.load("ptr", storage, layout.data)
+            w.fail_if(w.fn.compare("ne", data, w.fn.load("ptr", facts, 3 * WORD)))
+            offset = w.fn.load("i64", impl, layout.storage_offset)
+            w.fail_if(w.fn.compare("ne", offset, w.fn.load("i64", facts, 4 * WORD)))
+            w.fn.store(w.fn.at(facts, FACTS_PER_TENSOR * WORD), place)
 
 
 def _storage_data(w: Writer, impl: Value) -> Value:

@@ -146,6 +146,11 @@ class NativeEntry:
         return self._learner.num_skipped if has_shortcut else 0
 
     @property
+    def num_active(self) -> int:
+        """How many calls are under way."""
+        return self._record[EntryRecord.ACTIVE // WORD]
+
+    @property
     def num_contexts(self) -> int:
         """How many calls there were at the same time, at most."""
         return len(self._contexts)
@@ -173,6 +178,7 @@ class NativeEntry:
                 entry.pins,
                 entry.target,
                 cells=cells,
+                frozen=entry.frozen,
                 memory=memory,
                 table=table,
                 layout=self._module.layout,

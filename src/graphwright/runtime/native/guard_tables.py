@@ -27,6 +27,7 @@ from graphwright.ir.guards import (
     DictContainsGuard,
     DictKeysGuard,
     DistinctTensorsGuard,
+    FrozenGuard,
     GlobalStateGuard,
     IdentityGuard,
     LengthGuard,
@@ -67,6 +68,7 @@ from graphwright.ir.sources import (
     TypeSource,
 )
 from graphwright.runtime.checks import TensorCheck, has_key, has_keys, is_constant
+from graphwright.runtime.frozen import FrozenTensors
 from graphwright.runtime.guard_steps import (
     BindExtent,
     BindInt,
@@ -78,7 +80,14 @@ from graphwright.runtime.guard_steps import (
     GuardSteps,
 )
 from graphwright.runtime.native.expressions import Positions, encode_dim, encode_shape_guard
-from graphwright.runtime.native.layout import Layout, LayoutError, dtype_number, torch_library
+from graphwright.runtime.native.layout import (
+    NOT_FOUND,
+    Layout,
+    LayoutError,
+    dtype_number,
+    frozen_facts,
+    torch_library,
+)
 from graphwright.runtime.native.memory import Memory, StepTable, offset_of, write_word
 from graphwright.runtime.native.records import ANY_EXTENT, STEP_BYTES, WORD
 from graphwright.runtime.native.state_tables import StateTables
@@ -139,12 +148,14 @@ class GuardTables:
         target: object,
         *,
         cells: PinCells,
+        frozen: FrozenTensors | None,
         memory: Memory,
         table: StepTable,
         layout: Layout,
         positions: Positions,
     ) -> None:
         self._program = program
+        self._frozen = frozen
         self._steps = steps
         self._pins = pins
         self._target = target
@@ -290,6 +301,8 @@ class GuardTables:
                 self._table.add("check_same", step.guard, slots[0], slots[1])
             case DistinctTensorsGuard():
                 self._add_distinct(step.guard, slots)
+            case FrozenGuard():
+                self._add_unchanged(step.guard, slots)
             case NoOverlapGuard():
                 self._add_apart(step.guard, guard, step.slots)
             case GlobalStateGuard():
@@ -358,6 +371,17 @@ class GuardTables:
         room = max(1 << (2 * len(slots)).bit_length(), _FEWEST_SEEN)
         address = self._memory.words(slots)
         self._table.add("check_distinct", number, address, len(slots), room, room - 1)
+
+    def _add_unchanged(self, number: int, slots: Sequence[int]) -> None:
+        frozen, layout = self._frozen, self._layout
+        assert frozen is not None, "a program with the guard has a plan with the fold"
+        if layout.version_counter == NOT_FOUND:
+            for index, slot in enumerate(slots):
+                predicate = self._memory.hold(functools.partial(frozen.matches_at, index))
+                self._table.add("check_predicate", number, slot, predicate)
+            return
+        facts = frozen.facts_for(functools.partial(frozen_facts, layout))
+        self._table.add("check_unchanged", number, self._memory.words(slots), len(slots), facts)
 
     def _add_apart(self, number: int, guard: NoOverlapGuard, slots: Sequence[int]) -> None:
         written, *others = slots

@@ -37,6 +37,13 @@ _PROBE_VALUE: Final = 0x5EED_5EED_0000
 _TYPE_CHECKED: Final = (object, dict, list, tuple, torch.Tensor, torch.nn.Module)
 
 
+NOT_FOUND: Final = -1
+"""Instead of an offset that native code can do without."""
+_COUNTER_WORDS: Final = 3
+_LOWEST: Final = 4096
+"""No object lies at a lower address."""
+
+
 class LayoutError(Exception):
     """Something is not where it can be found."""
 
@@ -65,6 +72,10 @@ class Layout(msgspec.Struct, frozen=True):
     """In a type object: `tp_flags`."""
     capsule: int
     """In a ctypes structure: the pointer to its memory."""
+    version_counter: int
+    """In a TensorImpl: the pointer to its counter of versions; `NOT_FOUND` where that was not found."""
+    version: int
+    """In a counter of versions: 32 bits."""
     plain_keys: tuple[int, int]
     """Dispatch keys of a plain CPU tensor, and of one made in inference mode."""
 
@@ -106,6 +117,7 @@ def find_layout() -> Layout:
     )
     autograd_meta = _find_autograd_meta(impls[0], storage)
     requires_grad, grad_fn = _find_grad_fields(autograd_meta)
+    version_counter, version = _find_version(storage)
     return Layout(
         tensor_impl=_find_tensor_impl(samples),
         storage=storage,
@@ -126,6 +138,8 @@ def find_layout() -> Layout:
         type_flags=_find_type_flags(),
         capsule=_find_structure_memory(),
         plain_keys=_plain_keys(),
+        version_counter=version_counter,
+        version=version,
     )
 
 
@@ -229,6 +243,42 @@ def _find_grad_fn(autograd_meta: int) -> int:
     return _agree("the grad_fn", offsets)
 
 
+def _find_version(storage: int) -> tuple[int, int]:
+    """Give the place of the counter of versions, and that of the version in it."""
+    with torch.inference_mode(mode=False), torch.no_grad():
+        base = torch.zeros(3)
+        # A tensor shares its counter with what was detached from it, and its memory alone with its `.data`.
+        sharing, other = base.detach(), base.data
+        words, shared, others = (
+            _words(tensor._cdata, _TENSOR_IMPL_WORDS)  # noqa: SLF001
+            for tensor in (base, sharing, other)
+        )
+        found = [
+            number
+            for number, word in enumerate(words)
+            if word == shared[number] != others[number] and word % _WORD == 0 and word > _LOWEST
+        ]
+        if len(found) != 1 or found[0] * _WORD == storage:
+            return NOT_FOUND, NOT_FOUND
+        halves = (ctypes.c_uint32 * (2 * _COUNTER_WORDS)).from_address(words[found[0]])
+        places = set(range(len(halves)))
+        for _ in range(3):
+            base.add_(1)
+            places = {place for place in places if halves[place] == base._version}  # noqa: SLF001
+    if len(places) != 1:
+        return NOT_FOUND, NOT_FOUND
+    return found[0] * _WORD, places.pop() * _WORD // 2
+
+
+def frozen_facts(layout: Layout, tensor: torch.Tensor) -> tuple[int, ...]:
+    """Give the words by which native code knows a tensor again: counter, version, storage, data, offset."""
+    words = _words(tensor._cdata, _TENSOR_IMPL_WORDS)  # noqa: SLF001
+    counter, storage = words[layout.version_counter // _WORD], words[layout.storage // _WORD]
+    version = ctypes.c_uint32.from_address(counter + layout.version).value
+    data = _words(storage + layout.data, 1)[0]
+    return counter, version, storage, data, words[layout.storage_offset // _WORD]
+
+
 def _find_sizes(samples: Sequence[torch.Tensor]) -> int:
     offsets = []
     for sample in samples:
@@ -248,7 +298,7 @@ def _find_sizes(samples: Sequence[torch.Tensor]) -> int:
 def _has_sizes(words: Sequence[int], start: int, sample: torch.Tensor) -> bool:
     ndim = sample.dim()
     if ndim > _INLINE_DIMS:
-        if words[start + 1] < 4096 or words[start + 1] % _WORD:
+        if words[start + 1] < _LOWEST or words[start + 1] % _WORD:
             return False
         held = _words(words[start + 1], 2 * ndim)
         return held[:ndim] == list(sample.shape) and held[ndim:] == list(sample.stride())
