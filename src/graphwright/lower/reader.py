@@ -103,7 +103,7 @@ class Reader:
 
     def locate_in(self, layout: Layout, offset: Affine) -> Indices:
         """Give the index of the element that lies at `offset` in a dense layout."""
-        return indices_at(offset, layout, self._divide)
+        return indices_at(offset, layout, self.divide)
 
     def piece_of(self, index: Affine, bounds: Sequence[int]) -> int | None:
         """Tell in which piece an index lies.
@@ -156,8 +156,12 @@ class Reader:
             return element
         return self.builder.compute(ScalarOp.BITCAST, (element,), values.dtype(value))
 
-    def _divide(self, value: Affine, divisor: int, extent: int) -> tuple[Affine, Affine]:
-        """Divide; at run time where no split of an atom makes the quotient affine."""
+    def divide(self, value: Affine, divisor: int, extent: int) -> tuple[Affine, Affine]:
+        """Give quotient (below `extent`) and remainder; at run time where no split of an atom makes the quotient affine.
+
+        Raises:
+            SplitNeeded: a split of an atom does.
+        """
         builder = self.builder
         outcome = divide(value, divisor, builder.extents)
         if isinstance(outcome, Division):

@@ -19,7 +19,7 @@ from graphwright.lower.elements import expression_of
 from graphwright.lower.expressions import cost_of
 from graphwright.lower.links import read_operands
 from graphwright.lower.reader import ref_of
-from graphwright.lower.rules import ELEMENTS
+from graphwright.lower.rules import ELEMENTS, IMAGES
 from graphwright.lower.values import ValueKind, Values
 
 CHEAP_COST: Final = 2
@@ -37,6 +37,8 @@ SECTIONED: Final = frozenset(
         "aten.constant_pad_nd.default",
         "aten.select_scatter.default",
         "aten.slice_scatter.default",
+        "aten.roll.default",
+        *IMAGES,
     }
 )
 """Ops that join pieces: their kernels are built in sections, which no reduction can be."""
@@ -200,6 +202,9 @@ class Roots:
         if self._has_axes(reader):
             total = values.layouts[ref_of(reader.args[0])].numel
             return total > values.layouts[value].numel
+        row = ELEMENTS.get(reader.op)
+        if row is not None and row.rereads:
+            return True
         result = next(number for number in reader.results if number >= 0)
         layout = values.layouts[result]
         if layout.numel <= values.layouts[value].numel:

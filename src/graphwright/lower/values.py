@@ -83,6 +83,13 @@ class Values:
             value >= 0 for node in graph.nodes for value in node.results
         )
         """Values from this number on were added by the lowering."""
+        self._used = {ref for node in graph.nodes for ref in operands_of(node)}
+        self._used |= {output.value_id for output in graph.outputs}
+        self._used |= {mutation.value_id for mutation in graph.mutations}
+
+    def is_used(self, value: int) -> bool:
+        """Tell whether anything in the graph names a result."""
+        return value in self._used
 
     def add_source(self, meta: TensorMeta) -> int:
         """Add a graph input or constant."""

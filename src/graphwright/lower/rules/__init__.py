@@ -8,6 +8,7 @@ Read first: `rows.py` (what a row is), `pointwise.py`.
 from graphwright.lower.rules.choices import CHOICES as NUMBERED
 from graphwright.lower.rules.creation import CREATION
 from graphwright.lower.rules.extern import OUT_VARIANTS
+from graphwright.lower.rules.images import IMAGES
 from graphwright.lower.rules.index import INDEX
 from graphwright.lower.rules.loss import LOSSES
 from graphwright.lower.rules.pointwise import POINTWISE
@@ -16,6 +17,15 @@ from graphwright.lower.rules.rows import rows
 from graphwright.lower.rules.scan import SCANS, scan_axis
 
 CHOICES = rows(*NUMBERED.values(), *LOSSES.values())
-ELEMENTS = rows(*CREATION.values(), *INDEX.values())
+ELEMENTS = rows(*CREATION.values(), *INDEX.values(), *IMAGES.values())
 
-__all__ = ["CHOICES", "ELEMENTS", "OUT_VARIANTS", "POINTWISE", "REDUCTIONS", "SCANS", "scan_axis"]
+__all__ = [
+    "CHOICES",
+    "ELEMENTS",
+    "IMAGES",
+    "OUT_VARIANTS",
+    "POINTWISE",
+    "REDUCTIONS",
+    "SCANS",
+    "scan_axis",
+]

@@ -10,7 +10,7 @@ that no element is chosen at run time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from itertools import accumulate
 from typing import Final
 
@@ -24,6 +24,7 @@ from graphwright.lower.affine import Affine, Split, divide
 from graphwright.lower.intervals import interval_of
 from graphwright.lower.reader import Indices, Reader, SplitNeeded, ref_of
 from graphwright.lower.rules.creation import always
+from graphwright.lower.rules.joining import Piece, join, join_nonempty
 from graphwright.lower.rules.rows import ElementRow, rows
 from graphwright.lower.scalars import Scalar
 from graphwright.lower.values import Values
@@ -39,49 +40,6 @@ def _replace(indices: Indices, axis: int, index: Affine) -> Indices:
     return (*indices[:axis], index, *indices[axis + 1 :])
 
 
-class _Piece(msgspec.Struct, frozen=True):
-    """A part of the result along one axis, up to `stop`."""
-
-    stop: int
-    element: Callable[[Affine], Scalar]
-    """The element at an index along the axis (an index of the result)."""
-
-
-def _join(reader: Reader, index: Affine, pieces: Sequence[_Piece], dtype: DType) -> Scalar:
-    """Give the element at `index` along the axis that the pieces divide."""
-    bounds = [piece.stop for piece in pieces]
-    chosen = reader.piece_of(index, bounds)
-    builder = reader.builder
-    if chosen is not None:
-        return builder.cast(pieces[chosen].element(index), dtype)
-    position = builder.index(index)
-    start = 0
-    result: Scalar | None = None
-    for piece in pieces:
-        inside = _clamped(reader, position, start, piece.stop)
-        value = builder.cast(piece.element(inside), dtype)
-        if result is None:
-            result = value
-        else:
-            is_before = builder.compute(
-                ScalarOp.LT, (position, builder.const(start, DType.INT64)), DType.BOOL
-            )
-            result = builder.compute(ScalarOp.WHERE, (is_before, result, value), dtype)
-        start = piece.stop
-    assert result is not None, "there is at least one piece"
-    return result
-
-
-def _clamped(reader: Reader, position: Scalar, start: int, stop: int) -> Affine:
-    """Give `position`, clamped to `start..stop`, as an index."""
-    builder = reader.builder
-    first, last = builder.const(start, DType.INT64), builder.const(stop - 1, DType.INT64)
-    clamped = builder.compute(ScalarOp.MAXIMUM, (position, first), DType.INT64)
-    clamped = builder.compute(ScalarOp.MINIMUM, (clamped, last), DType.INT64)
-    shifted = builder.compute(ScalarOp.SUB, (clamped, first), DType.INT64)
-    return builder.dynamic_index(shifted, max(stop - start, 1)).shifted(start)
-
-
 def _result_dtype(node: AtenNode) -> DType:
     meta = node.metas[0]
     assert meta is not None, f"{node.op} has a result"
@@ -94,10 +52,10 @@ def _cat(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
     extents = [reader.values.layouts[operand].shape[axis] for operand in operands]
     stops = list(accumulate(extents))
     pieces = [
-        _Piece(stop, _reads(reader, operand, indices, axis, stop - extent))
+        Piece(stop, _reads(reader, operand, indices, axis, stop - extent))
         for operand, extent, stop in zip(operands, extents, stops, strict=True)
     ]
-    return _join(reader, indices[axis], pieces, _result_dtype(node))
+    return join(reader, indices[axis], pieces, _result_dtype(node))
 
 
 def _reads(
@@ -121,10 +79,10 @@ def _stack(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
     axis = _axis(reader.values, node, 1)
     rest = indices[:axis] + indices[axis + 1 :]
     pieces = [
-        _Piece(number + 1, lambda _index, operand=operand: reader.read(operand, rest))  # type: ignore[misc]
+        Piece(number + 1, lambda _index, operand=operand: reader.read(operand, rest))  # type: ignore[misc]
         for number, operand in enumerate(_nonempty_operands(reader.values, node))
     ]
-    return _join(reader, indices[axis], pieces, _result_dtype(node))
+    return join(reader, indices[axis], pieces, _result_dtype(node))
 
 
 def _pad(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
@@ -156,11 +114,11 @@ def _pad_axis(
         inner = _replace(indices, axis, index.shifted(-before))
         return _pad_axis(reader, node, inner, shape, pad[:-2], value)
 
-    pieces = [_Piece(before, lambda _index: value), _Piece(before + extent, inside)]
-    pieces.append(_Piece(before + extent + after, lambda _index: value))
+    pieces = [Piece(before, lambda _index: value), Piece(before + extent, inside)]
+    pieces.append(Piece(before + extent + after, lambda _index: value))
     if before <= 0:
         pieces = pieces[1:]
-    return _join(reader, indices[axis], pieces, value.dtype)
+    return join(reader, indices[axis], pieces, value.dtype)
 
 
 def _pad_is_plain(values: Values, node: AtenNode) -> bool:
@@ -181,21 +139,11 @@ def _select_scatter(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
         return reader.operand(node, 0, _replace(indices, axis, index))
 
     pieces = [
-        _Piece(selected, outside),
-        _Piece(selected + 1, lambda _index: reader.read(source, rest)),
-        _Piece(extent, outside),
+        Piece(selected, outside),
+        Piece(selected + 1, lambda _index: reader.read(source, rest)),
+        Piece(extent, outside),
     ]
-    return _join_nonempty(reader, indices[axis], pieces, _result_dtype(node))
-
-
-def _join_nonempty(reader: Reader, index: Affine, pieces: Sequence[_Piece], dtype: DType) -> Scalar:
-    start = 0
-    kept = []
-    for piece in pieces:
-        if piece.stop > start:
-            kept.append(piece)
-            start = piece.stop
-    return _join(reader, index, kept, dtype)
+    return join_nonempty(reader, indices[axis], pieces, _result_dtype(node))
 
 
 def _slice_bounds(values: Values, node: AtenNode) -> tuple[int, int, int]:
@@ -224,11 +172,11 @@ def _slice_scatter(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
         return reader.operand(node, 0, _replace(indices, axis, index))
 
     pieces = [
-        _Piece(start, outside),
-        _Piece(stop, _reads(reader, source, indices, axis, start)),
-        _Piece(extent, outside),
+        Piece(start, outside),
+        Piece(stop, _reads(reader, source, indices, axis, start)),
+        Piece(extent, outside),
     ]
-    return _join_nonempty(reader, indices[axis], pieces, _result_dtype(node))
+    return join_nonempty(reader, indices[axis], pieces, _result_dtype(node))
 
 
 def _slice_step_is_one(values: Values, node: AtenNode) -> bool:
@@ -242,6 +190,40 @@ def _flip(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
         reversed_index = indices[place].times(-1).shifted(shape[place] - 1)
         indices = _replace(indices, place, reversed_index)
     return reader.operand(node, 0, indices)
+
+
+def _roll(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
+    """roll(x, shifts, dims): along each axis the last elements, then the first ones."""
+    shifts, axes = integers_of(node.args[1]) or (), integers_of(node.args[2]) or ()
+    return _roll_axes(reader, node, indices, list(zip(shifts, axes, strict=True)))
+
+
+def _roll_axes(
+    reader: Reader, node: AtenNode, indices: Indices, rolls: list[tuple[int, int]]
+) -> Scalar:
+    if not rolls:
+        return reader.operand(node, 0, indices)
+    shape = reader.values.layouts[ref_of(node.args[0])].shape
+    (shift, axis), rest = rolls[0], rolls[1:]
+    place = axis % len(shape)
+    extent = shape[place]
+    start = shift % extent
+
+    def moved(amount: int) -> Callable[[Affine], Scalar]:
+        return lambda index: _roll_axes(
+            reader, node, _replace(indices, place, index.shifted(amount)), rest
+        )
+
+    pieces = [Piece(start, moved(extent - start)), Piece(extent, moved(-start))]
+    return join_nonempty(reader, indices[place], pieces, _result_dtype(node))
+
+
+def _roll_has_axes(values: Values, node: AtenNode) -> bool:
+    """Axes that do not exist, or too many shifts, are errors, which the call raises."""
+    shifts, axes = integers_of(node.args[1]) or (), integers_of(argument(node, 2, "dims")) or ()
+    rank = len(values.layouts[ref_of(node.args[0])].shape)
+    are_axes = len(axes) == len(shifts) > 0 and all(-rank <= axis < rank for axis in axes)
+    return are_axes and _has_operand_elements(values, node)
 
 
 def _repeat(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
@@ -404,6 +386,7 @@ INDEX: Final[Mapping[str, ElementRow]] = rows(
     ElementRow("aten.select_scatter.default", _select_scatter, always, same_index=(0,)),
     ElementRow("aten.slice_scatter.default", _slice_scatter, _slice_step_is_one, same_index=(0,)),
     ElementRow("aten.flip.default", _flip, always),
+    ElementRow("aten.roll.default", _roll, _roll_has_axes),
     ElementRow("aten.repeat.default", _repeat, _has_operand_elements),
     ElementRow("aten.embedding.default", _embedding, _embedding_is_safe),
     ElementRow("aten.index_select.default", _index_select, _index_select_is_safe),

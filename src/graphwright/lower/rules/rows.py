@@ -63,6 +63,8 @@ class ElementRow(msgspec.Struct, frozen=True):
     cost: int = 2
     reads: bool = True
     """Elements of operands are read (not only their shapes)."""
+    rereads: bool = False
+    """Elements of the operand are read for several elements of the result: what is dear to compute is better in memory."""
     same_index: tuple[int, ...] = ()
     """Positions of operands that are read, if at all, at the very index of the result."""
 

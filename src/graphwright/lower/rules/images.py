@@ -1,0 +1,374 @@
+"""Ops on images: pooling, padding by the image's own elements, repetition to a larger size. One row an overload.
+
+In: nothing.   Out: `IMAGES`, overload name → `ElementRow`.
+Keeps: sums of a window are taken in eager's order. Where a window or its place reaches past the image the kernel is built in
+sections, so that the inner part has neither tests nor computed indices.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from graphwright.ir.aten import AtenNode, LiteralArg
+from graphwright.ir.dtypes import DType
+from graphwright.ir.node_arguments import argument, integers_of, is_given, is_number, number_of
+from graphwright.ir.ops import ReduceOp, ScalarOp
+from graphwright.lower.affine import Affine
+from graphwright.lower.identities import identity_of
+from graphwright.lower.promotion import computation_dtype
+from graphwright.lower.reader import Indices, Reader, ref_of
+from graphwright.lower.rules.joining import Piece, join, join_nonempty
+from graphwright.lower.rules.rows import ElementRow, rows
+from graphwright.lower.scalars import Scalar, ScalarKind
+from graphwright.lower.values import Values
+
+MOST_TAPS: Final = 36
+"""Windows of more elements are left to eager: the kernel names each of them."""
+_POOL_COST: Final = 12
+
+
+class Window(msgspec.Struct, frozen=True):
+    """The window of a pool along one axis."""
+
+    extent: int
+    """Of the image."""
+    taps: int
+    step: int
+    before: int = 0
+    """Elements of padding before the image (and after it)."""
+    gap: int = 1
+    """Distance of the taps."""
+
+    def place(self, index: Affine, tap: int) -> Affine:
+        """Give where a tap lies in the image, for an index of the result."""
+        return index.times(self.step).shifted(tap * self.gap - self.before)
+
+
+def _shape(values: Values, node: AtenNode) -> tuple[int, ...]:
+    return values.layouts[ref_of(node.args[0])].shape
+
+
+def _spread(
+    node: AtenNode, position: int, name: str, rank: int, default: Sequence[int]
+) -> list[int]:
+    """Give a number for each axis of the window, as eager spreads a single one."""
+    given = argument(node, position, name)
+    numbers = list(integers_of(given) or ()) if given is not None else []
+    numbers = numbers or list(default)
+    return numbers * rank if len(numbers) == 1 else numbers
+
+
+def _max_windows(values: Values, node: AtenNode, rank: int) -> list[Window]:
+    """max_pool2d_with_indices(x, kernel, stride, padding, dilation, ceil_mode)."""
+    taps = _spread(node, 1, "kernel_size", rank, ())
+    steps = _spread(node, 2, "stride", rank, taps)
+    pads = _spread(node, 3, "padding", rank, (0,))
+    gaps = _spread(node, 4, "dilation", rank, (1,))
+    extents = _shape(values, node)[-rank:]
+    return [Window(*one) for one in zip(extents, taps, steps, pads, gaps, strict=True)]
+
+
+def _average_windows(values: Values, node: AtenNode, rank: int) -> list[Window]:
+    """avg_pool2d(x, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override)."""
+    taps = _spread(node, 1, "kernel_size", rank, ())
+    steps = _spread(node, 2, "stride", rank, taps)
+    pads = _spread(node, 3, "padding", rank, (0,))
+    extents = _shape(values, node)[-rank:]
+    return [Window(*one) for one in zip(extents, taps, steps, pads, strict=True)]
+
+
+def _adaptive_windows(values: Values, node: AtenNode, rank: int) -> list[Window]:
+    """_adaptive_avg_pool2d(x, output_size), of an extent that is a multiple of the output's."""
+    extents, sizes = _shape(values, node)[-rank:], integers_of(node.args[1]) or ()
+    taps = [extent // size for extent, size in zip(extents, sizes, strict=True)]
+    return [Window(extent, own, own) for extent, own in zip(extents, taps, strict=True)]
+
+
+def _iter_taps(
+    reader: Reader, node: AtenNode, indices: Indices, windows: Sequence[Window], outside: Scalar
+) -> Iterator[Scalar]:
+    """Give the elements of the window in order; `outside` for those past the image."""
+    first = len(indices) - len(windows)
+    for taps in itertools.product(*(range(window.taps) for window in windows)):
+        places = [
+            window.place(index, tap)
+            for window, index, tap in zip(windows, indices[first:], taps, strict=True)
+        ]
+        yield _inside(reader, node, indices[:first], places, windows, outside)
+
+
+def _inside(
+    reader: Reader,
+    node: AtenNode,
+    settled: Indices,
+    places: Sequence[Affine],
+    windows: Sequence[Window],
+    outside: Scalar,
+) -> Scalar:
+    """Settle one axis, then the rest: whether the place is in the image."""
+    if not places:
+        return reader.builder.cast(reader.operand(node, 0, settled), outside.dtype)
+
+    def element(index: Affine) -> Scalar:
+        return _inside(reader, node, (*settled, index), places[1:], windows[1:], outside)
+
+    pieces = [
+        Piece(0, lambda _index: outside),
+        Piece(windows[0].extent, element),
+        Piece(1 << 62, lambda _index: outside),
+    ]
+    return join(reader, places[0], pieces, outside.dtype)
+
+
+def _max_pool(rank: int) -> Callable[[Reader, AtenNode, Indices], Scalar]:
+    def element(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
+        builder = reader.builder
+        dtype = computation_dtype(reader.values.dtype(ref_of(node.args[0])))
+        text = identity_of(ReduceOp.MAX, dtype)
+        outside = builder.const(float(text) if dtype.is_float else int(text), dtype)
+        windows = _max_windows(reader.values, node, rank)
+        largest = outside
+        for tap in _iter_taps(reader, node, indices, windows, outside):
+            if largest is outside:
+                largest = tap
+            elif tap is not outside:
+                largest = builder.compute(ScalarOp.MAXIMUM, (largest, tap), dtype)
+        return largest
+
+    return element
+
+
+def _sum_pool(
+    windows_of: Callable[[Values, AtenNode, int], list[Window]],
+    rank: int,
+    divide: Callable[[Reader, AtenNode, Scalar, list[Window]], Scalar],
+) -> Callable[[Reader, AtenNode, Indices], Scalar]:
+    def element(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
+        builder = reader.builder
+        dtype = computation_dtype(reader.values.dtype(ref_of(node.args[0])))
+        outside = builder.const(0, dtype)
+        windows = windows_of(reader.values, node, rank)
+        total: Scalar | None = None
+        for tap in _iter_taps(reader, node, indices, windows, outside):
+            if tap.kind is not ScalarKind.CONST or total is None:
+                is_first = total is None or total is outside
+                total = tap if is_first else builder.compute(ScalarOp.ADD, (total, tap), dtype)  # type: ignore[arg-type]
+        assert total is not None, "a window has taps"
+        return divide(reader, node, total, windows)
+
+    return element
+
+
+def _divide_by(reader: Reader, total: Scalar, divisor: int) -> Scalar:
+    by = reader.builder.const(divisor, total.dtype)
+    return reader.builder.compute(ScalarOp.DIV, (total, by), total.dtype)
+
+
+def _average(reader: Reader, node: AtenNode, total: Scalar, windows: list[Window]) -> Scalar:
+    """Divide by the number of taps, or what the call says."""
+    given = argument(node, 6, "divisor_override")
+    count = 1
+    for window in windows:
+        count *= window.taps
+    return _divide_by(reader, total, int(number_of(given)) if is_number(given) else count)
+
+
+def _average_by_axis(
+    reader: Reader, _node: AtenNode, total: Scalar, windows: list[Window]
+) -> Scalar:
+    """Divide by the taps of one axis after the other, as eager's adaptive pools do."""
+    for window in windows:
+        total = _divide_by(reader, total, window.taps)
+    return total
+
+
+def _is_served(values: Values, node: AtenNode, windows: Sequence[Window]) -> bool:
+    count = 1
+    for window in windows:
+        count *= window.taps
+    return 0 < count <= MOST_TAPS and 0 not in _shape(values, node)
+
+
+def _serves_max(rank: int) -> Callable[[Values, AtenNode], bool]:
+    """Only where nobody asks for the positions: then one element is all that is computed."""
+
+    def serves(values: Values, node: AtenNode) -> bool:
+        is_alone = node.results[0] >= 0 and not values.is_used(node.results[1])
+        return is_alone and _is_served(values, node, _max_windows(values, node, rank))
+
+    return serves
+
+
+def _serves_average(rank: int) -> Callable[[Values, AtenNode], bool]:
+    """Only where all windows are divided by one number: none reaches past the padding, and padding counts."""
+
+    def serves(values: Values, node: AtenNode) -> bool:
+        windows = _average_windows(values, node, rank)
+        result = node.metas[0]
+        assert result is not None, f"{node.op} has a result"
+        extents = [dim for dim in result.shape if isinstance(dim, int)][-rank:]
+        fits = all(
+            (size - 1) * window.step + window.taps <= window.extent + 2 * window.before
+            for window, size in zip(windows, extents, strict=True)
+        )
+        is_counted = argument(node, 5, "count_include_pad") != LiteralArg(value=False)
+        is_uniform = is_counted or not any(window.before for window in windows)
+        divisor = argument(node, 6, "divisor_override")
+        is_refused = is_number(divisor) and not number_of(divisor)
+        is_known = fits and is_uniform and _has_average(result.dtype, rank) and not is_refused
+        return is_known and _is_served(values, node, windows)
+
+    return serves
+
+
+def _has_average(dtype: DType, rank: int) -> bool:
+    """Tell whether eager has a kernel: for volumes it has none for narrow floats."""
+    return dtype.is_float and (rank < 3 or dtype is computation_dtype(dtype))
+
+
+def _serves_adaptive(rank: int) -> Callable[[Values, AtenNode], bool]:
+    def serves(values: Values, node: AtenNode) -> bool:
+        extents, sizes = _shape(values, node)[-rank:], integers_of(node.args[1]) or ()
+        result = node.metas[0]
+        assert result is not None, f"{node.op} has a result"
+        is_known = _has_average(result.dtype, rank) and len(sizes) == rank
+        is_even = is_known and all(
+            size and extent % size == 0 for extent, size in zip(extents, sizes, strict=True)
+        )
+        return is_even and _is_served(values, node, _adaptive_windows(values, node, rank))
+
+    return serves
+
+
+# Padding
+
+
+def _padded(
+    beyond: Callable[[Reader, Affine, int], tuple[Affine, Affine]],
+) -> Callable[[Reader, AtenNode, Indices], Scalar]:
+    """Read at the index itself inside of the image, at what `beyond` gives (before it, after it) outside."""
+
+    def element(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
+        pad = integers_of(node.args[1]) or ()
+        return _pad_axis(reader, node, indices, list(pad), beyond)
+
+    return element
+
+
+def _pad_axis(
+    reader: Reader,
+    node: AtenNode,
+    indices: Indices,
+    pad: list[int],
+    beyond: Callable[[Reader, Affine, int], tuple[Affine, Affine]],
+) -> Scalar:
+    """Settle one axis (the last pair of `pad`), then the rest."""
+    if not pad:
+        return reader.operand(node, 0, indices)
+    before, after = pad[-2:]
+    shape = _shape(reader.values, node)
+    axis = len(shape) - len(pad) // 2
+    extent = shape[axis]
+
+    def element_at(place: Callable[[Affine], Affine]) -> Callable[[Affine], Scalar]:
+        def element(index: Affine) -> Scalar:
+            inner = (*indices[:axis], place(index.shifted(-before)), *indices[axis + 1 :])
+            return _pad_axis(reader, node, inner, pad[:-2], beyond)
+
+        return element
+
+    pieces = [
+        Piece(before, element_at(lambda index: beyond(reader, index, extent)[0])),
+        Piece(before + extent, element_at(lambda index: index)),
+        Piece(before + extent + after, element_at(lambda index: beyond(reader, index, extent)[1])),
+    ]
+    return join_nonempty(reader, indices[axis], pieces, reader.values.dtype(ref_of(node.args[0])))
+
+
+def _reflected(_reader: Reader, index: Affine, extent: int) -> tuple[Affine, Affine]:
+    return index.times(-1), index.times(-1).shifted(2 * (extent - 1))
+
+
+def _nearest(_reader: Reader, _index: Affine, extent: int) -> tuple[Affine, Affine]:
+    return Affine(), Affine((), extent - 1)
+
+
+def _pads_something(values: Values, node: AtenNode) -> bool:
+    return 0 not in _shape(values, node) and integers_of(node.args[1]) is not None
+
+
+# Repetition
+
+
+def _factors(values: Values, node: AtenNode, rank: int) -> list[int] | None:
+    """Give how often each element is repeated along each axis; None where it is not a whole number of times."""
+    sizes = integers_of(argument(node, 1, "output_size"))
+    extents = _shape(values, node)[-rank:]
+    if sizes is None or len(sizes) != rank or 0 in extents:
+        return None
+    factors = []
+    for place, (size, extent) in enumerate(zip(sizes, extents, strict=True)):
+        scale = argument(node, 2 + place, "")
+        if size % extent or not size:
+            return None
+        if is_given(node, 2 + place, "") and (
+            not is_number(scale) or float(number_of(scale)) * extent != size
+        ):
+            return None
+        factors.append(size // extent)
+    return factors
+
+
+def _repeats(rank: int) -> Callable[[Values, AtenNode], bool]:
+    return lambda values, node: _factors(values, node, rank) is not None
+
+
+def _repeated(rank: int) -> Callable[[Reader, AtenNode, Indices], Scalar]:
+    def element(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
+        factors = _factors(reader.values, node, rank)
+        assert factors is not None, "checked when the node was classified"
+        shape = _shape(reader.values, node)
+        first = len(indices) - rank
+        own = [
+            reader.divide(index, factor, extent)[0] if factor > 1 else index
+            for index, factor, extent in zip(indices[first:], factors, shape[first:], strict=True)
+        ]
+        return reader.operand(node, 0, (*indices[:first], *own))
+
+    return element
+
+
+def _rows_of_rank(rank: int) -> tuple[ElementRow, ...]:
+    """Give the rows of ops on images of `rank` axes."""
+    found = [
+        ElementRow(f"aten.reflection_pad{rank}d.default", _padded(_reflected), _pads_something),
+        ElementRow(f"aten.replication_pad{rank}d.default", _padded(_nearest), _pads_something),
+        ElementRow(f"aten.upsample_nearest{rank}d.default", _repeated(rank), _repeats(rank)),
+        ElementRow(f"aten._upsample_nearest_exact{rank}d.default", _repeated(rank), _repeats(rank)),
+    ]
+    if rank > 1:
+        average = _sum_pool(_average_windows, rank, _average)
+        adaptive = _sum_pool(_adaptive_windows, rank, _average_by_axis)
+        found += [
+            _pool(f"max_pool{rank}d_with_indices", _max_pool(rank), _serves_max(rank)),
+            _pool(f"avg_pool{rank}d", average, _serves_average(rank)),
+            _pool(f"_adaptive_avg_pool{rank}d", adaptive, _serves_adaptive(rank)),
+        ]
+    return tuple(found)
+
+
+def _pool(
+    name: str,
+    element: Callable[[Reader, AtenNode, Indices], Scalar],
+    serves: Callable[[Values, AtenNode], bool],
+) -> ElementRow:
+    return ElementRow(f"aten.{name}.default", element, serves, cost=_POOL_COST, rereads=True)
+
+
+IMAGES: Final[Mapping[str, ElementRow]] = rows(
+    *(row for rank in (1, 2, 3) for row in _rows_of_rank(rank))
+)

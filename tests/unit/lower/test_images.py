@@ -1,0 +1,116 @@
+"""Pooling, padding and repetition of images against eager, edges and memory formats included."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from compiled_plans import run_compiled
+from eager_graphs import graph_of
+from torch.nn import functional as F
+
+from graphwright.ir.plan import CallExtern
+from graphwright.lower import lower_graph
+
+A = torch.ops.aten
+FLAT, LINE, IMAGE, VOLUME = (3, 2, 9), (2, 3, 40), (2, 3, 12, 20), (1, 2, 6, 8, 10)
+OWN = {
+    "max 2/2": (lambda x: F.max_pool2d(x, 2), IMAGE),
+    "max 3/2 padded": (lambda x: F.max_pool2d(x, 3, 2, 1), IMAGE),
+    "max 3/1 padded": (lambda x: F.max_pool2d(x, 3, 1, 1), IMAGE),
+    "max of unlike axes": (lambda x: F.max_pool2d(x, (3, 2), (2, 3), (1, 0)), IMAGE),
+    "max, dilated": (lambda x: F.max_pool2d(x, 3, 1, 1, 2), IMAGE),
+    "max, last window cut": (lambda x: F.max_pool2d(x, 3, 2, ceil_mode=True), IMAGE),
+    "max of an unbatched image": (lambda x: F.max_pool2d(x, 2), (3, 8, 10)),
+    "max of volumes": (lambda x: F.max_pool3d(x, 2), VOLUME),
+    "average 2/2": (lambda x: F.avg_pool2d(x, 2), IMAGE),
+    "average padded": (lambda x: F.avg_pool2d(x, 3, 1, 1), IMAGE),
+    "average with a divisor": (lambda x: F.avg_pool2d(x, 2, divisor_override=3), IMAGE),
+    "average of volumes": (lambda x: F.avg_pool3d(x, 2), VOLUME),
+    "average of lines": (lambda x: F.avg_pool1d(x, 4, 2), LINE),
+    "adaptive": (lambda x: F.adaptive_avg_pool2d(x, (3, 5)), IMAGE),
+    "adaptive of volumes": (lambda x: F.adaptive_avg_pool3d(x, (3, 4, 5)), VOLUME),
+    "reflect": (lambda x: F.pad(x, (1, 2, 3, 4), "reflect"), IMAGE),
+    "reflect lines": (lambda x: F.pad(x, (3, 1), "reflect"), LINE),
+    "reflect volumes": (lambda x: F.pad(x, (1, 2, 3, 0, 1, 2), "reflect"), VOLUME),
+    "replicate": (lambda x: F.pad(x, (1, 2, 3, 4), "replicate"), IMAGE),
+    "replicate, cut": (lambda x: F.pad(x, (-1, 2, 3, -4), "replicate"), IMAGE),
+    "replicate lines": (lambda x: F.pad(x, (0, 5), "replicate"), LINE),
+    "nearest": (lambda x: F.interpolate(x, scale_factor=2), IMAGE),
+    "nearest by unlike factors": (lambda x: F.interpolate(x, size=(36, 20)), IMAGE),
+    "nearest exact": (lambda x: F.interpolate(x, scale_factor=3, mode="nearest-exact"), IMAGE),
+    "nearest lines": (lambda x: F.interpolate(x, scale_factor=5), LINE),
+    "nearest volumes": (lambda x: F.interpolate(x, scale_factor=2), VOLUME),
+    "roll": (lambda x: torch.roll(x, (2, -5), (0, 2)), FLAT),
+    "roll around": (lambda x: torch.roll(x, (9, 13), (2, 1)), FLAT),
+    "pool of a computed image": (lambda x: F.max_pool2d(torch.relu(x * 2), 3, 2, 1) + 1, IMAGE),
+    "pool of a dear image": (lambda x: F.avg_pool2d(torch.tanh(x), 2) * 2, IMAGE),
+    "sum of a padded image": (lambda x: F.pad(x, (1, 1, 1, 1), "reflect").sum((2, 3)), IMAGE),
+    "pool of a padded image": (lambda x: F.max_pool2d(F.pad(x, (1,) * 4, "replicate"), 2), IMAGE),
+}
+EXTERN = {
+    "positions asked for": (lambda x: F.max_pool2d(x, 2, return_indices=True), IMAGE),
+    "unlike divisors": (lambda x: F.avg_pool2d(x, 3, 1, 1, count_include_pad=False), IMAGE),
+    "an average cut at the end": (lambda x: F.avg_pool2d(x, 3, 2, ceil_mode=True), IMAGE),
+    "uneven windows": (lambda x: F.adaptive_avg_pool2d(x, (5, 7)), IMAGE),
+    "large windows": (lambda x: F.avg_pool2d(x, 7), IMAGE),
+    "an uneven size": (lambda x: F.interpolate(x, size=(13, 30)), IMAGE),
+    "roll of all": (lambda x: torch.roll(x, 2), FLAT),
+}
+
+
+def drawn(shape, dtype=torch.float32):
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    x.view(-1)[::17] = math.inf
+    x.view(-1)[5::23] = math.nan
+    x.view(-1)[7::29] = -math.inf
+    return x.to(dtype)
+
+
+def run(function, x):
+    lowered = lower_graph(graph_of(function, x), num_threads=2)
+    calls = [step.op for step in lowered.plan.steps if isinstance(step, CallExtern)]
+    return run_compiled(lowered, [x]), calls
+
+
+def check(function, x, *, externs=0):
+    expected = function(x)
+    results, calls = run(function, x)
+    assert len(calls) == externs, calls
+
+    assert results[0].stride() == (expected if externs == 0 else results[0]).stride()
+    wanted = expected if isinstance(expected, torch.Tensor) else expected[0]
+    torch.testing.assert_close(results[0], wanted, equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
+@pytest.mark.parametrize("name", OWN)
+def test_images_are_what_eager_makes(name, dtype):
+    function, shape = OWN[name]
+    if dtype is torch.bfloat16 and name in ("average of volumes", "adaptive of volumes"):
+        pytest.skip("eager has no kernel")
+
+    check(function, drawn(shape, dtype))
+
+
+@pytest.mark.parametrize("name", [name for name, (_, shape) in OWN.items() if shape is IMAGE])
+def test_images_with_channels_last(name):
+    function, shape = OWN[name]
+
+    check(function, drawn(shape).contiguous(memory_format=torch.channels_last))
+
+
+@pytest.mark.parametrize("name", EXTERN)
+def test_the_rest_is_left_to_eager(name):
+    function, shape = EXTERN[name]
+
+    check(function, drawn(shape), externs=1)
+
+
+def test_a_dear_operand_is_computed_once():
+    lowered = lower_graph(
+        graph_of(lambda x: F.max_pool2d(torch.tanh(x), 3, 1, 1), drawn(IMAGE)), num_threads=1
+    )
+
+    assert len(lowered.kernels) == 2
