@@ -1,4 +1,4 @@
-"""Late calls: PyTorch functions whose result has a size, or is a number, that only values decide.
+"""Late calls: PyTorch functions whose result has a size, or is a number, list or array, that only values decide.
 
 In: a function that asked for values while it was captured, and its arguments.   Out: a `LateResult`, which the program may
 return, keep, or hand to further PyTorch functions; these are late too.
@@ -89,6 +89,7 @@ class LateCalls:
         kwargs: Mapping[str, Any],
         error: Unsupported | None,
     ) -> LateResult:
+        function = _of_real_tensors(function, args, kwargs)
         holder = getattr(function, "__self__", None)
         if isinstance(holder, torch.Tensor | LateResult):
             function, args = getattr(torch.Tensor, function.__name__), (holder, *args)
@@ -119,6 +120,18 @@ class LateCalls:
                     why="that call is made after the graph has run, as the size or value of its result depends on values",
                     remedy="give it a clone of the tensor",
                 )
+
+
+def _of_real_tensors(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Give the method of real tensors that one of stand-ins is for, if it makes something of the values and may be called late."""
+    if function is AbstractTensor.tolist:
+        return torch.Tensor.tolist
+    if function is not AbstractTensor.numpy:
+        return function
+    # Of a tensor with a gradient or a flag it is an error, which must come where it is called.
+    tensor = args[0]
+    is_bare = not (tensor.requires_grad or tensor.is_conj() or tensor.is_neg())
+    return torch.Tensor.numpy if is_bare or kwargs.get("force") else function
 
 
 _OPERATORS: Final = frozenset(

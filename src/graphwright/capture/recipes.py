@@ -176,9 +176,12 @@ class Recipes:
         self._built_index: dict[int, int] = {}
         self._alive: list[Any] = []
         self._suspended: dict[int, Suspended] = {}
+        self._with_gradients: list[AbstractTensor] = []
 
     def note(self, value: Any) -> None:
-        """Look through a value that will be made, to find what appears more than once."""
+        """Look through a value that will be made, to find what appears more than once, and the tensors that have gradients."""
+        if type(value) is AbstractTensor and value.requires_grad:
+            self._with_gradients.append(value)
         if not self._is_held(value):
             return
         self._times_seen[id(value)] = self._times_seen.get(id(value), 0) + 1
@@ -187,6 +190,13 @@ class Recipes:
         self._alive.append(value)
         for part in self._parts(value):
             self.note(part)
+
+    def put_gradients_first(self) -> None:
+        """Make the noted tensors with gradients the first outputs: one without, in the same memory, is then a view of one with."""
+        for value in self._with_gradients:
+            is_made = self._source_of(value) is None
+            if is_made and self._machine.recorder.strip_flags(value) is None:
+                self._output(value)
 
     def _is_held(self, value: Any) -> bool:
         """Tell whether a value is an object of ours, with parts."""

@@ -493,12 +493,14 @@ def _finish(  # noqa: PLR0913  (what the parts of a capture have found out)
 ) -> Captured:
     recipes = Recipes(machine)
     stopped = Stopped(machine) if machine.outermost.is_stopped else None
-    for late in machine.late_calls.results:
-        recipes.make(late)  # in the order in which they are to be called
     for value in (result,) if stopped is None else (stopped.function, *stopped.values):
         recipes.note(value)
     for value in iter_changed_values(machine):
         recipes.note(value)
+    if machine.late_calls.results:
+        recipes.put_gradients_first()
+    for late in machine.late_calls.results:
+        recipes.make(late)  # in the order in which they are to be called
     made = recipes.make(result) if stopped is None else stopped.make(recipes)
     reshaped = _reshaped_inputs(recorder, inputs, recipes)
     effects = [*make_effects(machine, recipes), *reshaped, *changes]

@@ -159,3 +159,44 @@ def random_numbers_of_numpy(x):
 def functions_of_numpy(x):
     mean = np.mean([1.0, 2.0])
     return x * mean, torch.as_tensor(np.arange(3)) + x, torch.tensor(np.eye(2))
+
+
+@TOPIC.program(call(t(3)), call(t(5)))
+def arrays_and_lists_of_results(x):
+    y = x * 2
+    return y.numpy(), y, y[1:].numpy(), y.tolist(), y.detach().cpu().numpy()
+
+
+@TOPIC.program(call(t(3)))
+def array_of_an_argument_that_was_written_to(x):
+    x.add_(1)
+    return x.numpy(), x[:2].numpy()
+
+
+@TOPIC.program(call(t(3), t(3, grad=True)))
+def arrays_beside_gradients(x, w):
+    y = x * w
+    return y, y.detach().numpy(), (x + 1).numpy(), y.numpy(force=True)
+
+
+@TOPIC.program(call(t(3), t(3, grad=True)), is_one_graph=False)
+def array_of_what_needs_a_gradient(x, w):
+    try:
+        return (x * w).numpy()
+    except RuntimeError as error:
+        return type(error).__name__
+
+
+@TOPIC.program(call(t(3)), is_one_graph=False)
+def array_that_is_written_to_later(x):
+    y = x + 1
+    a = y.numpy()
+    y.mul_(2)
+    a += 1
+    return a, y
+
+
+@TOPIC.program(call(t(3)), is_one_graph=False)
+def array_that_goes_back_to_a_tensor(x):
+    y = x + 1
+    return torch.from_numpy(y.numpy()), y
