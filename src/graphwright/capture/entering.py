@@ -22,12 +22,13 @@ not on the stack).
 from __future__ import annotations
 
 import dis
+import functools
 import inspect
 import itertools
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import CodeType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, final
 
 import msgspec
 
@@ -386,6 +387,39 @@ def _make_slots(code: CodeType, num_temporaries: int) -> _Slots:
     )
 
 
+@final
+class _Same:
+    """A code object, equal to itself alone: two of the same text may stand in different files."""
+
+    __slots__ = ("code",)
+
+    def __init__(self, code: CodeType) -> None:
+        self.code = code
+
+    def __hash__(self) -> int:
+        return id(self.code)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.code is self.code
+
+
+class _Original(NamedTuple):
+    """What is read of a code object to write others from it."""
+
+    decoded: Decoded
+    raw: tuple[Unit, ...]
+    body_start: int
+    """Number of the raw instruction that the body begins with."""
+
+
+@functools.lru_cache(maxsize=64)
+def _read(same: _Same) -> _Original:
+    """Read a code object; a function with many breaks is written from again and again."""
+    raw = raw_instructions(same.code)
+    resume = next(i for i, unit in enumerate(raw) if unit.name == "RESUME")
+    return _Original(decode(same.code), raw, resume + 1)
+
+
 class _Writer:
     """Writes one new code object."""
 
@@ -401,17 +435,17 @@ class _Writer:
         self._code = code
         self._starts = starts
         self._place = place
-        decoded = self._decoded = decode(code)
+        original = _read(_Same(code))
+        decoded = self._decoded = original.decoded
         self._table = TABLES[sys.version_info[:2]]
         self._num_arguments = place.num_arguments
         self._slots = _make_slots(code, max(1, self._num_arguments, num_left + 1))
         _check_first_argument(decoded, place)
-        self._raw = raw_instructions(code)
-        body_start = next(i for i, unit in enumerate(self._raw) if unit.name == "RESUME") + 1
-        self._body = self._raw[body_start:]
+        self._raw = original.raw
+        self._body = self._raw[original.body_start :]
         self._offset = decoded.instructions[place.index].offset
         self._at = next(i for i, unit in enumerate(self._raw) if unit.label == self._offset)
-        if self._at < body_start:
+        if self._at < original.body_start:
             message = f"{place} of {code.co_qualname} is before the start of the function's body"
             raise InternalError(message)
         self._consts: tuple[Any, ...] = code.co_consts
