@@ -29,6 +29,9 @@ REPLICATED_COST: Final = 6
 MOST_COST: Final = 1500
 MOST_READS: Final = 24
 """Past these a value is stored, so that no kernel grows without bound."""
+MOST_DEPTH: Final = 32
+"""After so many values in a row, each computed in passing for the next, one is a root: an element is read from what it needs, and a
+chain of any length must not meet Python's limit of calls within calls. In one kernel with its reader, it is not stored either."""
 
 SECTIONED: Final = frozenset(
     {
@@ -51,6 +54,8 @@ class Weight(msgspec.Struct, frozen=True):
     reads: frozenset[int]
     """The values in memory (or roots) that are read."""
     is_sectioned: bool
+    depth: int = 0
+    """The values on the longest way to what is read."""
 
 
 _AXIS_KINDS: Final = frozenset({ValueKind.REDUCTION, ValueKind.SCAN})
@@ -167,18 +172,22 @@ class Roots:
             cost = cost_of(expression_of(node)[0])
         is_sectioned = node.op in SECTIONED
         reads: set[int] = set()
+        depth = 0
         for operand in dict.fromkeys(values.bases[ref] for ref in read_operands(node)):
             if self.is_inlined(operand):
                 inner = self.weights[operand]
+                depth = max(depth, inner.depth)
                 cost += inner.cost
                 reads |= inner.reads
                 is_sectioned = is_sectioned or inner.is_sectioned
             else:
                 reads.add(operand)
-        return Weight(cost, frozenset(reads), is_sectioned)
+        return Weight(cost, frozenset(reads), is_sectioned, depth + 1)
 
     def _needs_place(self, value: int, weight: Weight) -> bool:
         if value in self.stored or weight.cost > MOST_COST or len(weight.reads) > MOST_READS:
+            return True
+        if weight.depth >= MOST_DEPTH:
             return True
         readers = self._readers[value]
         if weight.is_sectioned and any(self._has_axes(reader) for reader in readers):

@@ -65,3 +65,15 @@ PROGRAMS = {
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_program_gives_what_eager_gives(name):
     check(PROGRAMS[name], normal(5, 12) if "sum of transposed" not in name else normal(12, 12))
+
+
+def test_long_chain_is_one_kernel_that_stores_only_the_result():
+    def program(x):
+        for number in range(300):
+            x = torch.sin(x) + number
+        return x
+
+    lowered = check(program, normal(4, 16))
+
+    (kernel,) = lowered.kernels
+    assert len(kernel.params) == 2
