@@ -23,6 +23,7 @@ from graphwright.cache import Caches
 from graphwright.capture import make_code_table
 from graphwright.codegen.llvm import LoadedCode
 from graphwright.observe import Observer
+from graphwright.pipeline.full_collections import FullCollections
 from graphwright.pipeline.options import Stance
 
 
@@ -53,6 +54,7 @@ class Session:
         self._latest: collections.deque[LoadedCode] = collections.deque(maxlen=_NUM_KEPT)
         self._caches: dict[tuple[str, ...], Caches] = {}
         self._targets: weakref.WeakSet[Target] = weakref.WeakSet()
+        self.full_collections: Final = FullCollections()
         self.stance = Stance.DEFAULT
         """What all targets do; set by `change_stance`."""
 

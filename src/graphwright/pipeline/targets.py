@@ -166,7 +166,8 @@ class CompiledTarget:
             if self._gave_up or self._is_at_limit(args, kwargs, settings):
                 return None, None
             try:
-                entry = self._build(args, kwargs, settings)
+                with SESSION.full_collections.put_off():
+                    entry = self._build(args, kwargs, settings)
             except Unsupported as error:
                 if self.options.fullgraph:
                     raise
