@@ -26,7 +26,7 @@ from graphwright.lower.roots import Roots
 from graphwright.lower.rows_nest import SUM_BLOCK, RowsNest
 from graphwright.lower.scalars import ScalarKind
 from graphwright.lower.scan_nest import ScanNest
-from graphwright.lower.splits import SplitProgram, choose_loop, split_program
+from graphwright.lower.splits import SplitProgram, choose_loop, split_program, widen_lanes
 from graphwright.lower.values import ValueKind
 from graphwright.lower.writer import KernelWriter
 
@@ -163,6 +163,12 @@ def _write_program(writer: KernelWriter, program: Program, num_threads: int) -> 
         return find_reuses(program, None)
     loops = merge_loops(program, scalars)
     plan = plan_passes(program, scalars)
+    widened = widen_lanes(writer, program, plan)
+    if widened is not None:
+        wide, combine = widened
+        _write_program(writer, wide, num_threads)
+        _write_nest(writer, combine, num_threads)
+        return []
     split = _try_split(writer, program, loops, plan, num_threads)
     if split is None:
         _write_nest(writer, program, num_threads)

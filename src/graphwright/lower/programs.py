@@ -27,6 +27,12 @@ from graphwright.lower.rules.rows import ReductionPart
 from graphwright.lower.scalars import Scalar, ScalarBuilder
 from graphwright.lower.values import Layout, ValueKind
 
+WIDE_LANES: Final = 64
+"""Narrow rows are taken together up to so many lanes."""
+FEWEST_JOINED_ROWS: Final = 4
+FEWEST_ROWS: Final = 64
+"""Fewer rounds of joined rows are not worth the last step, which adds the lanes of one column."""
+
 
 class Atom(msgspec.Struct, frozen=True):
     """A loop of the space, as fine as indices need it."""
@@ -119,7 +125,7 @@ def build_programs(roots: Roots, cluster: Cluster, stored: Collection[int]) -> l
         stored: those of the cluster's values that must be written to memory.
     """
     is_empty = cluster.space.num_reduced == 0
-    sections = [_Section(_first_atoms(roots, cluster, is_empty=is_empty), 0)]
+    sections = [_with_wide_lanes(_Section(_first_atoms(roots, cluster, is_empty=is_empty), 0))]
     programs: list[Program] = []
     while sections:
         section = sections.pop()
@@ -156,6 +162,24 @@ def _first_atoms(roots: Roots, cluster: Cluster, *, is_empty: bool) -> tuple[Ato
         stride *= segment.extent
         kept_stride *= 1 if segment.is_reduced else segment.extent
     return tuple(reversed(atoms))
+
+
+def _with_wide_lanes(section: _Section) -> _Section:
+    """Split the reduced rows of a few lanes, so that some neighbouring rows could stand beside each other as lanes.
+
+    `splits.py` makes use of it where it can; elsewhere the loops are merged again.
+    """
+    atoms = section.atoms
+    if len(atoms) < 2 or atoms[-1].is_reduced or not atoms[-2].is_reduced:
+        return section
+    if FEWEST_JOINED_ROWS * atoms[-1].extent > WIDE_LANES:
+        return section
+    rows = atoms[-2].extent
+    count = WIDE_LANES
+    while count * atoms[-1].extent > WIDE_LANES or rows % count:
+        count //= 2
+    is_worth = count >= FEWEST_JOINED_ROWS and rows >= FEWEST_ROWS * count
+    return _split(section, len(atoms) - 2, count) if is_worth else section
 
 
 def _split(section: _Section, number: int, inner: int) -> _Section:

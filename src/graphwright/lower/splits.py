@@ -18,7 +18,7 @@ from graphwright.ir.ops import ReduceOp
 from graphwright.lower.affine import Affine
 from graphwright.lower.loops import BLOCK_ATOM, Loops, LoopSpec
 from graphwright.lower.passes import PassPlan
-from graphwright.lower.programs import Atom, Program, StoreTo, Target
+from graphwright.lower.programs import WIDE_LANES, Atom, Program, StoreTo, Target
 from graphwright.lower.scalars import Scalar, ScalarBuilder, ScalarKind
 from graphwright.lower.writer import KernelWriter
 
@@ -83,6 +83,37 @@ def split_program(
     return SplitProgram(split, _combine(program, plan, partials, num_blocks, num_kept))
 
 
+def widen_lanes(
+    kernel: KernelWriter, program: Program, plan: PassPlan
+) -> tuple[Program, Program] | None:
+    """Take several narrow rows as one, whose lanes a second program reduces to those of a row.
+
+        s[j] = sum(x[i, j], 0), j < 3   →   t[k, j] = sum(x[16*i + k, j], i);  s[j] = sum(t[k, j], k)
+
+    Returns:
+        The two programs; None where the program has not this form.
+    """
+    atoms, builder = program.atoms, program.builder
+    number = len(atoms) - 2
+    if number < 1 or any(not atom.is_reduced for atom in atoms[:-1]) or atoms[-1].is_reduced:
+        return None
+    one = plan.passes[0]
+    has_arg = any(scalar.reduce_op in ARG_VALUES for scalar in one.reductions)
+    if len(plan.passes) != 1 or one.stores or not one.reductions or has_arg:
+        return None
+    joined, lanes = atoms[number].extent, atoms[-1].extent
+    if joined * lanes > WIDE_LANES:
+        return None
+    wide = Program(list(atoms), builder)
+    wide.atoms[number] = Atom(joined, is_reduced=False, stride=lanes, kept_stride=lanes)
+    place = Affine(tuple((atom, atoms[atom].stride) for atom in (number, number + 1)))
+    partials = _Partials(kernel, builder, place, joined * lanes)
+    for scalar in one.reductions:
+        partials.add_partial(scalar, wide.reduced_mask)
+    wide.stores += partials.stores
+    return wide, _combine(program, plan, partials, joined, lanes)
+
+
 def _kept_place(program: Program) -> Affine:
     return Affine(
         tuple(
@@ -118,10 +149,16 @@ class _Partials:
             self.values[scalar.number] = value
             self._store(value)
 
-    def _store(self, scalar: Scalar) -> None:
+    def add_partial(self, scalar: Scalar, reduced_mask: int) -> None:
+        """Make room for the reduction of what `scalar` reduces over fewer atoms."""
+        assert scalar.reduce_op is not None, "a reduction"
+        partial = self._builder.reduce(scalar.reduce_op, scalar.args[0], None, reduced_mask)
+        self._store(scalar, partial)
+
+    def _store(self, scalar: Scalar, partial: Scalar | None = None) -> None:
         target = self._kernel.add_temporary(scalar.dtype, self._numel)
         self.targets[scalar.number] = target
-        self.stores.append(StoreTo(target, self._place, scalar))
+        self.stores.append(StoreTo(target, self._place, partial or scalar))
 
 
 def _combine(

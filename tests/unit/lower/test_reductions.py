@@ -14,7 +14,7 @@ from graphwright.lower.rules import REDUCTIONS
 
 A = torch.ops.aten
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.uint8, torch.bool]
-SHAPES = [(6, 40), (3, 5, 16), (300, 7), (1, 9)]
+SHAPES = [(6, 40), (3, 5, 16), (300, 7), (1, 9), (1024, 3)]
 
 
 def tensor_of(dtype, shape):
@@ -100,3 +100,20 @@ def test_graph_with_size_symbols_is_refused():
 
     with pytest.raises(InternalError, match="s0"):
         lower_graph(graph, num_threads=1)
+
+
+@pytest.mark.parametrize("shape", [(4096, 3), (8192, 1, 5), (16, 256, 7), (4096, 16)], ids=str)
+def test_narrow_rows_are_taken_together(shape):
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(2))
+    axes = list(range(x.dim() - 1))
+
+    def program(x):
+        return A.sum.dim_IntList(x * 2, axes), A.amax(x, axes), A.mean.dim(x, axes) + 1
+
+    lowered = lower_graph(graph_of(program, x), num_threads=2)
+    actual = run_compiled(lowered, [x])
+
+    for got, wanted in zip(actual, program(x), strict=True):
+        torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-4)
+    (kernel,) = lowered.kernels
+    assert kernel.scratch[0].size > shape[-1]
