@@ -29,6 +29,7 @@ def masked():
 X, Y, W, B = normal(6, 4, 5), normal(6, 4, 5, seed=1), normal(5, seed=2), normal(5, seed=3)
 C = normal(4, seed=4)
 MEAN, RSTD = X.mean(-1, keepdim=True), (X.var(-1, keepdim=True, unbiased=False) + 1e-5).rsqrt()
+PIXELS = normal(2, 6, 4, 5).contiguous(memory_format=torch.channels_last)
 
 CASES = {
     "softmax": (lambda x: A._softmax(x, -1, False), X),
@@ -64,6 +65,14 @@ CASES = {
         *(X[:, :1, :4], X[:, :1], Y.transpose(1, 2)),
     ),
     "no addend": (lambda a, x, y: torch.addmm(a, x, y, beta=0), C * NAN, X[0, :1], Y[0].t()),
+    "group norm of pixels": (
+        lambda x, w, b: A.native_group_norm(x, w, b, 2, 6, 20, 2, 1e-5),
+        *(PIXELS, normal(6), normal(6, seed=5)),
+    ),
+    "group norm of pixels, plain": (
+        lambda x: A.native_group_norm(x, None, None, 2, 6, 20, 3, 1e-5),
+        PIXELS,
+    ),
     "batch norm": (
         lambda x, w, b, m, v: A.native_batch_norm(x, w, b, m, v, False, 0.1, 1e-5),
         *(X, C, C, C, C * C),

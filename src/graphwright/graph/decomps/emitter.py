@@ -24,6 +24,7 @@ from graphwright.ir.aten import (
 )
 from graphwright.ir.dtypes import DType
 from graphwright.ir.locations import Loc
+from graphwright.ir.symint import Dim
 
 Operand = int | float | Ref
 """A value, or a number."""
@@ -101,6 +102,37 @@ class Emitter:
         assert is_row_major(meta), "only row-major values are seen in another shape"
         result = msgspec.structs.replace(meta, shape=tuple(shape), strides=row_major(shape))
         return self.node("aten.view.default", [value, as_list(shape)], result)
+
+    def split(self, value: Ref, axis: int, extents: tuple[int, int]) -> Ref:
+        """See one axis as two, outer and inner."""
+        meta = self.meta(value)
+        (stride,) = static_dims([meta.strides[axis]])
+        shape = (*meta.shape[:axis], *extents, *meta.shape[axis + 1 :])
+        strides = (
+            *meta.strides[:axis],
+            stride * extents[1],
+            stride,
+            *meta.strides[axis + 1 :],
+        )
+        return self._view(value, shape, strides)
+
+    def joined(self, value: Ref, axis: int) -> Ref:
+        """See an axis and the next one, that steps through its elements, as one."""
+        meta = self.meta(value)
+        outer, inner = static_dims(meta.shape[axis : axis + 2])
+        step, own = static_dims(meta.strides[axis : axis + 2])
+        assert 1 in (inner, outer) or step == own * inner, "only axes of one run are joined"
+        shape = (*meta.shape[:axis], outer * inner, *meta.shape[axis + 2 :])
+        kept = axis if inner == 1 else axis + 1
+        strides = (*meta.strides[:axis], meta.strides[kept], *meta.strides[axis + 2 :])
+        return self._view(value, shape, strides)
+
+    def _view(self, value: Ref, shape: Sequence[Dim], strides: Sequence[Dim]) -> Ref:
+        result = msgspec.structs.replace(
+            self.meta(value), shape=tuple(shape), strides=tuple(strides)
+        )
+        sizes = as_list(static_dims(shape))
+        return self.node("aten.view.default", [value, sizes], result)
 
     def row_major(self, value: Ref) -> Ref:
         """Give a value whose memory is row-major: the same, or a copy."""

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from graphwright.graph.decomps.emitter import Emitter
+from graphwright.graph.decomps.emitter import Emitter, is_dense, is_row_major
 from graphwright.graph.decomps.rules import (
     Decomposition,
     give,
@@ -110,10 +110,13 @@ def _give_summed(
 
 def _group_norm(emit: Emitter, node: AtenNode) -> bool:
     """Layer norm of each group of channels; native_group_norm(x, weight, bias, N, C, HxW, group, eps)."""
+    meta = emit.meta(tensor(node, 0))
+    if 0 in emit.shape(tensor(node, 0)):
+        return False
+    if is_dense(meta) and not is_row_major(meta):
+        return _group_norm_of_pixels(emit, node)
     x = emit.widened(emit.row_major(tensor(node, 0)))
     shape = emit.shape(x)
-    if 0 in shape:
-        return False
     count, channels, area, groups = (int(number_of(arg)) for arg in node.args[3:7])
     grouped = emit.view(x, (count, groups, channels // groups * area))
     parts = moments(emit, grouped, (2,))
@@ -125,6 +128,44 @@ def _group_norm(emit: Emitter, node: AtenNode) -> bool:
     give(emit, node, emit.view(y, shape))
     give(emit, node, squeeze(emit, parts.mean, (2,)), 1)
     give(emit, node, squeeze(emit, inverse, (2,)), 2)
+    return True
+
+
+def _group_norm_of_pixels(emit: Emitter, node: AtenNode) -> bool:
+    """Group norm where the channels of a pixel lie together: sums are taken a channel, along memory, then a group."""
+    x = emit.widened(tensor(node, 0))
+    count, channels, area, groups = (int(number_of(arg)) for arg in node.args[3:7])
+    members = channels // groups
+    split = emit.split(x, _CHANNEL, (groups, members))
+    inner = range(3, len(emit.shape(split)))
+    numel = float(members * area)
+
+    def mean_of(value: Ref) -> Ref:
+        total = emit.reduce(_SUM, emit.reduce(_SUM, value, inner), (2,))
+        return emit.pointwise("aten.div.Tensor", total, numel)
+
+    mean = mean_of(split)
+    distance = emit.pointwise("aten.sub.Tensor", split, mean)
+    variance = mean_of(emit.pointwise("aten.mul.Tensor", distance, distance))
+    shifted = emit.pointwise("aten.add.Tensor", variance, float(number_of(node.args[7])))
+    inverse = emit.pointwise("aten.rsqrt.default", shifted)
+    tail = (1,) * len(inner)
+    weight, bias = (
+        None if value is None else emit.view(emit.row_major(value), (groups, members, *tail))
+        for value in (maybe_tensor(node, 1), maybe_tensor(node, 2))
+    )
+    if weight is None:
+        y = _scaled(emit, emit.pointwise("aten.mul.Tensor", distance, inverse), None, bias)
+        give(emit, node, emit.joined(y, _CHANNEL))
+    else:
+        # What is known a channel is computed a channel: then all channels of a pixel are lanes of one loop.
+        scale = emit.pointwise("aten.mul.Tensor", inverse, emit.cast(weight, emit.dtype(x)))
+        offset = emit.pointwise("aten.neg.default", emit.pointwise("aten.mul.Tensor", mean, scale))
+        offset = _scaled(emit, offset, None, bias)
+        y = emit.pointwise("aten.mul.Tensor", x, emit.joined(scale, _CHANNEL))
+        give(emit, node, emit.pointwise("aten.add.Tensor", y, emit.joined(offset, _CHANNEL)))
+    for place, value in ((1, mean), (2, inverse)):
+        give(emit, node, emit.view(emit.row_major(value), (count, groups)), place)
     return True
 
 
