@@ -90,12 +90,6 @@ def _addr(self: TensorSpec, vec1: TensorSpec, vec2: TensorSpec, **_options: obje
     return broadcast(result_dtype(self, vec1, vec2), self, column, vec2)
 
 
-def _linear(self: TensorSpec, weight: TensorSpec, bias: TensorSpec | None = None) -> TensorSpec:
-    del bias
-    _check("linear", self.shape[-1], weight.shape[-1], self, weight)
-    return fresh(self, (*self.shape[:-1], *weight.shape[:-1]))
-
-
 def heads_inside(shape: Shape) -> Shape:
     """Give the strides of a [B, H, L, D] tensor that lies in memory as [B, L, H, D]."""
     batch, heads, length, depth = shape
@@ -164,7 +158,6 @@ RULES: Final[dict[str, Callable[..., Any]]] = {
     "aten.dot": _dot,
     "aten.vdot": _dot,
     "aten.addr": _addr,
-    "aten.linear": _linear,
     "aten._scaled_dot_product_flash_attention_for_cpu": _flash_attention,
     "aten._scaled_dot_product_flash_attention_for_cpu_backward": _flash_attention_backward,
 }
