@@ -228,6 +228,91 @@ def test_views_and_large_results_are_not_folded():
     assert entries_of(compiled)[0].plan.fold is not None
 
 
+def linear(rows, depth, cols, **options):
+    return torch.nn.Linear(depth, cols, **options).eval(), torch.randn(rows, depth)
+
+
+class Transposed(torch.nn.Module):
+    """A product with a weight that is not transposed, and what follows it."""
+
+    def __init__(self, depth: int, cols: int) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.randn(depth, cols))
+
+    def forward(self, x):
+        return (x @ self.weight).relu() + 1
+
+
+class Tied(torch.nn.Module):
+    """Two products with one weight, one of them with rows that are no matrix."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = torch.nn.Linear(64, 64)
+
+    def forward(self, x):
+        return self.inner(torch.nn.functional.gelu(self.inner(x))) + x
+
+
+PRODUCTS = {
+    "bias": linear(8, 48, 64),
+    "no bias": linear(5, 48, 96, bias=False),
+    "a last panel that is filled up": linear(6, 20, 300),
+    "deep": linear(3, 1300, 64),
+    "many rows": linear(200, 40, 64),
+    "not transposed": (Transposed(40, 64), torch.randn(7, 40)),
+    "three axes": (torch.nn.Linear(24, 64), torch.randn(2, 3, 24)),
+    "tied": (Tied().eval(), torch.randn(4, 64)),
+    "columns of a left side": (torch.nn.Linear(6, 64), torch.randn(6, 12).t()),
+}
+
+
+@pytest.mark.parametrize("num_threads", [1, 3])
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_weights_of_products_are_packed_once(name, num_threads):
+    model, x = PRODUCTS[name]
+    with gw.config.patch(num_threads=num_threads):
+        compiled = gw.compile(model)
+        check(model, compiled, x)
+
+    (entry,) = entries_of(compiled)
+    text = "\n".join(entry._kernel_texts)
+    assert "matmul" in text
+    assert "transpose" not in text
+    assert any(len(constant.meta.shape) == 3 for constant in entry.plan.constants)
+    with torch.no_grad(), gw.config.patch(freezing=False, num_threads=num_threads):
+        # The sums are those of the product that packs in each call.
+        torch.testing.assert_close(compiled(x), gw.compile(model)(x), rtol=0, atol=0)
+
+
+def test_packed_weights_follow_changes():
+    model, x = linear(4, 32, 64)
+    compiled = gw.compile(model)
+    for _ in range(3):
+        check(model, compiled, x)
+        with torch.no_grad():
+            model.weight.mul_(-1.5)
+    assert folds() == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("model", "x"),
+    [
+        linear(1, 32, 64),
+        linear(300, 32, 64),
+        linear(4, 32, 70),
+        (linear(4, 32, 64)[0].half(), None),
+    ],
+    ids=["one row", "many rows", "a panel that is mostly empty", "half"],
+)
+def test_other_products_are_left(model, x):
+    x = torch.randn(4, 32).half() if x is None else x
+    compiled = gw.compile(model)
+    check(model, compiled, x)
+    (entry,) = entries_of(compiled)
+    assert entry.plan.fold is None
+
+
 def test_weights_that_are_returned_or_written_are_right():
     class Counting(torch.nn.Module):
         def __init__(self) -> None:

@@ -63,7 +63,8 @@ class Config:
         default=False,
         role=Role.OUTPUT,
         doc="Take the parameters and buffers of modules as fixed in programs that are compiled without gradients (`torch.no_grad()`, "
-        "`torch.inference_mode()`) and for one set of sizes: what depends on them alone is computed once. A change in place, "
+        "`torch.inference_mode()`) and for one set of sizes: what depends on them alone is computed once, and the weights of "
+        "matrix products are laid out anew, which takes memory for a second copy of them. A change in place, "
         "`load_state_dict` and other tensors in their place are seen, and it is computed again; changes through `.data` of the "
         "same memory (`p.data.add_(1)`), through NumPy or through raw pointers are not seen.",
     )

@@ -8,6 +8,7 @@ Read first: `execute.py` (what a graph means), `passes.py` (the passes, in order
 
 from graphwright.graph.execute import execute
 from graphwright.graph.freezing import Frozen, freeze
+from graphwright.graph.packing import packing
 from graphwright.graph.partition import Partition, partition
 from graphwright.graph.passes import PASSES, Pass, simplify
 from graphwright.graph.specialise import specialise
@@ -19,6 +20,7 @@ __all__ = [
     "Pass",
     "execute",
     "freeze",
+    "packing",
     "partition",
     "simplify",
     "specialise",

@@ -34,6 +34,8 @@ from graphwright.ir.overloads import UNDECLARED_VIEWS, find_overload, gives_view
 
 SMALL_BYTES: Final = 1 << 20
 """Results up to this size stay in the second cache, and may be larger than what they are made from."""
+FILLED_PART: Final = 8
+"""Larger results may be larger by this part, as panels are that are filled up with zeros."""
 
 
 class Frozen(msgspec.Struct, frozen=True):
@@ -122,7 +124,8 @@ class _Search:
         if node.op in UNDECLARED_VIEWS or gives_view(find_overload(node.op)):
             return False
         taken = sum(self._size_bytes(source) for source in sources)
-        return all(self._size_bytes(value) <= max(taken, SMALL_BYTES) for value in values)
+        most = max(taken + taken // FILLED_PART, SMALL_BYTES)
+        return all(self._size_bytes(value) <= most for value in values)
 
     def _size_bytes(self, value: int) -> int:
         meta = self._metas[value]

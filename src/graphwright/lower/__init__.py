@@ -9,6 +9,7 @@ Read first: `reader.py` (how views and definitions become indices and scalars), 
 """
 
 from graphwright.lower.lowering import lower_graph
+from graphwright.lower.packing import find_packable
 from graphwright.lower.plans import Lowered
 
-__all__ = ["Lowered", "lower_graph"]
+__all__ = ["Lowered", "find_packable", "lower_graph"]

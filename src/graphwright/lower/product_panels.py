@@ -18,13 +18,14 @@ import msgspec
 from graphwright.ir.dtypes import DType
 from graphwright.ir.loops import Index, IndexValue, LoopKind, Store, TransposeTile
 from graphwright.ir.ops import ScalarOp
+from graphwright.ir.packed import PANEL_COLS
 from graphwright.lower.affine import Affine
 from graphwright.lower.loops import LANE_ATOM, constant
 from graphwright.lower.products import Sides, Window
 from graphwright.lower.writer import NestWriter
 
-MATRIX_COLS: Final = 32
-"""Columns of a matrix's panel: two vectors of AVX-512."""
+MATRIX_COLS: Final = PANEL_COLS
+"""Columns of a matrix's panel."""
 IMAGE_COLS: Final = 128
 """The most pixels of an image's panel, but for those with longer lines."""
 PART_DEPTH: Final = 512
@@ -104,6 +105,8 @@ class Panels(Protocol):
 
 def choose_panels(sides: Sides, dtype: DType) -> Panels:
     """Choose how the right side is cut."""
+    if sides.is_packed:
+        return GivenPanels(sides)
     if sides.window is not None:
         return ImagePanels(sides.window, sides.depth, dtype)
     return MatrixPanels(sides, dtype)
@@ -151,6 +154,28 @@ class MatrixPanels:
         else:
             _write_copy(writer, (pack, cols.size), (source, first, right.row), part.size, cols.size)
         return Packed(pack, constant(0), cols.size)
+
+
+class GivenPanels:
+    """Panels that were laid out beforehand, one behind the other; the last one is filled up."""
+
+    def __init__(self, sides: Sides) -> None:
+        self._sides = sides
+        self.cols = _with_rest(sides.cols // PANEL_COLS, PANEL_COLS, sides.cols)
+        self.parts = cut_evenly(sides.depth, PART_DEPTH)
+
+    def width(self, cols: Range) -> int:
+        """Give the columns: what the last panel is filled up with is not computed."""
+        return cols.size
+
+    def write(
+        self, writer: NestWriter, source: str, start: Affine, where: tuple[Range, Range]
+    ) -> Packed:
+        """Lay nothing out."""
+        cols, part = where
+        panel = Affine(((PANEL_ATOM, cols.size),), cols.start).times(self._sides.depth)
+        depth = Affine(((PART_ATOM, part.size),), part.start).times(PANEL_COLS)
+        return Packed(source, writer.index(start.plus(panel).plus(depth)), PANEL_COLS)
 
 
 def _write_copy(

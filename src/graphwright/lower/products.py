@@ -22,6 +22,7 @@ import msgspec
 from graphwright.ir.aten import AtenNode
 from graphwright.ir.dtypes import DType
 from graphwright.ir.node_arguments import flag_of, integer_of, integers_of, is_number, number_of
+from graphwright.ir.packed import PACKED_MM, PANEL_COLS
 from graphwright.lower.reader import ref_of
 from graphwright.lower.values import Layout, Values, refs_of, static_dims
 
@@ -39,8 +40,10 @@ MOST_WIDTH: Final = 256
 _BARE: Final = frozenset({"aten.mm.default", "aten.bmm.default"})
 _SUMS: Final = frozenset({"aten.addmm.default", "aten.baddbmm.default"})
 _CONVOLUTION: Final = "aten.convolution.default"
-PRODUCTS: Final = _BARE | _SUMS | {_CONVOLUTION}
+PRODUCTS: Final = _BARE | _SUMS | {_CONVOLUTION, PACKED_MM}
 """The ops that multiply matrices."""
+PACKABLE: Final = frozenset({"aten.mm.default", "aten.addmm.default"})
+"""The ops that multiply by a matrix that may lie in panels."""
 _IMAGE_RANK: Final = 4
 
 
@@ -58,7 +61,7 @@ class Product(msgspec.Struct, frozen=True):
 
 def product_of(node: AtenNode) -> Product | None:
     """Give what a node multiplies; None for a node that multiplies no matrices, or with factors that are no real numbers."""
-    if node.op in _BARE:
+    if node.op in _BARE or node.op == PACKED_MM:
         return Product(ref_of(node.args[0]), ref_of(node.args[1]))
     if node.op == _CONVOLUTION:
         bias = refs_of(node.args[2:3])
@@ -118,6 +121,8 @@ class Sides(msgspec.Struct, frozen=True):
     left: Side
     right: Side
     window: Window | None = None
+    is_packed: bool = False
+    """The right side lies in panels already (see `ir/packed.py`); its steps are those in the first one."""
 
     @property
     def is_right_transposed(self) -> bool:
@@ -143,6 +148,9 @@ def sides_of(values: Values, node: AtenNode) -> Sides:
     if node.op == _CONVOLUTION:
         return _convolution_sides(node, image=right, weight=left)
     rows, depth = left.shape[-2:]
+    if node.op == PACKED_MM:
+        cols, panel = integer_of(node, 2, "cols", 0), Side(right.offset, (), PANEL_COLS, 1)
+        return Sides((), rows, cols, depth, _side(left), panel, is_packed=True)
     return Sides(left.shape[:-2], rows, right.shape[-1], depth, _side(left), _side(right))
 
 

@@ -26,7 +26,7 @@ from graphwright.codegen.llvm import (
     host_target,
     load_object,
 )
-from graphwright.graph import freeze, simplify
+from graphwright.graph import freeze, packing, simplify
 from graphwright.ir.aten import AtenGraph
 from graphwright.ir.aten_text import render_graph
 from graphwright.ir.aten_verify import verify_graph
@@ -35,7 +35,7 @@ from graphwright.ir.loops import Kernel
 from graphwright.ir.loops_text import render_kernel
 from graphwright.ir.plan import CallExtern, Plan, Release
 from graphwright.ir.plan_text import render_plan, verify_plan
-from graphwright.lower import lower_graph
+from graphwright.lower import find_packable, lower_graph
 from graphwright.observe import Observer
 from graphwright.pipeline.session import SESSION
 from graphwright.runtime import NativeRefusal, load_native_module
@@ -109,7 +109,7 @@ def lower_program(
     with observer.span("simplify"):
         simple, fold = simplify(graph), None
         if frozen:
-            parts = freeze(simple, frozen)
+            parts = freeze(packing(simple, find_packable(simple, frozen)), frozen)
             simple, fold = parts.graph, parts.fold
     if settings.verify:
         verify_graph(graph)
