@@ -146,6 +146,9 @@ def _losses():
         functional.cross_entropy(
             scores, torch.tensor([0, 1, 2, 3, 0]), reduction=reduction
         ).sum().backward()
+        functional.multi_margin_loss(
+            scores, torch.tensor([0, 1, 2, 3, 0]), reduction=reduction
+        ).sum().backward()
         pixels = torch.rand(2, 4, 3, 3, requires_grad=True)
         labels = torch.zeros(2, 3, 3, dtype=torch.long)
         functional.cross_entropy(pixels, labels, reduction=reduction).sum().backward()

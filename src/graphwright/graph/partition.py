@@ -58,6 +58,8 @@ class _Cut:
         self.makers: Final = {
             value: node for node in joint.nodes for value in node.results if value >= 0
         }
+        self.late_nodes: Final[set[int]] = set()
+        """Identities of the nodes that read what depends on a tangent."""
         self.is_late: Final = self._find_late()
 
     def run(self) -> Partition:
@@ -89,6 +91,7 @@ class _Cut:
             is_late[tangent] = True
         for node in self.joint.nodes:
             if any(is_late[value] for value in iter_reads(node)):
+                self.late_nodes.add(id(node))
                 for value in node.results:
                     if value >= 0:
                         is_late[value] = True
@@ -98,7 +101,11 @@ class _Cut:
         """Give the nodes of the backward graph, in order, and the forward values that they read, in order of number."""
         chosen: set[int] = set()
         reads: set[int] = set()
-        pending = list(wanted)
+        effects = [
+            node for node in self.joint.nodes if id(node) in self.late_nodes and has_effect(node.op)
+        ]
+        chosen.update(map(id, effects))
+        pending = [*wanted, *(value for node in effects for value in iter_reads(node))]
         seen: set[int] = set()
         while pending:
             value = pending.pop()
@@ -119,7 +126,7 @@ class _Cut:
         chosen: list[AtenNode] = []
         for node in reversed(self.joint.nodes):
             results = [value for value in node.results if value >= 0]
-            if any(self.is_late[value] for value in results):
+            if id(node) in self.late_nodes:
                 continue
             if not needed.isdisjoint(results) or has_effect(node.op):
                 chosen.append(node)

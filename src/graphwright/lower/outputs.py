@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 import msgspec
 
-from graphwright.ir.aten import AtenNode, GraphOutput, Ref, TensorMeta
+from graphwright.ir.aten import AtenNode, GraphOutput, LiteralArg, Ref, TensorMeta
 from graphwright.ir.plan import InputOutput, NewOutput, PlanOutput, ViewOfInput, ViewOfOutput
 from graphwright.lower.promotion import SUPPORTED
 from graphwright.lower.values import Layout, ValueKind, Values, static, static_dims
@@ -93,10 +93,11 @@ def _output(
         shift = static(meta.offset) - static(first.offset)
         return ViewOfOutput(output.alias_of_output, msgspec.structs.replace(meta, offset=shift))
     value = output.value_id
+    shown = meta
     if values.bases[value] in taken or not _can_be_output(values, value, meta):
-        value = _add_copy(values, value, meta)
+        value, shown = _add_shown_copy(values, value, meta)
     taken[values.bases[value]] = number
-    relative = msgspec.structs.replace(meta, offset=values.layouts[value].offset)
+    relative = msgspec.structs.replace(shown, offset=values.layouts[value].offset)
     return NewTensor(values.bases[value], relative)
 
 
@@ -111,6 +112,42 @@ def _can_be_output(values: Values, value: int, meta: TensorMeta) -> bool:
             layout.shape, layout.strides, static_dims(meta.strides), strict=True
         )
     )
+
+
+def _add_shown_copy(values: Values, value: int, meta: TensorMeta) -> tuple[int, TensorMeta]:
+    """Copy a value to be shown as `meta`; of an expanded one, which repeats elements, each once.
+
+    Returns:
+        The copy, and how it is shown: as `meta`, if its strides lead to the copy's elements.
+    """
+    shape, strides = static_dims(meta.shape), static_dims(meta.strides)
+    kept = tuple(
+        1 if stride == 0 else extent for extent, stride in zip(shape, strides, strict=True)
+    )
+    if has_overlap(Layout(kept, strides)):
+        copy = _add_copy(values, value, meta)
+        return copy, msgspec.structs.replace(meta, strides=values.layouts[copy].strides)
+    for axis, (extent, wanted) in enumerate(zip(shape, kept, strict=True)):
+        if extent != wanted:
+            value = _add_first(values, value, axis)
+    return _add_copy(values, value, msgspec.structs.replace(meta, shape=kept)), meta
+
+
+def _add_first(values: Values, value: int, axis: int) -> int:
+    """See the first slice of a value along an axis."""
+    node, meta = values.nodes[value], values.metas[value]
+    shape = tuple(1 if place == axis else extent for place, extent in enumerate(meta.shape))
+    sliced = msgspec.structs.replace(meta, shape=shape)
+    place = [LiteralArg(number) for number in (axis, 0, 1)]
+    slicing = AtenNode(
+        op="aten.slice.Tensor",
+        args=(Ref(value), *place),
+        kwargs=(),
+        results=(len(values.kinds),),
+        metas=(sliced,),
+        loc=None if node is None else node.loc,
+    )
+    return values.add_view(sliced, slicing, value)
 
 
 def _is_unchanged(values: Values, input_index: int, value: int) -> bool:

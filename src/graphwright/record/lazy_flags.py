@@ -7,7 +7,7 @@ shows its flag, as eager's does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import torch
@@ -24,7 +24,7 @@ def has_flags(recipe: Sequence[ViewStep]) -> bool:
     return any(step.op in _FLAGS for step in recipe)
 
 
-def flag_functions(recipe: Sequence[ViewStep]) -> list[object] | None:
+def flag_functions(recipe: Sequence[ViewStep]) -> list[Callable[..., torch.Tensor]] | None:
     """Give the functions that put the flags on the tensor without them; None where a view between them tells real from imaginary."""
     last = max((i for i, step in enumerate(recipe) if step.op == CONJUGATE), default=-1)
     if any(step.source.dtype is not step.target.dtype for step in recipe[last + 1 :]) and last >= 0:

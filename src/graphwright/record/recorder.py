@@ -40,7 +40,7 @@ from graphwright.record.layout import strides_like
 from graphwright.record.lazy_flags import flag_functions, has_flags, without_flags
 from graphwright.record.modes import RecordDispatchMode, RecordFunctionMode
 from graphwright.record.op_recording import OpRecording
-from graphwright.record.reshaping import is_reshaped
+from graphwright.record.reshaping import is_reshaped, take_state
 from graphwright.record.sizes import Extent, SizeTable
 from graphwright.record.specs import TensorSpec
 from graphwright.record.symnodes import to_torch
@@ -275,11 +275,32 @@ class Recorder:
             )
         bare = tensor
         # In the torch-level graph, putting a flag on once more takes it off.
-        for function in functions or [torch.Tensor.detach]:
-            made = self._wrap(without_flags(state))
-            self.note_call(function, (bare,), {}, made)
-            bare = made
+        for function in functions:
+            bare = self._without_flags(bare, function, (bare,))
+        if not functions and tensor.requires_grad:
+            bare = self._without_flags(bare, torch.Tensor.view_as, (bare, bare))
+        elif not functions:
+            bare = self._without_flags(bare, torch.Tensor.detach, (bare,))
         return bare, functions
+
+    def _without_flags(
+        self,
+        tensor: AbstractTensor,
+        function: Callable[..., torch.Tensor],
+        args: tuple[AbstractTensor, ...],
+    ) -> AbstractTensor:
+        """Give a tensor on the memory of `tensor` without flags; to autograd and in the torch-level graph it is `function(*args)`."""
+        state = without_flags(tensor.state)
+        made: Any
+        if tensor.requires_grad:
+            with self:
+                made = function(*args)
+            take_state(made, state)
+        else:
+            made = self._wrap(state)
+            self.note_call(function, args, {}, made)
+        bare: AbstractTensor = made
+        return bare
 
     def is_input(self, tensor: torch.Tensor) -> bool:
         """Tell whether a tensor is the stand-in of an input, as the caller passed it and not written to since."""

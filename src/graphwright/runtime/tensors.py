@@ -86,9 +86,13 @@ def adopt(
     )
     if is_placed and not is_shared:
         return result
-    return torch.empty_strided(shape, strides, dtype=result.dtype, device=result.device).copy_(
-        result
-    )
+    made = torch.empty_strided(shape, strides, dtype=result.dtype, device=result.device)
+    target = made
+    for dim, (extent, stride) in enumerate(zip(shape, strides, strict=True)):
+        if stride == 0 and extent > 1:  # an expanded tensor, whose elements along it are one
+            target, result = target.narrow(dim, 0, 1), result.narrow(dim, 0, 1)
+    target.copy_(result)
+    return made
 
 
 def make_constant_tensor(constant: ConstantTensor, device: str = "cpu") -> torch.Tensor:
