@@ -80,6 +80,8 @@ def _pooling():
             result.sum().backward()
     volume = torch.rand(1, 2, 6, 6, 6)
     functional.max_pool3d(volume, 2)
+    differentiable = torch.rand(2, 3, 5, 5, 5, requires_grad=True)
+    functional.fractional_max_pool3d(differentiable, 2, (2, 3, 2)).sum().backward()
     functional.avg_pool3d(volume, 2)
     functional.adaptive_avg_pool3d(volume, (2, 3, 2))
     functional.max_pool1d(torch.rand(2, 3, 9, requires_grad=True), 3).sum().backward()
@@ -148,6 +150,9 @@ def _losses():
         ).sum().backward()
         functional.multi_margin_loss(
             scores, torch.tensor([0, 1, 2, 3, 0]), reduction=reduction
+        ).sum().backward()
+        functional.multilabel_margin_loss(
+            scores, torch.tensor([[0, 2, -1, 1]] * 5), reduction=reduction
         ).sum().backward()
         pixels = torch.rand(2, 4, 3, 3, requires_grad=True)
         labels = torch.zeros(2, 3, 3, dtype=torch.long)
@@ -337,6 +342,17 @@ def _recurrent():
     with torch.no_grad():
         layer(torch.rand(5, 2, 3))
     bags = torch.rand(7, 3, requires_grad=True)
+    weights = torch.rand(4, requires_grad=True)
+    indices, offsets = torch.tensor([1, 2, 2, 4]), torch.tensor([0, 1, 4])
+    for table in (bags, bags.double(), bags.detach().t().contiguous().t()):
+        for padding in (None, 2):
+            for mode in ("sum", "mean", "max"):
+                options = {"mode": mode, "padding_idx": padding}
+                functional.embedding_bag(indices, table, offsets[:2], **options)
+                functional.embedding_bag(
+                    indices, table, offsets, include_last_offset=True, **options
+                )
+    functional.embedding_bag(indices, bags, offsets, mode="sum", per_sample_weights=weights)
     functional.embedding_bag(torch.tensor([[1, 2], [3, 4]]), bags, mode="sum").sum().backward()
 
 

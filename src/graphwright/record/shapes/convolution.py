@@ -308,6 +308,7 @@ RULES: Final[dict[str, Callable[..., Any]]] = {
     "aten.max_pool2d_with_indices": _max_pool(2),
     "aten.max_pool3d_with_indices": _max_pool(3),
     "aten.max_pool2d_with_indices_backward": _like_input,
+    "aten.fractional_max_pool3d_backward": _contiguous_like_input,
     "aten.max_unpool2d": _unpool,
     "aten.avg_pool2d": _avg_pool(2),
     "aten.avg_pool3d": _avg_pool(3),

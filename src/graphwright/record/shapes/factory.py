@@ -137,6 +137,9 @@ def _arange(
             number if isinstance(number, SymbolicSize) else int(number)
             for number in (start, end, step)
         )
+    if step == 0:
+        msg = "step must be nonzero"
+        raise ValueError(msg)
     numbers = (start, end, step)
     is_integral = all(isinstance(number, int | SymbolicSize) for number in numbers)
     length: Extent

@@ -94,5 +94,6 @@ RULES: Final[dict[str, Callable[..., Any]]] = {
     "aten.nll_loss2d_forward": _likelihood,
     "aten.nll_loss_backward": _likelihood_backward,
     "aten.multi_margin_loss_backward": _likelihood_backward,
+    "aten.multilabel_margin_loss_backward": _likelihood_backward,
     "aten.nll_loss2d_backward": _likelihood_backward,
 }
