@@ -3,7 +3,7 @@
 #   make test    all tests
 #   make fuzz    random programs against eager, for as long as FUZZ_EXAMPLES says
 #   make check   lint, format, types, import layers
-#   make opinfo  PyTorch's operator database against eager, whole; writes docs/operators.md
+#   make opinfo  PyTorch's operator database against eager, whole; writes docs/operators.md and docs/accuracy.md
 #   make bench   eager, torch.compile and graphwright side by side
 #   make sizes   what is longer than the house style aims at
 #   make docs    write the generated pages again
@@ -53,6 +53,7 @@ opinfo: $(VENV)/.dev
 	mkdir -p build
 	-PYTHONPATH=scripts $(TEST_ENV) $(BIN)/python -m opinfo run build/opinfo.jsonl --jobs $(JOBS)
 	PYTHONPATH=scripts $(BIN)/python -m opinfo page build/opinfo.jsonl docs/operators.md
+	PYTHONPATH=scripts $(BIN)/python -m opinfo accuracy build/opinfo.jsonl docs/accuracy.md
 
 bench: $(VENV)/.demo
 	$(BIN)/graphwright bench

@@ -1,4 +1,4 @@
-"""The command line: `python -m opinfo run` and `python -m opinfo page`."""
+"""The command line: `python -m opinfo run`, `python -m opinfo page` and `python -m opinfo accuracy`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from opinfo.accuracy import FACTOR, ratio_of, render_accuracy, worst_by_op
 from opinfo.cases import Budget
 from opinfo.outcomes import FAILURES, Result, Variant, read_results
 from opinfo.page import render_page
@@ -29,6 +30,9 @@ def main() -> int:
     runs.add_argument("--slice", action="store_true", help="the fixed slice that the tests run")
     runs.add_argument("--part", default="0/1", help="i/n: only every n-th op, from the i-th on")
     runs.add_argument("--jobs", type=int, default=1, help="processes at a time")
+    accuracy = commands.add_parser("accuracy", help="write the page of accuracy from results")
+    accuracy.add_argument("results", type=Path)
+    accuracy.add_argument("page", type=Path)
     page = commands.add_parser("page", help="write the page of operators from results")
     page.add_argument("results", type=Path)
     page.add_argument("page", type=Path)
@@ -38,7 +42,22 @@ def main() -> int:
     if given.command == "page":
         given.page.write_text(render_page(list(read_results(given.results))), "utf-8")
         return 0
+    if given.command == "accuracy":
+        return _write_accuracy(given)
     return _run(given)
+
+
+def _write_accuracy(given: argparse.Namespace) -> int:
+    results = list(read_results(given.results))
+    given.page.write_text(render_accuracy(results), "utf-8")
+    worse = [
+        f"{op} {dtype}: {errors.ours:.3g} ulps, eager {errors.eager:.3g}\n"
+        for op, by_dtype in worst_by_op(results).items()
+        for dtype, errors in by_dtype.items()
+        if ratio_of(errors) > FACTOR
+    ]
+    sys.stdout.writelines(worse)
+    return int(bool(worse))
 
 
 def _run(given: argparse.Namespace) -> int:

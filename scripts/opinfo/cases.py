@@ -49,6 +49,8 @@ class Trial(msgspec.Struct, frozen=True):
     op: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
+    process_results: Callable[[Any], Any]
+    """Gives of a result what gradients may be taken of: what differs between equally good results is left out."""
     is_undefined: bool
     """The values of the result are whatever the memory held."""
 
@@ -74,6 +76,8 @@ def iter_trials(info: Any, position: int, budget: Budget) -> Iterator[Trial]:
     """Give the trials of one op, which has this position in the database."""
     for dtype in _dtypes(info, position, budget):
         yield from _trials_of_dtype(info, dtype, position, budget)
+        if Variant.GRADIENT in budget.variants and _has_gradient(info, dtype):
+            yield from _gradient_trials(info, dtype, position, budget)
     if Variant.ERROR in budget.variants and info.error_inputs_func is not None:
         seed_all()
         errors = list(info.error_inputs("cpu"))
@@ -113,6 +117,27 @@ def _trials_of_dtype(
                 yield _trial(info, _dtype_name(dtype), variant, index, sample)
 
 
+def _has_gradient(info: Any, dtype: torch.dtype) -> bool:
+    return bool(info.supports_autograd) and dtype in info.supported_backward_dtypes("cpu")
+
+
+def _gradient_trials(
+    info: Any, dtype: torch.dtype, position: int, budget: Budget
+) -> Iterator[Trial]:
+    seed_all()
+    samples: Sequence[Any] = list(info.sample_inputs("cpu", dtype, requires_grad=True))
+    for index in _chosen(len(samples), position, budget):
+        sample = samples[index].transform(_as_leaf)
+        yield _trial(info, _dtype_name(dtype), Variant.GRADIENT, index, sample)
+
+
+def _as_leaf(value: Any) -> Any:
+    """Cut a tensor off from what it was made of: only such tensors can be copied."""
+    if not isinstance(value, torch.Tensor):
+        return value
+    return value.detach().requires_grad_(value.requires_grad)
+
+
 def _has_variant(info: Any, variant: Variant, sample: Any) -> bool:
     match variant:
         case Variant.INPLACE:
@@ -130,6 +155,7 @@ def _trial(info: Any, dtype: str, variant: Variant, index: int, sample: Any) -> 
         op,
         (sample.input, *sample.args),
         dict(sample.kwargs),
+        sample.output_process_fn_grad,
         is_undefined=info.name in _UNDEFINED,
     )
 

@@ -6,7 +6,8 @@ In: nothing.   Out: `Case`, which names a triple, and `Result`, which tells what
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,8 @@ class Variant(enum.Enum):
     FUNCTION = "function"
     INPLACE = "in place"
     OUT = "out="
+    GRADIENT = "gradient"
+    """The function, and the gradients of its results by all arguments that can have one."""
     ERROR = "error"
     """The function, with arguments that it must refuse."""
 
@@ -61,6 +64,13 @@ class Case(msgspec.Struct, frozen=True, tag="case"):
     """Position among the samples that the database gives for the op and dtype."""
 
 
+class Errors(msgspec.Struct, frozen=True):
+    """The largest errors of the elements of one result, in ulps of its dtype (see `accuracy.py`)."""
+
+    ours: float
+    eager: float
+
+
 class Result(msgspec.Struct, frozen=True, tag="result"):
     """What became of a triple."""
 
@@ -75,10 +85,19 @@ class Result(msgspec.Struct, frozen=True, tag="result"):
     """The overloads that the plan calls, in order; told for the first sample of each dtype."""
     late_calls: tuple[str, ...] = ()
     """The functions that are called once the graph has run."""
+    errors: Errors | None = None
+    """How far the values are from the exact ones; None where that was not measured."""
 
 
 Line = Case | Result
 """What a line of a results file holds: a case when it begins, its result when it ends."""
+
+
+def samples_line(results: Sequence[Result]) -> str:
+    """Tell how many samples were run."""
+    taken = {(result.case.op, result.case.dtype, result.case.sample) for result in results}
+    most = max(Counter((op, dtype) for op, dtype, _ in taken).values(), default=0)
+    return f"At most {most} samples of each op and dtype were run.\n"
 
 
 def read_results(path: Path) -> Iterator[Result]:

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from opinfo.outcomes import FAILURES, Outcome, Result, Variant
+from opinfo.outcomes import FAILURES, Outcome, Result, Variant, samples_line
 
 _HEAD: Final = """# Operators
 
@@ -26,8 +26,7 @@ def render_page(results: Sequence[Result]) -> str:
     by_op: Mapping[str, list[Result]] = defaultdict(list)
     for result in counted:
         by_op[result.case.op].append(result)
-    samples = f"At most {_most_samples(results)} samples of each op and dtype were run.\n"
-    lines = [_HEAD, samples, *_totals(counted), "", "## Each op", ""]
+    lines = [_HEAD, samples_line(results), *_totals(counted), "", "## Each op", ""]
     lines += [
         "“Own” is code that graphwright makes; the ops named after it are calls of ATen. A late call is one whose result's size or",
         "value depends on values: it is made once the graph has run, and what follows from it cannot be part of the program.",
@@ -43,11 +42,6 @@ def render_page(results: Sequence[Result]) -> str:
         reasons = "<br>".join(_reasons(failures))
         lines.append(f"| `{op}` | {_how(of_op)} | {len(of_op)} | {num_passed} | {reasons} |")
     return "\n".join(lines) + "\n"
-
-
-def _most_samples(results: Sequence[Result]) -> int:
-    taken = {(result.case.op, result.case.dtype, result.case.sample) for result in results}
-    return max(Counter((op, dtype) for op, dtype, _ in taken).values(), default=0)
 
 
 def _totals(results: Sequence[Result]) -> Iterator[str]:

@@ -20,6 +20,7 @@ import torch
 
 import graphwright as gw
 from graphwright.pipeline import collect_observers
+from opinfo.accuracy import MEASURED, errors_of
 from opinfo.cases import Trial, seed_all
 from opinfo.comparison import (
     CompareValues,
@@ -30,16 +31,21 @@ from opinfo.comparison import (
     item_at,
     tensors_in,
 )
-from opinfo.outcomes import Outcome, Result, Variant
+from opinfo.outcomes import Errors, Outcome, Result, Variant
 
 _EXTERN_STEP: Final = re.compile(r"^  (?:out|functional|inplace) ([\w:.]+)\(", re.MULTILINE)
 _MAX_DETAIL: Final = 600
+_MEASURED: Final = frozenset(str(dtype).removeprefix("torch.") for dtype in MEASURED)
 _WIDER: Final = {
     torch.float16: torch.float64,
     torch.bfloat16: torch.float64,
     torch.float32: torch.float64,
     torch.complex64: torch.complex128,
 }
+
+
+class NoGradientError(Exception):
+    """No result depends on an argument that can have a gradient."""
 
 
 class _Call(msgspec.Struct, frozen=True):
@@ -60,11 +66,14 @@ def run_trial(trial: Trial, *, tells_plan: bool) -> Result:
         if prepared is None:
             return Result(trial.case, Outcome.EAGER_RAISED, "no result that out= could hold")
         trial = prepared
-    expected = _call(trial.op, trial)
+    is_gradient = trial.case.variant is Variant.GRADIENT
+    expected = _call(_differentiated(trial.op, trial) if is_gradient else trial.op, trial)
     if expected.error is not None and trial.case.variant is not Variant.ERROR:
         return Result(trial.case, Outcome.EAGER_RAISED, _told(expected.error))
     gw.reset()
     compiled = gw.compile(_program(trial.op), fullgraph=True)
+    if is_gradient:
+        compiled = _differentiated(compiled, trial)
     before = gw.counters.snapshot()
     start_ns = time.perf_counter_ns()
     if tells_plan:
@@ -94,6 +103,7 @@ def run_trial(trial: Trial, *, tells_plan: bool) -> Result:
             name for name in gw.counters["late_calls"] if _count("late_calls", name, before)
         ),
         externs=tuple(name for plan in plans for name in _EXTERN_STEP.findall(plan)),
+        errors=_errors(trial, expected, actual) if outcome is Outcome.PASSED else None,
     )
 
 
@@ -102,6 +112,30 @@ def _program(op: Callable[..., Any]) -> Callable[..., Any]:
         return op(*args, **kwargs)
 
     return program
+
+
+def _differentiated(op: Callable[..., Any], trial: Trial) -> Callable[..., Any]:
+    """Give a function of the same arguments that gives the gradients too, for one random direction of the results.
+
+    Raises:
+        NoGradientError: no result depends on an argument that can have a gradient.
+    """
+
+    def differentiated(*args: Any, **kwargs: Any) -> Any:
+        result = op(*args, **kwargs)
+        of = [item for item in tensors_in(trial.process_results(result)) if item.requires_grad]
+        by = [item for item in tensors_in((args, kwargs)) if item.requires_grad]
+        if not of or not by:
+            raise NoGradientError
+        torch.manual_seed(1)
+        directions = [torch.randn_like(item) for item in of]
+        gradients: Sequence[torch.Tensor | None] = torch.autograd.grad(
+            of, by, directions, allow_unused=True
+        )
+        # Whether a gradient is conjugated already, or when it is looked at, is nobody's business.
+        return result, [item if item is None else item.resolve_conj() for item in gradients]
+
+    return differentiated
 
 
 def _count(group: str, name: str, before: dict[str, dict[str, int]]) -> int:
@@ -158,7 +192,7 @@ def _shared(
 
 
 def _memory(tensor: torch.Tensor) -> int | None:
-    if tensor.layout is not torch.strided or tensor.is_nested:
+    if tensor.layout is not torch.strided or tensor.is_nested or tensor._is_zerotensor():  # noqa: SLF001
         return None
     return tensor.untyped_storage().data_ptr() or None
 
@@ -200,6 +234,25 @@ def _difference(trial: Trial, expected: _Call, actual: _Call) -> Difference:
     return None
 
 
+def _errors(trial: Trial, expected: _Call, actual: _Call) -> Errors | None:
+    """Measure how far the results are from the exact ones, where twice the precision gives these."""
+    is_measured = trial.case.variant is Variant.FUNCTION and not trial.is_undefined
+    if not is_measured or trial.case.dtype not in _MEASURED or _draws_numbers(trial):
+        return None
+    exact = _in_double(trial)
+    if exact.error is not None:
+        return None
+    return errors_of(actual.result, expected.result, exact.result)
+
+
+def _draws_numbers(trial: Trial) -> bool:
+    """Tell whether an op draws random numbers: in twice the precision it draws others."""
+    _call(trial.op, trial)
+    after = torch.get_rng_state()
+    seed_all()
+    return not torch.equal(torch.get_rng_state(), after)
+
+
 def _accurate(make_exact: Callable[[], Any]) -> CompareValues:
     """Compare with eager's values and, where they are too far off, both with those of twice the precision."""
 
@@ -222,7 +275,8 @@ def _in_double(trial: Trial) -> _Call:
 
     def widen(value: Any) -> Any:
         if isinstance(value, torch.Tensor):
-            return value.to(_WIDER.get(value.dtype, value.dtype))
+            wide = value.detach().to(_WIDER.get(value.dtype, value.dtype))
+            return wide.requires_grad_(value.requires_grad)
         if isinstance(value, torch.dtype):
             return _WIDER.get(value, value)
         if isinstance(value, list | tuple):
@@ -231,7 +285,9 @@ def _in_double(trial: Trial) -> _Call:
 
     kwargs = {name: widen(value) for name, value in trial.kwargs.items()}
     args = tuple(widen(value) for value in trial.args)
-    return _call(trial.op, msgspec.structs.replace(trial, args=args, kwargs=kwargs))
+    wide = msgspec.structs.replace(trial, args=args, kwargs=kwargs)
+    is_gradient = trial.case.variant is Variant.GRADIENT
+    return _call(_differentiated(trial.op, wide) if is_gradient else trial.op, wide)
 
 
 def _worst(values: torch.Tensor, reference: torch.Tensor) -> float:
