@@ -73,6 +73,24 @@ class Config:
         role=Role.OUTPUT,
         doc="Part of every cache key: programs compiled under another tag are not found.",
     )
+    strict_numerics = flag(
+        default=False,
+        role=Role.OUTPUT,
+        doc="Pointwise ops give the very bits that eager gives: nothing is reassociated or contracted, and what own code would "
+        "compute in other steps than eager is called instead. Slower.",
+    )
+    emulate_precision_casts = flag(
+        default=True,
+        role=Role.OUTPUT,
+        doc="Round bfloat16 and float16 values between two ops of one kernel as eager does, which stores them; without it they "
+        "stay in float32, which is closer to the exact value and further from eager's.",
+    )
+    fast_random = flag(
+        default=False,
+        role=Role.OUTPUT,
+        doc="Compute random numbers in the kernels that use them: quicker, and other numbers than eager's, though the same ones "
+        "for the same `torch.manual_seed`.",
+    )
     recompile_limit = whole_number(
         8,
         role=Role.VIEW,

@@ -2,7 +2,7 @@
 
 In: an `AtenGraph` as it was recorded.   Out: an equal graph with fewer nodes.
 Keeps: functional form; the order of random and effectful nodes; every output's and mutation's value, bit for bit but for what
-the decompositions compute in another order.
+the decompositions compute in another order, and random numbers where those need not be eager's.
 """
 
 from __future__ import annotations
@@ -15,8 +15,14 @@ import msgspec
 from graphwright.graph.common_subexpressions import common_subexpressions
 from graphwright.graph.dead_code import dead_code
 from graphwright.graph.decompositions import decompositions
+from graphwright.graph.fast_random import fast_random
 from graphwright.graph.no_operations import no_operations
 from graphwright.ir.aten import AtenGraph
+from graphwright.ir.numerics import DEFAULT, Numerics
+
+
+def _always(_numerics: Numerics) -> bool:
+    return True
 
 
 class Pass(msgspec.Struct, frozen=True):
@@ -25,13 +31,21 @@ class Pass(msgspec.Struct, frozen=True):
     name: str
     run: Callable[[AtenGraph], AtenGraph]
     why: str
+    is_wanted: Callable[[Numerics], bool] = _always
 
 
 PASSES: Final = (
     Pass(
+        "fast_random",
+        fast_random,
+        why="numbers that are computed where they are used need no memory, and any number of threads",
+        is_wanted=lambda numerics: not numerics.keeps_random_stream,
+    ),
+    Pass(
         "decompositions",
         decompositions,
         why="reductions and pointwise ops fuse with their neighbours, whole norms and softmaxes do not",
+        is_wanted=lambda numerics: not numerics.is_strict,
     ),
     Pass(
         "no_operations",
@@ -47,8 +61,9 @@ PASSES: Final = (
 )
 
 
-def simplify(graph: AtenGraph) -> AtenGraph:
-    """Run all passes."""
+def simplify(graph: AtenGraph, numerics: Numerics = DEFAULT) -> AtenGraph:
+    """Run all passes that `numerics` allows."""
     for item in PASSES:
-        graph = item.run(graph)
+        if item.is_wanted(numerics):
+            graph = item.run(graph)
     return graph

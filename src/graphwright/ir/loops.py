@@ -229,3 +229,5 @@ class Kernel(msgspec.Struct, frozen=True):
     """Estimate of memory traffic of one call, in bytes; 0 when unknown."""
     flops: int = 0
     """Estimate of scalar operations of one call; 0 when unknown."""
+    can_contract: bool = True
+    """`a*b + c` may be rounded once."""

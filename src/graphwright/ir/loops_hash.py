@@ -61,6 +61,7 @@ def canonical_kernel(kernel: Kernel) -> Kernel:
         scratch=tuple(_replace(item, name=names[item.name]) for item in kernel.scratch),
         symbols=tuple(symbols.values()),
         body=renamer.body(kernel.body),
+        can_contract=kernel.can_contract,
     )
 
 

@@ -40,7 +40,7 @@ from graphwright.ir.symint import Dim
 from graphwright.ir.symint_parse import parse_dim
 
 _DTYPES: Final = {name: dtype for dtype, name in SHORT_NAMES.items()}
-_HEADER: Final = re.compile(r"kernel (\w+)(?:<(.*?)>)?\((.*)\):")
+_HEADER: Final = re.compile(r"kernel (\w+)(?:<(.*?)>)?\((.*)\)( uncontracted)?:")
 _PARAM: Final = re.compile(r"(\w+): (\w+) (\w+)(?: aliases (\w+))?(?: align (\d+))?")
 _SCRATCH: Final = re.compile(r"scratch (\w+): (\w+)\[(\d+)\]")
 _ESTIMATE: Final = re.compile(r"# moves (\d+) bytes, computes (\d+)")
@@ -106,7 +106,17 @@ class _Parser:
             self._position += 1
             raise self._fail("a statement here")
         symbols = tuple(_split(header[2] or ""))
-        return Kernel(header[1], params, tuple(scratch), symbols, body, origins, loc, *estimates)
+        return Kernel(
+            header[1],
+            params,
+            tuple(scratch),
+            symbols,
+            body,
+            origins,
+            loc,
+            *estimates,
+            can_contract=not header[4],
+        )
 
     # lines
 

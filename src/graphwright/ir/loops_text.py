@@ -51,7 +51,8 @@ def render_kernel(kernel: Kernel) -> str:
     """Give a kernel as text, one line a statement."""
     symbols = f"<{', '.join(kernel.symbols)}>" if kernel.symbols else ""
     params = ", ".join(map(_render_param, kernel.params))
-    lines = [f"kernel {kernel.name}{symbols}({params}):"]
+    uncontracted = "" if kernel.can_contract else " uncontracted"
+    lines = [f"kernel {kernel.name}{symbols}({params}){uncontracted}:"]
     if kernel.origins:
         lines.append(f"{INDENT}# from {', '.join(kernel.origins)}")
     if kernel.loc is not None:

@@ -10,7 +10,9 @@ from typing import Final
 
 from graphwright.ir.aten import Arg, AtenGraph, AtenNode, ComplexArg, ListArg, Ref, TensorMeta
 from graphwright.ir.node_arguments import argument, is_number, number_of
+from graphwright.ir.numerics import DEFAULT, Numerics
 from graphwright.ir.overloads import UNDECLARED_VIEWS, find_overload, gives_view
+from graphwright.lower.exactness import is_exact
 from graphwright.lower.products import PRODUCTS, serves_product
 from graphwright.lower.promotion import SUPPORTED
 from graphwright.lower.rules import CHOICES, ELEMENTS, POINTWISE, REDUCTIONS, SCANS, scan_axis
@@ -22,13 +24,13 @@ LAZY_FLAGS: Final = frozenset({"aten._conj.default", "aten._neg_view.default"})
 """Ops whose result is a view with a flag that changes its values: memory alone does not tell them."""
 
 
-def classify(graph: AtenGraph) -> Values:
-    """Give the values of `graph`.
+def classify(graph: AtenGraph, numerics: Numerics = DEFAULT) -> Values:
+    """Give the values of `graph`, whose numbers are to be as close to eager's as `numerics` says.
 
     Raises:
         InternalError: an extent is symbolic.
     """
-    values = Values(graph)
+    values = Values(graph, numerics)
     for meta in graph.inputs:
         values.add_source(meta)
     for constant in graph.constants:
@@ -69,6 +71,13 @@ def _add_computed(values: Values, node: AtenNode) -> None:
 
 def kind_of(values: Values, node: AtenNode) -> ValueKind:
     """Tell how a node that gives no view is lowered."""
+    kind = _kind_by_rows(values, node)
+    if values.numerics.is_strict and not is_exact(kind, node):
+        return ValueKind.EXTERN
+    return kind
+
+
+def _kind_by_rows(values: Values, node: AtenNode) -> ValueKind:
     op = node.op
     if op in POINTWISE:
         is_served = _is_plain(values, node) and _serves_pointwise(values, node)

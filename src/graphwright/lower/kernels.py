@@ -250,6 +250,7 @@ def _finish(
             loc=cluster.roots[-1].node.loc,
             bytes_moved=kept + sum(one.bytes_moved for one in work),
             flops=cost,
+            can_contract=not roots.values.numerics.is_strict,
         )
     )
     return BuiltKernel(kernel, key, tuple(writer.targets), tuple(writer.temporaries), cost)

@@ -223,7 +223,11 @@ class _Assembly:
         self._is_empty = is_empty
         atoms = section.atoms
         mask = sum(1 << number for number, atom in enumerate(atoms) if atom.is_reduced)
-        builder = ScalarBuilder([atom.extent for atom in atoms], mask)
+        builder = ScalarBuilder(
+            [atom.extent for atom in atoms],
+            mask,
+            rounds_between=roots.values.numerics.rounds_between,
+        )
         self._program = Program(list(atoms), builder)
         self._place = Affine(
             tuple((number, atom.stride) for number, atom in enumerate(atoms) if atom.extent > 1),

@@ -82,9 +82,13 @@ class ScalarBuilder:
     Args:
         extents: extent of each atom.
         reduced_mask: the atoms that the kernel's reductions run over, as a bit set.
+        rounds_between: a value that is rounded to a narrower float and widened again has changed.
     """
 
-    def __init__(self, extents: Sequence[int], reduced_mask: int) -> None:
+    def __init__(
+        self, extents: Sequence[int], reduced_mask: int, *, rounds_between: bool = True
+    ) -> None:
+        self.rounds_between = rounds_between
         self.extents = list(extents)
         self.num_atoms = len(extents)
         self.reduced_mask = reduced_mask
@@ -257,6 +261,8 @@ class ScalarBuilder:
         if value.kind is ScalarKind.CONST:
             return self.const(constant_value(value), dtype)
         if value.op is ScalarOp.CAST and value.args[0].dtype is dtype:
+            if not self.rounds_between and value.dtype in _NARROW_FLOATS and dtype.is_float:
+                return value.args[0]
             return value.args[0] if value.dtype in _EXACT_WIDENINGS.get(dtype, ()) else None
         return None
 
@@ -315,6 +321,7 @@ _EXACT_WIDENINGS: Final = {
     DType.FLOAT32: (DType.FLOAT64,),
 }
 """Where a value of the first dtype survives the way through the others."""
+_NARROW_FLOATS: Final = (DType.FLOAT16, DType.BFLOAT16)
 _ONES: Final = frozenset({"1", (1.0).hex()})
 
 

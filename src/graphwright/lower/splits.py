@@ -171,7 +171,9 @@ def _combine(
         msgspec.structs.replace(program.atoms[number], stride=program.atoms[number].kept_stride)
         for number in kept
     ]
-    builder = ScalarBuilder([atom.extent for atom in atoms], 1)
+    builder = ScalarBuilder(
+        [atom.extent for atom in atoms], 1, rounds_between=program.builder.rounds_between
+    )
     combined = Program(atoms, builder)
     renumbered = {number: place + 1 for place, number in enumerate(kept)}
     rebuild = _Rebuild(program.builder, builder, renumbered, partials, num_kept)

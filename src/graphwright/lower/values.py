@@ -16,6 +16,7 @@ import msgspec
 from graphwright.base.errors import InternalError
 from graphwright.ir.aten import Arg, AtenGraph, AtenNode, ListArg, Ref, TensorMeta
 from graphwright.ir.dtypes import DType
+from graphwright.ir.numerics import DEFAULT, Numerics
 from graphwright.ir.symint import Dim
 
 
@@ -67,10 +68,16 @@ class Layout(msgspec.Struct, frozen=True):
 
 
 class Values:
-    """The values of one graph, by number. Filled by `classify.py`; synthetic nodes may be added at the end."""
+    """The values of one graph, by number. Filled by `classify.py`; synthetic nodes may be added at the end.
 
-    def __init__(self, graph: AtenGraph) -> None:
+    Args:
+        graph: the graph.
+        numerics: how close to eager's its numbers must be.
+    """
+
+    def __init__(self, graph: AtenGraph, numerics: Numerics = DEFAULT) -> None:
         self.graph = graph
+        self.numerics = numerics
         self.kinds: list[ValueKind] = []
         self.metas: list[TensorMeta] = []
         self.layouts: list[Layout] = []

@@ -33,6 +33,7 @@ from graphwright.ir.aten_verify import verify_graph
 from graphwright.ir.encoding import structural_hash
 from graphwright.ir.loops import Kernel
 from graphwright.ir.loops_text import render_kernel
+from graphwright.ir.numerics import Numerics
 from graphwright.ir.plan import CallExtern, Plan, Release
 from graphwright.ir.plan_text import render_plan, verify_plan
 from graphwright.lower import find_packable, lower_graph
@@ -105,9 +106,14 @@ def lower_program(
     graph: AtenGraph, settings: Config, observer: Observer, frozen: Collection[int] = ()
 ) -> tuple[Plan, tuple[Kernel, ...]]:
     """Simplify an ATen graph and lower it to a plan and its kernels; what depends on the `frozen` inputs alone is folded."""
+    numerics = Numerics(
+        is_strict=settings.strict_numerics,
+        rounds_between=settings.emulate_precision_casts,
+        keeps_random_stream=not settings.fast_random,
+    )
     observer.artifact("aten", lambda: render_graph(graph))
     with observer.span("simplify"):
-        simple, fold = simplify(graph), None
+        simple, fold = simplify(graph, numerics), None
         if frozen:
             parts = freeze(packing(simple, find_packable(simple, frozen)), frozen)
             simple, fold = parts.graph, parts.fold
@@ -118,7 +124,7 @@ def lower_program(
             verify_graph(fold.graph)
     observer.artifact("aten_simplified", lambda: render_graph(simple))
     with observer.span("lower"):
-        lowered = lower_graph(simple, num_threads=num_threads_of(settings))
+        lowered = lower_graph(simple, num_threads=num_threads_of(settings), numerics=numerics)
     plan = msgspec.structs.replace(lowered.plan, fold=fold)
     if settings.verify:
         verify_plan(plan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from graphwright.ir.dtypes import DType
@@ -24,6 +25,7 @@ from graphwright.ir.loops import (
     Term,
     TransposeTile,
 )
+from graphwright.ir.loops_hash import hash_kernel
 from graphwright.ir.loops_parse import parse_kernel
 from graphwright.ir.loops_text import render_kernel
 from graphwright.ir.ops import ReduceOp, ScalarOp
@@ -82,6 +84,14 @@ def test_text_is_what_the_module_says():
 
     assert render_kernel(kernel) == SUM_OF_ROWS
     assert parse_kernel(SUM_OF_ROWS) == kernel
+
+
+def test_kernel_that_may_not_contract_is_another_kernel():
+    kernel = parse_kernel(SUM_OF_ROWS)
+    strict = msgspec.structs.replace(kernel, can_contract=False)
+
+    assert parse_kernel(render_kernel(strict)) == strict
+    assert hash_kernel(strict) != hash_kernel(kernel)
 
 
 def test_every_statement_comes_back_as_it_was():

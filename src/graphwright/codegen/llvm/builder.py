@@ -111,8 +111,12 @@ def _lane_loop(name: str, function: str, kind: Kind, lanes: int, num_args: int) 
 class Builder:
     """The body of one function while it is written."""
 
-    def __init__(self, declarations: Declarations, *, has_avx512: bool) -> None:
+    def __init__(
+        self, declarations: Declarations, *, has_avx512: bool, can_contract: bool = True
+    ) -> None:
         self.has_avx512 = has_avx512
+        self.contraction = " contract" if can_contract else ""
+        """Flag of float sums and products that may become parts of one instruction that rounds once."""
         self.entry: list[str] = []
         self.lines: list[str] = []
         self.block = "start"

@@ -118,7 +118,11 @@ class KernelEmitter:
         return self._num_threads > 1 and not _is_small(stmt)
 
     def _new_builder(self) -> Builder:
-        return Builder(self._declarations, has_avx512=self._target.has_masks)
+        return Builder(
+            self._declarations,
+            has_avx512=self._target.has_masks,
+            can_contract=self._kernel.can_contract,
+        )
 
     def _new_frame(
         self, builder: Builder, pointers: _Pointers, scratch: Iterable[Scratch]

@@ -2,7 +2,7 @@
 
 In: a `ScalarOp`, its operands (any number of lanes) and their dtype.   Out: instructions, and the result.
 Keeps: bfloat16 and float16 arithmetic is done in float32 and rounded once, as eager does it. Float arithmetic allows
-contraction (`a*b + c` in one rounding) and assumes nothing of NaN, infinity or signed zero.
+contraction (`a*b + c` in one rounding) where the kernel does, and assumes nothing of NaN, infinity or signed zero.
 Does not: hold the elementary functions (see `math/`) nor conversions (see `casts.py`).
 """
 
@@ -65,7 +65,9 @@ def _arithmetic(float_text: str, int_text: str, bool_text: str) -> Emitter:
     """Make the emitter of an operation that is one instruction for each family of dtypes."""
 
     def emit(builder: Builder, args: Sequence[Value], dtype: DType) -> Value:
-        text = float_text if dtype.is_float else bool_text if dtype is DType.BOOL else int_text
+        if dtype.is_float:
+            return builder.binary(float_text + builder.contraction, args[0], args[1])
+        text = bool_text if dtype is DType.BOOL else int_text
         return builder.binary(text, args[0], args[1])
 
     return emit
@@ -237,9 +239,9 @@ def _by_family(float_emitter: Emitter | None, int_emitter: Emitter) -> Emitter:
 
 
 _OWN: Final[dict[ScalarOp, Emitter]] = {
-    ScalarOp.ADD: _arithmetic("fadd contract", "add", "or"),
-    ScalarOp.SUB: _arithmetic("fsub contract", "sub", "xor"),
-    ScalarOp.MUL: _arithmetic("fmul contract", "mul", "and"),
+    ScalarOp.ADD: _arithmetic("fadd", "add", "or"),
+    ScalarOp.SUB: _arithmetic("fsub", "sub", "xor"),
+    ScalarOp.MUL: _arithmetic("fmul", "mul", "and"),
     ScalarOp.DIV: _emit_div,
     ScalarOp.FLOOR_DIV: _by_family(rounding.emit_floor_div, integers.emit_floor_div),
     ScalarOp.TRUNC_DIV: _by_family(None, integers.emit_trunc_div),

@@ -46,3 +46,5 @@ class TritonCode(msgspec.Struct, frozen=True):
     sizes: tuple[SymExpr, ...]
     """Expressions over the size symbols, evaluated by the caller."""
     launches: tuple[Launch, ...]
+    can_contract: bool = True
+    """`a*b + c` may be rounded once."""

@@ -70,7 +70,7 @@ def compile_code(
     signature |= {scratch.name: pointer_type(scratch.dtype) for scratch in code.scratch}
     signature |= {f"size_{number}": "i64" for number in range(len(code.sizes))}
     return tuple(
-        _compile_launch(getattr(module, launch.function), launch, signature, target)
+        _compile_launch(getattr(module, launch.function), launch, code, signature, target)
         for launch in code.launches
     )
 
@@ -78,6 +78,7 @@ def compile_code(
 def _compile_launch(
     function: Any,
     launch: Launch,
+    code: TritonCode,
     signature: dict[str, str],
     target: GpuTarget,
 ) -> CompiledLaunch:
@@ -86,7 +87,7 @@ def _compile_launch(
     backends = importlib.import_module("triton.backends.compiler")
     source = compiler.ASTSource(fn=function, signature=signature, constexprs={}, attrs={})
     gpu = backends.GPUTarget("cuda", target.compute_capability, target.warp_size)
-    options = {"num_warps": launch.num_warps, "enable_fp_fusion": True}
+    options = {"num_warps": launch.num_warps, "enable_fp_fusion": code.can_contract}
     compiled = triton.compile(source, target=gpu, options=options)
     metadata = compiled.metadata
     return CompiledLaunch(

@@ -80,6 +80,7 @@ def render_kernel(kernel: Kernel) -> TritonCode:
         scratch=_global_scratch(scratch, stages),
         sizes=sizes.expressions,
         launches=tuple(launches),
+        can_contract=kernel.can_contract,
     )
 
 

@@ -174,6 +174,16 @@ def _largest_of(dtype: str) -> float:
     return _LARGEST[dtype]
 
 
+def _shift(op: ScalarOp) -> Callable[[AtenNode], Expression | None]:
+    def choose(node: AtenNode) -> Expression | None:
+        result = node.metas[0]
+        if result is None or result.dtype.is_float or result.dtype is DType.BOOL:
+            return None
+        return function(op)(x, y)
+
+    return choose
+
+
 CHOICES: Final[Mapping[str, ChoiceRow]] = rows(
     ChoiceRow("aten.gelu.default", _gelu),
     ChoiceRow("aten.gelu_backward.default", _gelu_backward),
@@ -187,4 +197,9 @@ CHOICES: Final[Mapping[str, ChoiceRow]] = rows(
     ChoiceRow("aten.elu_backward.default", _elu_backward),
     ChoiceRow("aten.nan_to_num.default", _nan_to_num),
     ChoiceRow("aten.logit.default", _logit),
+    *(
+        ChoiceRow(f"aten.bitwise_{side}_shift.{overload}", _shift(op))
+        for side, op in (("left", ScalarOp.SHIFT_LEFT), ("right", ScalarOp.SHIFT_RIGHT))
+        for overload in ("Tensor", "Tensor_Scalar")
+    ),
 )
