@@ -45,7 +45,7 @@ from graphwright.lower.products import Side
 from graphwright.lower.programs import ProductElement, Program, StoreTo
 from graphwright.lower.writer import KernelWriter, NestWriter, Slot
 
-CHUNK_ROWS: Final = 192
+CHUNK_ROWS: Final = 256
 TILE_BYTES: Final = 1 << 16
 """The most rows whose sums one iteration keeps, and their memory."""
 MULTIPLICATIONS_PER_COST: Final = 8
@@ -95,12 +95,11 @@ class _Axes(msgspec.Struct, frozen=True):
 
 
 def _axes(program: Program, product: ProductElement) -> _Axes:
-    """Sort the atoms by the axis that they are part of: by their step in the product's order."""
-    extents = (*product.sides.batches, product.sides.rows, product.sides.cols)
+    """Sort the atoms by the axis that they are part of: by their step in the result's memory."""
+    sides = product.sides
     scalars = reachable(program)
     found: list[tuple[LoopSpec, ...]] = []
-    stride = 1
-    for extent in reversed(extents):
+    for extent, stride in zip(sides.extents, sides.strides, strict=True):
         steps = range(stride, stride * extent)
         atoms = [
             number
@@ -108,9 +107,8 @@ def _axes(program: Program, product: ProductElement) -> _Axes:
             if atom.extent > 1 and atom.stride in steps
         ]
         found.append(merge_kept(program, scalars, atoms))
-        stride *= extent
-    cols, rows, *batches = found
-    return _Axes(tuple(reversed(batches)), rows, cols)
+    *batches, rows, cols = found
+    return _Axes(tuple(batches), rows, cols)
 
 
 def _joined(loops: Sequence[LoopSpec]) -> LoopSpec:
@@ -224,13 +222,11 @@ class _Nest:
     def _start(self, side: Side) -> Affine:
         """Give the first element of a side, in the batch at hand."""
         start = Affine((), side.offset)
-        size = self._sides.rows * self._sides.cols
-        axes = zip(self._sides.batches, self._axes.batches, side.batches, strict=True)
-        for extent, loops, stride in reversed(list(axes)):
+        own = self._sides.strides[:-2]
+        for loops, unit, stride in zip(self._axes.batches, own, side.batches, strict=True):
             for loop in loops:
-                step = self._program.atoms[loop.atom].stride // size
+                step = self._program.atoms[loop.atom].stride // unit
                 start = start.plus(Affine(((loop.atom, step),)).times(stride))
-            size *= extent
         return start
 
     def _write_stores(self, writer: NestWriter, rows: Range, cols: Range, tile: str) -> None:

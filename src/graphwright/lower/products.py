@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from graphwright.ir.aten import AtenNode
+from graphwright.ir.aten import AtenNode, TensorMeta
 from graphwright.ir.dtypes import DType
 from graphwright.ir.node_arguments import flag_of, integer_of, integers_of, is_number, number_of
 from graphwright.ir.packed import PACKED_MM, PANEL_COLS
@@ -37,7 +37,7 @@ LEAST_CHANNELS: Final = 8
 MOST_WIDTH: Final = 256
 """Lines of more pixels are not laid out whole."""
 
-_BARE: Final = frozenset({"aten.mm.default", "aten.bmm.default"})
+_BARE: Final = frozenset({"aten.mm.default", "aten.bmm.default", "aten.matmul.default"})
 _SUMS: Final = frozenset({"aten.addmm.default", "aten.baddbmm.default"})
 _CONVOLUTION: Final = "aten.convolution.default"
 PRODUCTS: Final = _BARE | _SUMS | {_CONVOLUTION, PACKED_MM}
@@ -118,6 +118,8 @@ class Sides(msgspec.Struct, frozen=True):
     rows: int
     cols: int
     depth: int
+    strides: tuple[int, ...]
+    """Steps of the result along batches, rows and columns."""
     left: Side
     right: Side
     window: Window | None = None
@@ -128,6 +130,11 @@ class Sides(msgspec.Struct, frozen=True):
     def is_right_transposed(self) -> bool:
         """The right side is contiguous along the depth."""
         return self.right.col != 1
+
+    @property
+    def extents(self) -> tuple[int, ...]:
+        """The extents of the result: batches, rows and columns."""
+        return (*self.batches, self.rows, self.cols)
 
     @property
     def batch(self) -> int:
@@ -148,10 +155,17 @@ def sides_of(values: Values, node: AtenNode) -> Sides:
     if node.op == _CONVOLUTION:
         return _convolution_sides(node, image=right, weight=left)
     rows, depth = left.shape[-2:]
+    strides = static_dims(_result(node).strides)
     if node.op == PACKED_MM:
         cols, panel = integer_of(node, 2, "cols", 0), Side(right.offset, (), PANEL_COLS, 1)
-        return Sides((), rows, cols, depth, _side(left), panel, is_packed=True)
-    return Sides(left.shape[:-2], rows, right.shape[-1], depth, _side(left), _side(right))
+        return Sides((), rows, cols, depth, strides, _side(left), panel, is_packed=True)
+    return Sides(left.shape[:-2], rows, right.shape[-1], depth, strides, _side(left), _side(right))
+
+
+def _result(node: AtenNode) -> TensorMeta:
+    (meta,) = node.metas
+    assert meta is not None, f"{node.op} gives a tensor"
+    return meta
 
 
 def _side(layout: Layout) -> Side:
@@ -162,9 +176,7 @@ def _convolution_sides(node: AtenNode, image: Layout, weight: Layout) -> Sides:
     groups = integer_of(node, 8, "groups", 1)
     gives, channels, *kernel = weight.shape
     depth = channels * math.prod(kernel)
-    meta = node.metas[0]
-    assert meta is not None, "a convolution gives a tensor"
-    result = static_dims(meta.shape)[2:]
+    result = static_dims(_result(node).shape)[2:]
     left = Side(weight.offset, (0, gives // groups * depth), depth, 1)
     images = (image.strides[0], channels * image.strides[1])
     batches = (image.shape[0], groups)
@@ -178,11 +190,12 @@ def _convolution_sides(node: AtenNode, image: Layout, weight: Layout) -> Sides:
         steps=(image.strides[1], image.strides[2], image.strides[3]),
     )
     cols = math.prod(result)
+    strides = (gives * cols, gives // groups * cols, cols, 1)
     if _is_plain(window):
         right = Side(image.offset, images, image.strides[1], image.strides[3])
-        return Sides(batches, gives // groups, cols, depth, left, right)
+        return Sides(batches, gives // groups, cols, depth, strides, left, right)
     right = Side(image.offset, images, 0, 1)
-    return Sides(batches, gives // groups, cols, depth, left, right, window)
+    return Sides(batches, gives // groups, cols, depth, strides, left, right, window)
 
 
 def _pair(given: object) -> tuple[int, int]:
@@ -203,18 +216,29 @@ def _is_plain(window: Window) -> bool:
 
 def serves_product(values: Values, node: AtenNode) -> bool:
     """Tell whether a kernel of our own computes the product."""
-    product, meta = product_of(node), node.metas[0]
-    if product is None or meta is None or meta.dtype not in (DType.FLOAT32, DType.FLOAT64):
+    product, meta = product_of(node), _result(node)
+    if product is None or meta.dtype not in (DType.FLOAT32, DType.FLOAT64):
         return False
     read = [product.left, product.right, *([] if product.addend is None else [product.addend])]
     dtypes = {values.dtype(one) for operand in read for one in (operand, values.bases[operand])}
-    if dtypes != {meta.dtype} or not _is_row_major(static_dims(meta.shape), meta.strides):
+    if dtypes != {meta.dtype}:
         return False
-    if node.op == _CONVOLUTION and not _serves_convolution(values, node, product):
+    is_convolution = node.op == _CONVOLUTION
+    serves = _serves_convolution if is_convolution else _serves_matrices
+    if not serves(values, node, product):
         return False
     sides = sides_of(values, node)
     has_order = 1 in (sides.right.row, sides.right.col) and 1 in (sides.left.row, sides.left.col)
     return has_order and _has_size(sides, meta.dtype)
+
+
+def _serves_matrices(values: Values, node: AtenNode, product: Product) -> bool:
+    left, right = values.layouts[product.left], values.layouts[product.right]
+    meta = _result(node)
+    result = Layout(static_dims(meta.shape), static_dims(meta.strides))
+    is_packed = node.op == PACKED_MM
+    have_batches = len(left.shape) > 1 and (is_packed or left.shape[:-2] == right.shape[:-2])
+    return have_batches and result.is_dense and result.strides[-1] == 1
 
 
 def _serves_convolution(values: Values, node: AtenNode, product: Product) -> bool:
@@ -223,10 +247,10 @@ def _serves_convolution(values: Values, node: AtenNode, product: Product) -> boo
         return False
     if not _is_row_major(weight.shape, weight.strides) or image.strides[3] != 1:
         return False
-    meta = node.metas[0]
+    shape = static_dims(_result(node).shape)
     groups = integer_of(node, 8, "groups", 1)
-    is_wide = meta is not None and static_dims(meta.shape)[3] > MOST_WIDTH
-    return weight.shape[0] // groups >= LEAST_CHANNELS and not is_wide
+    has_order = _is_row_major(shape, _result(node).strides)
+    return has_order and weight.shape[0] // groups >= LEAST_CHANNELS and shape[3] <= MOST_WIDTH
 
 
 def _is_row_major(shape: tuple[int, ...], strides: tuple[object, ...]) -> bool:

@@ -65,7 +65,7 @@ class ProductElement(msgspec.Struct, frozen=True):
 
     scalar: Scalar
     place: Affine
-    """Where the element lies in the product, row by row."""
+    """Where the element lies in the memory of the product."""
     sides: Sides
     left: Target
     right: Target
@@ -141,12 +141,11 @@ def build_programs(roots: Roots, cluster: Cluster, stored: Collection[int]) -> l
 def _product_atoms(roots: Roots, product: Root) -> tuple[Atom, ...]:
     """Give the loops over batches, rows and columns."""
     sides = sides_of(roots.values, product.node)
-    atoms: list[Atom] = []
-    stride = 1
-    for extent in reversed((*sides.batches, sides.rows, sides.cols)):
-        atoms.append(Atom(extent, is_reduced=False, stride=stride, kept_stride=stride))
-        stride *= extent
-    return tuple(reversed(atoms))
+    axes = zip(sides.strides, sides.extents, strict=True)
+    return tuple(
+        Atom(extent, is_reduced=False, stride=stride, kept_stride=stride)
+        for stride, extent in sorted(axes, reverse=True)
+    )
 
 
 def _first_atoms(roots: Roots, cluster: Cluster, *, is_empty: bool) -> tuple[Atom, ...]:

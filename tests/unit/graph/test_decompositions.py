@@ -31,6 +31,16 @@ C = normal(4, seed=4)
 MEAN, RSTD = X.mean(-1, keepdim=True), (X.var(-1, keepdim=True, unbiased=False) + 1e-5).rsqrt()
 PIXELS = normal(2, 6, 4, 5).contiguous(memory_format=torch.channels_last)
 
+Q, K, V = normal(2, 3, 9, 16), normal(2, 3, 17, 16, seed=1), normal(2, 3, 17, 16, seed=2)
+
+
+def masked_scores():
+    mask = normal(2, 1, 9, 17)
+    mask[0, 0, 2] = -INF
+    mask[1, 0, :, 3] = -INF
+    return mask
+
+
 CASES = {
     "softmax": (lambda x: A._softmax(x, -1, False), X),
     "softmax of columns": (lambda x: A._softmax(x, 1, False), X),
@@ -72,6 +82,26 @@ CASES = {
     "group norm of pixels, plain": (
         lambda x: A.native_group_norm(x, None, None, 2, 6, 20, 3, 1e-5),
         PIXELS,
+    "attention": (A._scaled_dot_product_flash_attention_for_cpu, Q, K, V),
+    "attention, causal": (
+        lambda q, k, v: A._scaled_dot_product_flash_attention_for_cpu(q, k, v, 0.0, True),
+        *(Q, K, V),
+    ),
+    "attention, masked": (
+        lambda q, k, v, m: A._scaled_dot_product_flash_attention_for_cpu(
+            q, k, v, attn_mask=m, scale=0.5
+        ),
+        *(Q, K, V, masked_scores()),
+    ),
+    "attention of one query": (
+        lambda q, k, v: A._scaled_dot_product_flash_attention_for_cpu(q, k, v)[0],
+        *(Q[:, :, :1], K, V),
+    ),
+    "attention of heads side by side": (
+        lambda q, k, v: A._scaled_dot_product_flash_attention_for_cpu(
+            q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+        ),
+        *(normal(2, 9, 3, 16), normal(2, 17, 3, 16), normal(2, 17, 3, 16, seed=1)),
     ),
     "batch norm": (
         lambda x, w, b, m, v: A.native_batch_norm(x, w, b, m, v, False, 0.1, 1e-5),
@@ -143,7 +173,7 @@ CASES = {
 
 NOT_NARROW = (
     *("squared", "smooth", "huber", "cross entropy", "soft margin"),
-    *("row", "matrix", "sum with", "no addend"),
+    *("row", "matrix", "sum with", "no addend", "attention"),
 )
 """Ops that stay as they are for bfloat16: eager rounds in between, or not where their parts would."""
 

@@ -63,6 +63,10 @@ CASES = {
     "kept too": (lambda x, y: ((p := x @ y), p.exp()), A, B),
     "batches": (lambda x, y: torch.bmm(x, y).sin(), LEFT, RIGHT),
     "batch sum": (lambda x, y, z: torch.baddbmm(z, x, y, beta=3), LEFT, RIGHT, WHOLE),
+    "several axes of batches": (
+        torch.ops.aten.matmul,
+        *(normal(2, 6, 3, 7).transpose(1, 2), normal(2, 3, 7, 9)),
+    ),
     "broadcast along columns": (lambda x, y, z: x @ y * z, A, B, normal(6, 1)),
     "rows in two": (lambda x, y, z: (x @ y).view(2, 3, 9) + z, A, B, normal(2, 1, 1)),
     "columns in two": (lambda x, y, z: (x @ y).view(6, 3, 3) + z, A, B, normal(3, 1)),

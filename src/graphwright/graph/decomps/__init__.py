@@ -5,6 +5,7 @@ In: nothing.   Out: `DECOMPOSITIONS`, overload name → `Decomposition`.
 Read first: `rules.py` (what a decomposition is), `softmax.py`.
 """
 
+from graphwright.graph.decomps.attention import ATTENTION
 from graphwright.graph.decomps.losses import LOSSES
 from graphwright.graph.decomps.norms import NORMS
 from graphwright.graph.decomps.rules import Decomposition, rows
@@ -13,7 +14,12 @@ from graphwright.graph.decomps.statistics import STATISTICS
 from graphwright.graph.decomps.vectors import VECTORS
 
 DECOMPOSITIONS = rows(
-    *SOFTMAX.values(), *NORMS.values(), *STATISTICS.values(), *LOSSES.values(), *VECTORS.values()
+    *SOFTMAX.values(),
+    *NORMS.values(),
+    *STATISTICS.values(),
+    *LOSSES.values(),
+    *VECTORS.values(),
+    *ATTENTION.values(),
 )
 
 __all__ = ["DECOMPOSITIONS", "Decomposition"]

@@ -58,15 +58,20 @@ def _sum(emit: Emitter, node: AtenNode, left: Ref, right: Ref) -> Ref | None:
     """Give the sums over the depth; None for a product of two matrices, or of others than floats."""
     if not _is_served(node):
         return None
-    axis = len(emit.shape(left)) - 1
     if emit.shape(left)[-2] == 1:
-        left, axis = _transposed(emit, left), axis - 1
-    elif emit.shape(right)[-1] == 1:
-        right = _transposed(emit, right)
-    else:
-        return None
-    products = emit.pointwise("aten.mul.Tensor", left, right)
-    return emit.reduce("aten.sum.dim_IntList", products, [axis])
+        return products_of_vectors(emit, left, right)
+    if emit.shape(right)[-1] == 1:
+        right = transposed(emit, right)
+        products = emit.pointwise("aten.mul.Tensor", left, right)
+        return emit.reduce("aten.sum.dim_IntList", products, [len(emit.shape(left)) - 1])
+    return None
+
+
+def products_of_vectors(emit: Emitter, left: Ref, right: Ref) -> Ref:
+    """Give left @ right for a left side of one row."""
+    column = transposed(emit, left)
+    products = emit.pointwise("aten.mul.Tensor", column, right)
+    return emit.reduce("aten.sum.dim_IntList", products, [len(emit.shape(column)) - 2])
 
 
 def _is_served(node: AtenNode) -> bool:
@@ -74,7 +79,7 @@ def _is_served(node: AtenNode) -> bool:
     return has_numbers and result_meta(node).dtype in (DType.FLOAT32, DType.FLOAT64)
 
 
-def _transposed(emit: Emitter, value: Ref) -> Ref:
+def transposed(emit: Emitter, value: Ref) -> Ref:
     """See a value with its last two axes exchanged."""
     meta = emit.meta(value)
     shape, strides = list(meta.shape), list(meta.strides)
