@@ -82,6 +82,7 @@ CASES = {
     "group norm of pixels, plain": (
         lambda x: A.native_group_norm(x, None, None, 2, 6, 20, 3, 1e-5),
         PIXELS,
+    ),
     "attention": (A._scaled_dot_product_flash_attention_for_cpu, Q, K, V),
     "attention, causal": (
         lambda q, k, v: A._scaled_dot_product_flash_attention_for_cpu(q, k, v, 0.0, True),
