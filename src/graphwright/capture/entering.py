@@ -21,7 +21,6 @@ not on the stack).
 
 from __future__ import annotations
 
-import dis
 import functools
 import inspect
 import itertools
@@ -462,7 +461,9 @@ class _Writer:
     def step_code(self, exits: Sequence[Place], leave: Sequence[Callable[..., Any]]) -> CodeType:
         """Write code that runs the instruction at the place, then leaves."""
         group = [*self._truth_test(), *self._group()]
-        copy = [unit for one in group for unit in self._copied(one)]
+        copied = [unit for one in group for unit in self._copied(one)]
+        # From 3.13 on, an exception out of a Python function that is called here counts as one of the code unit before the call.
+        copy = [self._new("NOP"), *copied] if copied else []
         units = [*self._prologue(), *_starting_with(copy, COPY_START)]
         ways = zip((COPY_END, JUMPED), exits, leave, strict=False)
         for label, place, function in ways:
@@ -523,12 +524,12 @@ class _Writer:
             units += self._moved(self._slots.numbers[name])
         count = place.num_arguments
         self._depth = max(self._depth, count + 2)
-        precall = [self._new("PRECALL", count)] if "PRECALL" in dis.opmap else []
+        precall = [self._new("PRECALL", count)] if "PRECALL" in self._table.rules else []
         return [*units, *precall, self._new("CALL", count), self._new("RETURN_VALUE")]
 
     def _truth_test(self) -> list[Unit]:
         """Give the truth test that a jump or `not` needs in front when it takes nothing but bools."""
-        is_tester = self._raw[self._at].name in TRUTH_TESTERS and "TO_BOOL" in dis.opmap
+        is_tester = self._raw[self._at].name in TRUTH_TESTERS and "TO_BOOL" in self._table.rules
         return [self._new("TO_BOOL")] if is_tester else []
 
     def _group(self) -> Sequence[Unit]:
@@ -558,7 +559,8 @@ class _Writer:
         """
         if unit.name == "LOAD_METHOD":
             return self._new("LOAD_ATTR", unit.arg)
-        is_method = unit.name in METHOD_LOADS and "LOAD_METHOD" not in dis.opmap and unit.arg & 1
+        marks_methods = "LOAD_METHOD" not in self._table.rules
+        is_method = unit.name in METHOD_LOADS and marks_methods and unit.arg & 1
         return msgspec.structs.replace(unit, arg=unit.arg & ~1, label=None) if is_method else None
 
     def _loop_end(self, jumped: Place) -> list[Unit]:
