@@ -21,6 +21,7 @@ from typing import Any, Final, TypeVar
 
 from graphwright.base.errors import InternalError
 from graphwright.capture.machine import Machine
+from graphwright.capture.tables.rules import COMMON_CONSTANTS
 
 R = TypeVar("R")
 
@@ -52,7 +53,9 @@ _MEANT: Final = (
 )
 """Instructions at which an exception passes on what the program, or an iterator of its own, raised."""
 
-_ASSERTION: Final = ("LOAD_ASSERTION_ERROR", "LOAD_COMMON_CONSTANT")
+_ASSERTION: Final = "LOAD_ASSERTION_ERROR"
+_COMMON_CONSTANT: Final = "LOAD_COMMON_CONSTANT"
+"""Where 3.14 has the class from, by number."""
 
 
 def check_fault(machine: Machine, error: BaseException) -> None:
@@ -114,8 +117,10 @@ def _assertions(code: types.CodeType) -> frozenset[int]:
     found = set()
     is_assertion = False
     for step in dis.get_instructions(code):
-        if step.opname in _ASSERTION:
-            is_assertion = step.opname == _ASSERTION[0] or step.argval is AssertionError
+        if step.opname == _ASSERTION:
+            is_assertion = True
+        elif step.opname == _COMMON_CONSTANT:
+            is_assertion = COMMON_CONSTANTS[step.arg or 0] is AssertionError
         elif step.opname == "RAISE_VARARGS":
             if is_assertion:
                 found.add(step.offset)
