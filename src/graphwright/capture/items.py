@@ -19,6 +19,8 @@ from graphwright.capture.late_calls import LateResult
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT, DELETED
 from graphwright.capture.symbolic_ints import plain_throughout
+from graphwright.ir.guards import ConstantGuard
+from graphwright.ir.sources import AttrSource
 
 CONTAINERS: Final[tuple[Any, ...]] = (list, dict, set, frozenset, collections.deque)
 """Builtin containers, subclasses included, whose contents the world can read."""
@@ -103,9 +105,28 @@ def check_key(machine: Machine, key: Any) -> Any:
             why="its __hash__ is Python code",
             remedy="use a string, a number or a tuple of them as the key",
         )
+    elif _is_int_inside(type(key)):
+        _guard_int_inside(machine, key)
     elif _is_known_by_value(type(key)):
         check_known(machine, key, "used as a key or an index")
     return key
+
+
+def _is_int_inside(kind: type) -> bool:
+    """Tell whether a subclass of `int` has the hash and the equality of its value, and `real` gives that value as an `int`."""
+    own = kind.__mro__[: kind.__mro__.index(int)] if issubclass(kind, int) else ()
+    return bool(own) and not any(
+        name in one.__dict__ for one in own for name in ("__hash__", "__eq__", "__index__", "real")
+    )
+
+
+def _guard_int_inside(machine: Machine, key: int) -> None:
+    """Guard the value of an object of a subclass of `int` that existed before the call."""
+    source = machine.world.source_of(key)
+    guards = machine.guards
+    if source is not None and guards.once(("int inside", id(key))):
+        value = AttrSource(source, "real")
+        guards.add(ConstantGuard(value, guards.constant(key.real), machine.loc()))
 
 
 def _is_known_by_value(kind: type) -> bool:
@@ -156,7 +177,7 @@ def _read_item(machine: Machine, holder: Any, key: Any) -> Any:
         return natively(operator.getitem, world.contents(holder), key)
     if isinstance(holder, set | frozenset):
         return natively(operator.getitem, holder, key)  # raises as Python does
-    size = len(holder)
+    size, key = len(holder), int.__index__(key)
     if key < 0 or key >= size:
         world.guard_length(holder)
         if not -size <= key < size:

@@ -311,3 +311,22 @@ NUMBERS = frozenset((int, float, bool))
 @TOPIC.program(call(t(2), 3), call(t(2), "s"))
 def set_of_classes(x, v):
     return x, type(v) in NUMBERS, list in NUMBERS, len(NUMBERS)
+
+
+class Size(int):
+    """A number with a name of its own."""
+
+
+@TOPIC.made(
+    call(t(3)),
+    again(t(3)),
+    after(lambda state: state.update(size=Size(1)), fresh_call(t(3))),
+)
+def key_of_a_subclass_of_int():
+    state = {"size": Size(2), "table": {1: 4.0, 2: 5.0}, "row": [1, 2, 3]}
+
+    def program(x):
+        size = state["size"]
+        return x * state["table"][size] + state["row"][size] + (7, 8, 9)[size], type(size).__name__
+
+    return program, state
