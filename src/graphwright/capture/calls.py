@@ -52,6 +52,9 @@ _CHANGES_LISTS: Final = ("_heapq", "_bisect")
 _DESCRIPTORS: Final = (types.FunctionType, property, classmethod, staticmethod)
 """Descriptors of Python's own whose `__get__` the program may call itself."""
 
+_PLACEHOLDER: Final = getattr(functools, "Placeholder", ABSENT)
+"""What stands in the arguments of a partial for a place left open (3.14)."""
+
 _OWN_INTERFACE: Final = ("graphwright.api", "graphwright.pipeline.targets")
 """Where compiled modules and functions get their form."""
 
@@ -149,8 +152,25 @@ def call(machine: Machine, function: Any, args: Sequence[Any], kwargs: Mapping[s
         return machine.construct(function, args, kwargs)
     if kind is functools.partial:
         merged = {**function.keywords, **kwargs} if function.keywords or kwargs else kwargs
-        return call(machine, function.func, [*function.args, *args], merged)
+        return call(machine, function.func, _all_args_of_partial(function, args), merged)
     return _call_object(machine, function, args, kwargs)
+
+
+def _all_args_of_partial(function: functools.partial[Any], args: Sequence[Any]) -> list[Any]:
+    """Give the positional arguments of a call of a partial: the first ones of the call fill the places that it left open.
+
+    Raises:
+        TypeError: the call leaves a place open.
+    """
+    num_open = sum(one is _PLACEHOLDER for one in function.args)
+    if len(args) < num_open:
+        msg = (
+            "missing positional arguments in 'partial' call; "
+            f"expected at least {num_open}, got {len(args)}"
+        )
+        raise TypeError(msg)
+    given = iter(args)
+    return [*(next(given) if one is _PLACEHOLDER else one for one in function.args), *given]
 
 
 def _call_function(

@@ -41,8 +41,9 @@ class Raw:
         """Name of the raw opcode that follows."""
         self.consts = code.co_consts
         self.names = code.co_names
+        plain = tuple(map(_apart_from(code.co_freevars), code.co_varnames))
         own_cells = tuple(name for name in code.co_cellvars if name not in code.co_varnames)
-        self.slots = code.co_varnames + own_cells + code.co_freevars
+        self.slots = plain + own_cells + code.co_freevars
         """Names of parameters, locals, cell and free variables, by raw index."""
         self.cells = frozenset(code.co_cellvars + code.co_freevars)
         """Which of them are cell or free variables."""
@@ -150,6 +151,15 @@ INTRINSICS_2: Final = (
 )
 
 TRUTH_TESTERS: Final = frozenset({"POP_JUMP_IF_TRUE", "POP_JUMP_IF_FALSE", "UNARY_NOT"})
+
+
+def _apart_from(free: tuple[str, ...]) -> Callable[[str], str]:
+    """Name a plain slot of a class body apart from the free variable of the same name.
+
+    A comprehension that runs in a class body's own frame (3.12, 3.13) has both when it reads the free variable; the plain one is
+    always unbound.
+    """
+    return lambda variable: f"{variable} of the body" if variable in free else variable
 
 
 def fixed(*steps: Step) -> Rule:
