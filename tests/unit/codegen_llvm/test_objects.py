@@ -50,6 +50,54 @@ print("equal")
     assert msgspec.msgpack.decode(path.read_bytes(), type=ObjectCode) == code
 
 
+CROWDED = """
+import ctypes, sys
+sys.path.insert(0, {support!r})
+import torch
+from loop_kernels import call, load
+from graphwright.codegen.llvm import compile_kernels, load_object
+from graphwright.ir.loops_parse import parse_kernel
+
+code = compile_kernels([parse_kernel({text!r})], num_threads=2)
+load_object(code)
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, *(ctypes.c_int,) * 3, ctypes.c_long)
+libc.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+
+def reserve(size):
+    return libc.mmap(None, size, 0, 0x4022, -1, 0)  # nothing may touch it, and it takes no memory
+
+wall = reserve(3 << 30)
+size, last = 1 << 30, None
+while size >= 4096:
+    address = reserve(size)
+    if address > wall:
+        last = address
+    else:
+        libc.munmap(address, size)
+        size //= 2
+libc.munmap(last, 4096)
+loaded = load_object(code)
+x = torch.linspace(-1e6, 1e6, 1000)
+y = torch.empty_like(x)
+call(loaded, "sine", [x, y])
+assert torch.allclose(y, x.sin(), atol=1e-6)
+print("equal")
+"""
+"""Leaves one page free above three gigabytes that are taken, and all below them."""
+
+
+def test_code_is_loaded_where_memory_near_it_is_taken():
+    script = CROWDED.format(support=str(Path(__file__).parents[2] / "support"), text=TEXT)
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+
+    assert done.stdout == "equal\n", done.stderr
+
+
 def test_equal_kernels_give_equal_bytes():
     first = compile_kernels([parse_kernel(TEXT)], num_threads=2)
     second = compile_kernels([parse_kernel(TEXT)], num_threads=2)

@@ -115,7 +115,9 @@ class _Linker:
 
     def __init__(self) -> None:
         initialize_llvm()
-        self._engine = llvm.create_lljit_compiler()
+        # JITLink lays the sections of an object side by side. LLVM's other linker maps each wherever there is room, and aborts the
+        # process when two of them come to lie more than 2 GiB apart, as between the libraries of a torch with CUDA.
+        self._engine = llvm.create_lljit_compiler(use_jit_link=True)
         self._numbers = itertools.count()
         openmp = _find_openmp()
         self._externs = openmp or {}

@@ -112,7 +112,8 @@ class NativeModule:
                 keep(key, data)
         names = [name for module in modules for name in (module.table, *module.exports)]
         try:
-            self._engine: Final = llvm.create_lljit_compiler()
+            # As for the kernels: sections that the other linker maps too far apart abort the process.
+            self._engine: Final = llvm.create_lljit_compiler(use_jit_link=True)
             self._tracker: Final = _load(objects, names, self._engine)
         except RuntimeError as error:  # LLVM cannot load code here
             raise NativeRefusal(str(error)) from error
