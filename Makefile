@@ -1,6 +1,7 @@
 # Everything a developer does has a target here; CI calls the same ones.
 #   make demo    the main job: a sentence encoder, compiled, and a search with it
 #   make test    all tests
+#   make test-versions  all tests under every CPython of VERSIONS that runs here, each in an environment of its own
 #   make fuzz    random programs against eager, for as long as FUZZ_EXAMPLES says
 #   make check   lint, format, types, import layers
 #   make opinfo  PyTorch's operator database against eager, whole; writes docs/operators.md and docs/accuracy.md
@@ -13,12 +14,13 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt
 JOBS ?= 2
+VERSIONS ?= 3.11 3.12 3.13 3.14
 FUZZ_EXAMPLES ?= 5000
 # Two test processes and their kernels' threads share the cores: waiting threads must sleep, not spin.
 TEST_ENV = OMP_WAIT_POLICY=passive HF_HUB_OFFLINE=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz check opinfo bench sizes docs clean
+.PHONY: help demo test test-versions fuzz check opinfo bench sizes docs clean
 
 help:
 	@sed -n 's/^#   make/  make/p' Makefile
@@ -38,6 +40,16 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.dev
 	$(TEST_ENV) $(BIN)/python -m pytest --numprocesses $(JOBS)
+
+test-versions:
+	@tested=; failed=; missing=; \
+	for version in $(VERSIONS); do \
+	  if ! python$$version --version >/dev/null 2>&1; then missing="$$missing $$version"; continue; fi; \
+	  tested="$$tested $$version"; \
+	  $(MAKE) test PYTHON=python$$version VENV=.venv-$$version || failed="$$failed $$version"; \
+	done; \
+	echo "tested under CPython:$${tested:- none}; failed:$${failed:- none}; not found:$${missing:- none}"; \
+	test -n "$$tested" && test -z "$$failed"
 
 fuzz: $(VENV)/.dev
 	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(TEST_ENV) $(BIN)/python -m pytest tests/fuzz/test_random_programs.py

@@ -6,7 +6,6 @@ import dis
 import importlib
 import itertools
 import types
-import warnings
 from collections.abc import Iterator
 from types import CodeType
 from typing import Any
@@ -495,9 +494,7 @@ class Case:
     """A case's source, compiled once: the functions of all its runs share their code."""
 
     def __init__(self, source: str, path: str = "f") -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)  # of 3.14: a `finally` that returns
-            self.module = compile(source, CASE_FILE, "exec")
+        self.module = compile(source, CASE_FILE, "exec")
         self.path = path
         self.stepper = Stepper(self._load()[1].__code__)
 

@@ -86,6 +86,13 @@ def set_function_part(machine: Machine, frame: Frame, arg: FunctionPart) -> None
     """SET_FUNCTION_PART."""
     function = frame.stack.pop()
     value = frame.stack.pop()
+    if machine.world.source_of(function) is not None:
+        msg = "a function that an earlier piece of the program made, and this one completes"
+        raise machine.unsupported(
+            msg,
+            why="it exists already, and what is stored in it would be stored while capturing",
+            remedy="move what breaks the program away from the definition of the function",
+        )
     match arg:
         case FunctionPart.DEFAULTS:
             function.__defaults__ = value
