@@ -219,6 +219,8 @@ def setitem(machine: Machine, holder: Any, key: Any, value: Any) -> None:
     if hook is not None:
         machine.call(hook, [holder, key, value], {})
         return
+    if isinstance(holder, list) and isinstance(key, slice):
+        value = machine.native_iterable(value)
     if is_read_container(machine, holder):
         if isinstance(holder, dict) and is_constant(key):
             machine.world.set_key(holder, key, value)
@@ -227,8 +229,6 @@ def setitem(machine: Machine, holder: Any, key: Any, value: Any) -> None:
             natively(operator.setitem, own, check_key(machine, key), value)
         return
     check_known(machine, holder, "changed")
-    if isinstance(holder, list) and isinstance(key, slice):
-        value = machine.native_iterable(value)
     natively(operator.setitem, holder, check_key(machine, key), value)
 
 
