@@ -98,8 +98,8 @@ class Op(enum.IntEnum):
     """`super class self → attribute`, arg: `SuperAttr`: `super(class, self).name` for the builtin `super`; when
     `super` is another object: `super(class, self).name` or `super().name`, by `has_arguments`."""
     LOAD_SPECIAL = enum.auto()
-    """`x → method`, arg: name (`__enter__`, `__exit__`, …). Looked up on the type, bound to `x`. Missing:
-    TypeError `'T' object does not support the context manager protocol`, with ` (missed __exit__ method)`
+    """`x → method`, arg: name (`__enter__`, `__exit__`, …). Looked up on the type, bound to `x`. Missing: TypeError
+    `'T' object does not support the context manager protocol` (3.14 names T's module too), with ` (missed __exit__ method)`
     added when only `__exit__` is missing. A `with` statement starts with a load of `__exit__`, then of
     `__enter__`, then calls the latter."""
 

@@ -202,6 +202,17 @@ def load_special(machine: Machine, frame: Frame, arg: str) -> None:
     frame.stack.append(load_special_method(machine, frame.stack.pop(), arg))
 
 
+def _text_without_method(value: Any) -> str:
+    """Give what the running CPython says of a `with` statement over an object that lacks one of the two methods."""
+    try:
+        with value:
+            pass
+    except TypeError as error:
+        return str(error)
+    msg = f"{type(value).__qualname__} has both methods"
+    raise AssertionError(msg)
+
+
 def load_special_method(machine: Machine, value: Any, name: str) -> Any:
     """Give a special method, looked up on the type and bound.
 
@@ -212,9 +223,7 @@ def load_special_method(machine: Machine, value: Any, name: str) -> Any:
     if raw is not None:
         return types.MethodType(raw, value)
     if not hasattr(type(value), name):
-        msg = f"'{type(value).__name__}' object does not support the context manager protocol"
-        is_half = name == "__exit__" and hasattr(type(value), "__enter__")
-        raise TypeError(f"{msg} (missed __exit__ method)" if is_half else msg)
+        raise TypeError(_text_without_method(value))
     return natively(getattr, value, name)
 
 
