@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections
 import enum
 import functools
+import math
 import types
 import weakref
 from collections.abc import Mapping, Sequence
@@ -136,7 +137,7 @@ def call(machine: Machine, function: Any, args: Sequence[Any], kwargs: Mapping[s
     if kind is types.MethodType:
         return call(machine, function.__func__, [function.__self__, *args], kwargs)
     if machine.has_symbols:
-        result = symbolic_ints.try_call(function, args, kwargs)
+        result = _call_on_symbols(machine, function, args, kwargs)
         if result is not NotImplemented:
             return result
     rule = machine.rules.get(id(function))
@@ -154,6 +155,15 @@ def call(machine: Machine, function: Any, args: Sequence[Any], kwargs: Mapping[s
         merged = {**function.keywords, **kwargs} if function.keywords or kwargs else kwargs
         return call(machine, function.func, _all_args_of_partial(function, args), merged)
     return _call_object(machine, function, args, kwargs)
+
+
+def _call_on_symbols(
+    machine: Machine, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Any:
+    """Call a C function that has a meaning for ints that are not fixed; gives `NotImplemented` for others."""
+    if function is math.prod and args and is_read_container(machine, args[0]):
+        args = [machine.world.contents(args[0]), *args[1:]]
+    return symbolic_ints.try_call(function, args, kwargs)
 
 
 def _all_args_of_partial(function: functools.partial[Any], args: Sequence[Any]) -> list[Any]:
@@ -259,6 +269,8 @@ def _call_bound_builtin(
             why="it is written in C, and the object existed before the call",
             remedy="turn the object into tensors, numbers or builtin containers before the call",
         )
+    if name in ("__enter__", "__exit__"):  # `with torch.device(...)`
+        machine.note_context(holder, name)
     return call_native(machine, function, args, kwargs)
 
 

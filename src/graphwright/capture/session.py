@@ -468,6 +468,15 @@ def _changes_of_state(
 ) -> list[SetGlobalStateEffect]:
     """Give what the program leaves changed of PyTorch's global state."""
     changes: list[SetGlobalStateEffect] = []
+    if any(isinstance(one, torch.device) for one in machine.entered):
+        msg = (
+            "a default device that `with torch.device(...)` set, where a piece of the program ends"
+        )
+        raise machine.unsupported(
+            msg,
+            why="the mode that sets it is not handed over",
+            remedy="write device=... in the calls, or move what breaks the program out of the block",
+        )
     for kind, text in before.items():
         now = read_global_state(kind)
         if now != text and kind in WRITABLE_STATE:

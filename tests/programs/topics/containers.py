@@ -330,3 +330,10 @@ def key_of_a_subclass_of_int():
         return x * state["table"][size] + state["row"][size] + (7, 8, 9)[size], type(size).__name__
 
     return program, state
+
+
+@TOPIC.program(call([1, 2], [t(2), "end"]))
+def slices_set_to_a_list_that_existed_before(items, new):
+    items[len(items) :] = new
+    items[:1] = new
+    return items, new

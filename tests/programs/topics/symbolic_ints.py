@@ -227,3 +227,10 @@ def closures(x, n):
         return y * n + by
 
     return scaled(x), scaled, slice(0, n)
+
+
+@TOPIC.program(call([6], t(7)), call([4], t(7)), call([3], t(5)))
+def product_of_a_list_that_existed_before(items, x):
+    before = math.prod(items)
+    items += x.shape
+    return before, math.prod(items), x * items[0]

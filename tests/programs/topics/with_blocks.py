@@ -187,6 +187,14 @@ def device_block(x):
         return x + torch.ones(3)
 
 
+@TOPIC.program(call(t(3)), call(t(3)), is_one_graph=False)
+def break_inside_a_device_block(x):
+    with torch.device("cpu"):
+        y = torch.ones(3)
+        print("inside")
+        return x + y + torch.ones(3)
+
+
 @TOPIC.program(call(t(3)), under(lambda: default_dtype(torch.float64), call(t(3))), call(t(3)))
 def default_dtype_counts(x):
     return torch.ones(3), x * 2, torch.tensor(1.5), torch.get_default_dtype()
