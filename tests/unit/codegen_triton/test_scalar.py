@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+
 import numpy as np
 import pytest
 import torch
@@ -31,6 +33,8 @@ from graphwright.ir.loops import (
 )
 from graphwright.ir.ops import FACTS
 from graphwright.ir.ops import ScalarOp as Op
+
+TRITON = importlib.metadata.version("triton")
 
 EAGER = {
     Op.SUB: torch.sub,
@@ -112,6 +116,8 @@ def test_float_operation_gives_what_eager_gives(interpreter, op, dtype) -> None:
 @pytest.mark.parametrize("dtype", [DType.INT64, DType.INT32, DType.INT8, DType.UINT8])
 @pytest.mark.parametrize("op", INTEGER_OPS)
 def test_integer_operation_gives_what_eager_gives(interpreter, op, dtype) -> None:
+    if (op, dtype) == (Op.BITWISE_NOT, DType.UINT8) and TRITON.startswith("3.7."):
+        pytest.skip("the interpreter of Triton 3.7 makes the mask of an unsigned `~` from -1")
     first, *second = pairs(INTEGER_VALUES, dtype, FACTS[op].arity)
     if op in {Op.FLOOR_DIV, Op.TRUNC_DIV, Op.MOD, Op.FMOD}:
         keep = (second[0] != 0) & ~((first == -128) & (second[0] == -1))
