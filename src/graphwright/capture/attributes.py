@@ -44,6 +44,9 @@ from graphwright.ir.sources import (
     TypeSource,
 )
 
+_VALUE_FORMAT: Final = 1
+"""What CPython gives the function that works out annotations: that their values are asked for."""
+
 
 def load_attr(machine: Machine, holder: Any, name: str) -> Any:
     """Give `holder.name`.
@@ -348,6 +351,8 @@ def _load_autograd_attr(machine: Machine, holder: torch.Tensor, name: str) -> An
 def _load_function_attr(machine: Machine, holder: types.FunctionType, name: str) -> Any:
     source = machine.world.source_of(holder)
     if source is None:
+        if name == "__annotations__":
+            _work_out_annotations(machine, holder)
         return natively(getattr, holder, name)
     changed = machine.world.changed_attr(holder, name)
     if changed is not ABSENT and changed is not DELETED:
@@ -358,6 +363,13 @@ def _load_function_attr(machine: Machine, holder: types.FunctionType, name: str)
     if name in ("__name__", "__qualname__", "__doc__", "__module__", "__annotations__"):
         return value
     return machine.world.read(holder, name, value, lambda: AttrSource(source, name))
+
+
+def _work_out_annotations(machine: Machine, function: types.FunctionType) -> None:
+    """Let the interpreter run what CPython (3.14) runs when the annotations of a function are asked for."""
+    annotate: Any = getattr(function, "__annotate__", None)
+    if annotate is not None:
+        function.__annotations__ = machine.call(annotate, [_VALUE_FORMAT], {})
 
 
 def _load_method_attr(machine: Machine, holder: types.MethodType, name: str) -> Any:

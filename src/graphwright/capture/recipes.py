@@ -236,7 +236,8 @@ class Recipes:
             yield from value.__closure__ or ()
             yield value.__defaults__
             yield value.__kwdefaults__
-            yield value.__annotations__
+            yield _own_annotations(value)
+            yield getattr(value, "__annotate__", None)
         elif kind is types.MethodType:
             yield value.__func__
             yield value.__self__
@@ -440,6 +441,7 @@ class Recipes:
                 remedy="define it outside the compiled function",
             )
         cells = tuple(map(self._make_cell, value.__closure__ or ()))
+        annotations = _own_annotations(value)
         return BuildFunction(
             code_pin=machine.guards.pin(value.__code__),
             globals_source=source,
@@ -448,16 +450,17 @@ class Recipes:
             cells=cells,
             defaults=self.make(value.__defaults__) if value.__defaults__ else None,
             kw_defaults=self.make(value.__kwdefaults__) if value.__kwdefaults__ else None,
-            annotations=self.make(value.__annotations__) if value.__annotations__ else None,
+            annotations=self.make(annotations) if annotations else None,
             attrs=(*self._changed_names(value), *self._attrs(value)),
         )
 
     def _changed_names(self, value: types.FunctionType) -> Iterator[AttrEntry]:
         """Give what the program (`functools.wraps`) changed of that which a function has from its code and globals."""
         fresh = types.FunctionType(value.__code__, value.__globals__, closure=value.__closure__)
-        for name in ("__doc__", "__module__"):
-            if getattr(value, name) != getattr(fresh, name):
-                yield AttrEntry(name, self.make(getattr(value, name)))
+        for name in ("__doc__", "__module__", "__annotate__"):
+            own = getattr(value, name, None)
+            if own != getattr(fresh, name, None):
+                yield AttrEntry(name, self.make(own))
 
     def _make_cell(self, cell: types.CellType) -> Recipe:
         """Give the recipe of a cell, which functions may share."""
@@ -530,6 +533,13 @@ def _own_attrs(value: Any) -> Iterator[tuple[str, Any]]:
         for name, member in base.__dict__.items():
             if isinstance(member, types.MemberDescriptorType) and hasattr(value, name):
                 yield name, getattr(value, name)
+
+
+def _own_annotations(function: types.FunctionType) -> dict[str, Any]:
+    """Give the annotations of a function, or none when it has a function that works them out when asked (3.14)."""
+    if getattr(function, "__annotate__", None) is not None:
+        return {}
+    return function.__annotations__
 
 
 def _is_bound_builtin(value: Any) -> bool:

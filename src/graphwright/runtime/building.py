@@ -103,7 +103,7 @@ def finish_function(
     if annotations is not None:
         function.__annotations__ = annotations
     for name, value in attrs.items():
-        if name in ("__doc__", "__module__"):
+        if name in ("__doc__", "__module__", "__annotate__"):
             setattr(function, name, value)
         else:
             function.__dict__[name] = value

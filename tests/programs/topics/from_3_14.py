@@ -3,7 +3,7 @@
 import functools
 import string.templatelib
 
-from program_cases import Topic, call, t
+from program_cases import Topic, after, call, t
 
 TOPIC = Topic("from 3.14")
 
@@ -70,6 +70,31 @@ def annotations_that_are_worked_out(x):
         sorted(Node.__annotations__),
         Node.add.__annotations__["child"].__name__,
     )
+
+
+Size = int
+
+
+@TOPIC.made(
+    call(t(2)),
+    after(lambda _: globals().update(Size=str), call(t(2))),
+    after(lambda _: globals().update(Size=int), call(t(2))),
+)
+def annotations_of_a_function_that_is_returned():
+    def program(x):
+        y = x + 1
+
+        def inner(a: missing_name, b: Size = 2) -> Size:  # noqa: F821  (never evaluated)
+            return a + y * b
+
+        def known(a: Size) -> list:
+            return a
+
+        names = sorted(known.__annotations__), known.__annotations__["a"].__name__
+        known.__annotations__["b"] = y
+        return inner(1), names, known.__annotations__["b"]
+
+    return program
 
 
 @TOPIC.program(call(t(2)))
