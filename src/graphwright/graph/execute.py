@@ -34,7 +34,7 @@ from graphwright.ir.aten import (
     TensorMeta,
 )
 from graphwright.ir.dims import evaluate_dim
-from graphwright.ir.overloads import find_overload, schema_of
+from graphwright.ir.overloads import find_overload, gives_view, schema_of
 from graphwright.ir.symint import Dim
 
 NO_SYMBOLS: Final[Mapping[str, int]] = MappingProxyType({})
@@ -87,11 +87,25 @@ def _run_node(
     else:
         result = overload(*args, **kwargs)
         returned = [] if result is None else list(_iter_results(result))
+    is_view = gives_view(overload)
     return [
-        result if isinstance(result, torch.Tensor) else None
-        for result, value_id in zip(returned, node.results, strict=True)
+        _laid_out(result, meta, symbols, is_view=is_view)
+        for result, value_id, meta in zip(returned, node.results, node.metas, strict=True)
         if value_id >= 0
     ]
+
+
+def _laid_out(
+    result: object, meta: TensorMeta | None, symbols: Mapping[str, int], *, is_view: bool
+) -> torch.Tensor | None:
+    """Give a result as its metadata has it: nodes that a pass wrote may say another layout than eager would choose."""
+    if not isinstance(result, torch.Tensor):
+        return None
+    if is_view or meta is None or result.stride() == meta.strides:
+        return result
+    return (
+        result if _has_layout(result, meta, symbols) else _copy_with_layout(result, meta, symbols)
+    )
 
 
 def _run_on_copies(overload: OpOverload, args: list[Any], kwargs: dict[str, Any]) -> list[object]:

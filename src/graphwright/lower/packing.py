@@ -11,10 +11,11 @@ from collections.abc import Collection
 from typing import Final
 
 from graphwright.ir.aten import AtenGraph, AtenNode
+from graphwright.ir.numerics import DEFAULT, Numerics
 from graphwright.ir.packed import PANEL_COLS
 from graphwright.lower.classify import classify
-from graphwright.lower.products import PACKABLE, product_of, serves_product
-from graphwright.lower.values import Values
+from graphwright.lower.products import PACKABLE, product_of
+from graphwright.lower.values import ValueKind, Values
 
 MOST_ROWS: Final = 256
 """More rows share the packing of a panel, so that it takes less than 4 % of the time, and the memory is better saved.
@@ -26,14 +27,17 @@ _WASTE: Final = 8
 """Panels may be larger than what they are made from by this part of it."""
 
 
-def find_packable(graph: AtenGraph, fixed: Collection[int]) -> frozenset[int]:
+def find_packable(
+    graph: AtenGraph, fixed: Collection[int], numerics: Numerics = DEFAULT
+) -> frozenset[int]:
     """Give the results of the products of matrices whose right side should be packed.
 
     Args:
         graph: a program of static shapes.
         fixed: the inputs that are known beforehand.
+        numerics: how close to eager's the numbers must be.
     """
-    values = classify(graph)
+    values = classify(graph, numerics)
     return frozenset(
         node.results[0]
         for node in graph.nodes
@@ -47,4 +51,5 @@ def _pays(values: Values, node: AtenNode, fixed: Collection[int]) -> bool:
         return False
     rows, cols = values.layouts[product.left].shape[0], values.layouts[product.right].shape[1]
     is_wasteful = -cols % PANEL_COLS * _WASTE > cols
-    return rows <= MOST_ROWS and not is_wasteful and serves_product(values, node)
+    is_own = values.kinds[node.results[0]] is ValueKind.PRODUCT
+    return is_own and rows <= MOST_ROWS and not is_wasteful

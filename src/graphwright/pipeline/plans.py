@@ -115,7 +115,7 @@ def lower_program(
     with observer.span("simplify"):
         simple, fold = simplify(graph, numerics), None
         if frozen:
-            parts = freeze(packing(simple, find_packable(simple, frozen)), frozen)
+            parts = freeze(packing(simple, find_packable(simple, frozen, numerics)), frozen)
             simple, fold = parts.graph, parts.fold
     if settings.verify:
         verify_graph(graph)

@@ -19,6 +19,7 @@ from graphwright.ir.aten import (
     KwArg,
     ListArg,
     LiteralArg,
+    MemoryFormatArg,
     Ref,
     TensorMeta,
 )
@@ -141,7 +142,8 @@ class Emitter:
             return value
         shape = self.shape(value)
         result = TensorMeta(meta.dtype, shape, row_major(shape), meta.device)
-        return self.node("aten.clone.default", [value], result)
+        kwargs = (KwArg("memory_format", MemoryFormatArg("contiguous_format")),)
+        return self.node("aten.clone.default", [value], result, kwargs)
 
     def node(
         self, op: str, args: Sequence[Arg], meta: TensorMeta, kwargs: Sequence[KwArg] = ()
