@@ -45,7 +45,7 @@ class BenchRunner(Protocol):
     def __call__(
         self, names: list[str], systems: list[str], *, is_quick: bool, json_path: Path | None
     ) -> int:
-        """Run the workloads `names` on the `systems`; all of them where none is named."""
+        """Run the workloads `names` on the `systems`; all workloads and the usual systems where none is named."""
 
 
 def main() -> None:
@@ -78,7 +78,8 @@ def bench(
     systems: Annotated[
         list[str] | None,
         typer.Option(
-            help="A system to run: eager, torch.compile or graphwright; may be given again."
+            help="A system to run: eager, torch.compile, graphwright, or, with frozen weights, torch.compile-frozen and "
+            "graphwright-frozen; may be given again. The first three by default."
         ),
     ] = None,
     quick: Annotated[

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 import torch
 
@@ -20,6 +20,13 @@ class System(enum.StrEnum):
     EAGER = "eager"
     TORCH_COMPILE = "torch.compile"
     GRAPHWRIGHT = "graphwright"
+    TORCH_COMPILE_FROZEN = "torch.compile-frozen"
+    """With `freezing`: weights are taken as fixed."""
+    GRAPHWRIGHT_FROZEN = "graphwright-frozen"
+
+
+USUAL: Final = (System.EAGER, System.TORCH_COMPILE, System.GRAPHWRIGHT)
+"""The systems that are measured where none is named."""
 
 
 def compile_with(system: System, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -34,5 +41,9 @@ def compile_with(system: System, function: Callable[..., Any]) -> Callable[..., 
             return torch.compile(function)
         case System.GRAPHWRIGHT:
             return gw.compile(function, fullgraph=True)
+        case System.TORCH_COMPILE_FROZEN:
+            return torch.compile(function, options={"freezing": True})
+        case System.GRAPHWRIGHT_FROZEN:
+            return gw.compile(function, fullgraph=True, options={"freezing": True})
         case _:
             assert_never(system)

@@ -6,6 +6,7 @@ import torch
 from rich.console import Console
 from torch.utils import _pytree as pytree
 
+from graphwright.base.counters import counters
 from graphwright.cli.bench.figures import (
     BenchFigures,
     ImportFigures,
@@ -77,6 +78,15 @@ def test_start_is_measured_in_the_process_itself():
 
     assert figures.first_call > 0
     assert figures.peak_bytes > 2**20
+
+
+def test_frozen_system_takes_weights_as_fixed():
+    before = counters["freezing"]["fold"]
+
+    result = do_job(SteadyJob("block", (System.EAGER, System.GRAPHWRIGHT_FROZEN), num_rounds=1))
+
+    assert counters["freezing"]["fold"] == before + 1
+    assert result.systems[System.GRAPHWRIGHT_FROZEN].difference_to_eager < 1e-5
 
 
 def test_steady_figures_compare_every_system_with_every_other():

@@ -35,7 +35,7 @@ from graphwright.cli.bench.profile import measure_profile, render_profile
 from graphwright.cli.bench.report import render_figures
 from graphwright.cli.bench.workloads import WORKLOADS, Workload
 from graphwright.cli.processes import JobFailedError, run_job
-from graphwright.cli.systems import System
+from graphwright.cli.systems import USUAL, System
 from graphwright.cli.terminal import wide_console
 
 _WORKER: Final = "graphwright.cli.bench.worker"
@@ -62,7 +62,7 @@ def run_bench(
 
     Args:
         names: workloads; none means all.
-        systems: systems; none means all. Eager always runs, the others are compared with it.
+        systems: systems; none means those without frozen weights. Eager always runs, the others are compared with it.
         is_quick: fewer rounds.
         json_path: the file for the figures; by default a new one in `benchmarks/results`, where that folder is.
 
@@ -72,7 +72,7 @@ def run_bench(
     by_name = {workload.name: workload for workload in WORKLOADS}
     _check_names(names, list(by_name), "workload")
     _check_names(systems, list(System), "system")
-    chosen = [System(name) for name in System if name in {System.EAGER, *(systems or System)}]
+    chosen = [System(name) for name in System if name in {System.EAGER, *(systems or USUAL)}]
     num_rounds = _NUM_ROUNDS_QUICK if is_quick else _NUM_ROUNDS
     console = wide_console()
     measured = []
