@@ -88,6 +88,8 @@ def _num_roundings(expression: Expression | Number, node: AtenNode) -> int:
     if expression.op not in _NEVER_ROUNDED | _ROUNDED_ONCE:
         return _TOO_MANY
     below = sum(_num_roundings(arg, node) for arg in expression.args)
+    if below and expression.op is not ScalarOp.WHERE:
+        return _TOO_MANY  # eager may round to a narrow dtype before it goes on
     is_rounded = expression.op in _ROUNDED_ONCE and not _is_by_one(expression, node)
     return below + int(is_rounded)
 
