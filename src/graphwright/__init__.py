@@ -7,6 +7,7 @@ private. The names are loaded when first used, so that importing the package cos
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ _MODULES: Final = {
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         value = getattr(importlib.import_module(_HOMES[name]), name)
+        _fill_in()
     elif name in _MODULES:
         value = importlib.import_module(_MODULES[name])
     else:
@@ -86,6 +88,14 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(message)
     globals()[name] = value
     return value
+
+
+def _fill_in() -> None:
+    """Bind the names whose modules are loaded by now, so that it does not matter to guards which of them a process has asked for."""
+    for name, home in _HOMES.items():
+        module = sys.modules.get(home)
+        if name not in globals() and hasattr(module, name):
+            globals()[name] = getattr(module, name)
 
 
 def __dir__() -> list[str]:
