@@ -6,6 +6,7 @@ import torch
 from rich.console import Console
 from torch.utils import _pytree as pytree
 
+import graphwright as gw
 from graphwright.base.counters import counters
 from graphwright.cli.bench.figures import (
     BenchFigures,
@@ -22,7 +23,16 @@ from graphwright.cli.bench.worker import do_job
 from graphwright.cli.bench.workloads import WORKLOAD_NAMES, find_workload, make_program
 from graphwright.cli.systems import System
 
-LIGHT = ("pointwise", "softmax-gelu", "block", "norm-residual", "column-sums", "llama-decode")
+LIGHT = (
+    "pointwise",
+    "softmax-gelu",
+    "block",
+    "norm-residual",
+    "column-sums",
+    "llama-decode",
+    "unet",
+    "lstm",
+)
 
 
 def tensors(value):
@@ -30,7 +40,7 @@ def tensors(value):
 
 
 def test_workloads_are_those_that_the_readme_promises():
-    assert len(WORKLOAD_NAMES) == len(set(WORKLOAD_NAMES)) == 13
+    assert len(WORKLOAD_NAMES) == len(set(WORKLOAD_NAMES)) == 17
 
 
 @pytest.mark.parametrize("name", LIGHT)
@@ -71,6 +81,44 @@ def test_decoder_attends_to_positions_only_by_their_distance():
     with torch.no_grad():
         torch.testing.assert_close(two_steps(0.0), two_steps(7.0), rtol=1e-4, atol=1e-4)
         assert not torch.allclose(two_steps(0.0), model(token_ids, position, past)[0], atol=1e-2)
+
+
+@pytest.mark.parametrize("name", ["unet", "lstm"])
+def test_model_is_compiled_as_a_whole(name):
+    program = make_program(find_workload(name))
+
+    with torch.no_grad():
+        output = gw.compile(program.function, fullgraph=True)(*program.arguments)
+        expected = program.function(*program.arguments)
+
+    torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_unet_gives_an_image_of_the_size_it_gets():
+    program = make_program(find_workload("unet"))
+    image, step = program.arguments
+
+    with torch.no_grad():
+        noise = program.function(image[:, :, :32, :48], step)
+
+    assert noise.shape == (1, 3, 32, 48)
+
+
+def test_unet_depends_on_the_step():
+    program = make_program(find_workload("unet"))
+    image, step = program.arguments
+
+    with torch.no_grad():
+        assert not torch.allclose(program.function(image, step), program.function(image, step + 50))
+
+
+def test_tagger_gives_probabilities_that_sum_to_one():
+    program = make_program(find_workload("lstm"))
+
+    with torch.no_grad():
+        logarithms = program.function(*program.arguments)
+
+    torch.testing.assert_close(logarithms.exp().sum(-1), torch.ones(8, 64))
 
 
 def test_start_is_measured_in_the_process_itself():

@@ -1,4 +1,4 @@
-"""The models of the benchmark that are written out here: a block, one step of a decoder, and a small convolutional net.
+"""The models of the benchmark that are written out here: a block, one step of a decoder, a convolutional net, and a tagger.
 
 In: sizes.   Out: `torch.nn.Module`s with random weights, in evaluation mode; float32 throughout.
 """
@@ -187,3 +187,30 @@ def make_resnet(num_classes: int) -> nn.Module:
         num_in = num_out
     layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(num_in, num_classes)]
     return nn.Sequential(*layers).eval()
+
+
+@final
+class Tagger(nn.Module):
+    """A recurrent net in both directions that gives each token a tag.
+
+    Args:
+        num_tokens: size of the vocabulary.
+        num_features: width of the embedding, and of each direction.
+        num_layers: recurrent layers.
+        num_tags: how many tags there are.
+    """
+
+    def __init__(
+        self, *, num_tokens: int, num_features: int, num_layers: int, num_tags: int
+    ) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(num_tokens, num_features)
+        self.recurrent = nn.LSTM(
+            num_features, num_features, num_layers, batch_first=True, bidirectional=True
+        )
+        self.head = nn.Linear(2 * num_features, num_tags)
+
+    def forward(self, token_ids: Tensor) -> Tensor:
+        """Give the logarithm of each tag's probability, `[batch, length] → [batch, length, num_tags]`."""
+        states, _ = self.recurrent(self.embedding(token_ids))
+        return functional.log_softmax(self.head(torch.tanh(states)), dim=-1)

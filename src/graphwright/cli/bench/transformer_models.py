@@ -25,6 +25,19 @@ class _OneOutput(nn.Module):
         return output
 
 
+@final
+class _EncoderDecoder(nn.Module):
+    """A model that reads one text and goes on with another: token ids of both → logits."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, read_ids: Tensor, written_ids: Tensor) -> Tensor:
+        logits: Tensor = self.model(input_ids=read_ids, decoder_input_ids=written_ids).logits
+        return logits
+
+
 def make_gpt2() -> nn.Module:
     """Make GPT-2 small: 12 layers, 768 features; token ids → logits."""
     transformers = _load_transformers()
@@ -44,6 +57,28 @@ def make_vit() -> nn.Module:
     transformers = _load_transformers()
     model = transformers.ViTModel(transformers.ViTConfig(), add_pooling_layer=False)
     return _OneOutput(model, "last_hidden_state").eval()
+
+
+def make_llama() -> nn.Module:
+    """Make a small Llama: 8 layers, 512 features, 8 query heads and 4 for keys and values; token ids → logits."""
+    transformers = _load_transformers()
+    config = transformers.LlamaConfig(
+        vocab_size=8192,
+        hidden_size=512,
+        intermediate_size=1376,
+        num_hidden_layers=8,
+        num_attention_heads=8,
+        num_key_value_heads=4,
+        use_cache=False,
+    )
+    return _OneOutput(transformers.LlamaForCausalLM(config), "logits").eval()
+
+
+def make_t5() -> nn.Module:
+    """Make T5-small: 6 layers on each side, 512 features; token ids of two texts → logits."""
+    transformers = _load_transformers()
+    config = transformers.T5Config(use_cache=False)
+    return _EncoderDecoder(transformers.T5ForConditionalGeneration(config)).eval()
 
 
 def random_token_ids(batch_size: int, length: int, num_tokens: int) -> Tensor:

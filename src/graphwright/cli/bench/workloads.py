@@ -13,13 +13,16 @@ import msgspec
 import torch
 from torch import Tensor
 
-from graphwright.cli.bench.models import DecoderStep, NormResidual, make_block, make_resnet
+from graphwright.cli.bench.models import DecoderStep, NormResidual, Tagger, make_block, make_resnet
 from graphwright.cli.bench.transformer_models import (
     make_bert,
     make_gpt2,
+    make_llama,
+    make_t5,
     make_vit,
     random_token_ids,
 )
+from graphwright.cli.bench.unet import UNet
 from graphwright.cli.demo.encoder import load_encoder
 
 _SEED: Final = 7
@@ -91,6 +94,20 @@ def _minilm() -> Program:
     return Program(load_encoder(), (token_ids, torch.ones_like(token_ids)))
 
 
+def _t5() -> Program:
+    return Program(make_t5(), (random_token_ids(1, 64, 32_000), random_token_ids(1, 32, 32_000)))
+
+
+def _unet() -> Program:
+    arguments = (torch.randn(1, 3, 64, 64), torch.tensor([500.0]))
+    return Program(UNet((32, 64, 128), num_heads=4).eval(), arguments)
+
+
+def _lstm() -> Program:
+    model = Tagger(num_tokens=10_000, num_features=128, num_layers=2, num_tags=20)
+    return Program(model.eval(), (random_token_ids(8, 64, 10_000),))
+
+
 WORKLOADS: Final = (
     Workload(
         "pointwise", "relu(x*2+1).sin(), 8×8", lambda: Program(_pointwise, (torch.randn(8, 8),))
@@ -150,6 +167,14 @@ WORKLOADS: Final = (
         "a residual net of 18 layers, 224×224",
         lambda: Program(make_resnet(1000), (torch.randn(1, 3, 224, 224),)),
     ),
+    Workload("unet", "a U-Net with attention in the middle, 64×64", _unet),
+    Workload(
+        "llama",
+        "a small Llama, 8 layers, 64 tokens",
+        lambda: Program(make_llama(), (random_token_ids(1, 64, 8_000),)),
+    ),
+    Workload("t5", "T5-small, 64 tokens read, 32 written", _t5),
+    Workload("lstm", "a tagger of two LSTM layers both ways, 8 sentences of 64 tokens", _lstm),
     Workload("minilm", "all-MiniLM-L6-v2, 8 sentences of 64 tokens", _minilm),
 )
 """Every workload, in the order of the table."""
