@@ -12,7 +12,6 @@ from typing import Final
 
 import msgspec
 
-from graphwright.graph.attention import attention
 from graphwright.graph.common_subexpressions import common_subexpressions
 from graphwright.graph.dead_code import dead_code
 from graphwright.graph.decompositions import decompositions
@@ -41,12 +40,6 @@ PASSES: Final = (
         fast_random,
         why="numbers that are computed where they are used need no memory, and any number of threads",
         is_wanted=lambda numerics: not numerics.keeps_random_stream,
-    ),
-    Pass(
-        "attention",
-        attention,
-        why="products of our own and a fused softmax take less time than the flash kernel while the scores stay in the cache",
-        is_wanted=lambda numerics: not numerics.is_strict,
     ),
     Pass(
         "decompositions",

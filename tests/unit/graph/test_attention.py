@@ -7,14 +7,16 @@ import torch
 import torch.nn.functional as F
 
 from graphwright.graph import execute
-from graphwright.graph.attention import FLASH, attention
+from graphwright.graph.dead_code import dead_code
+from graphwright.graph.decompositions import decompositions
 from graphwright.ir.aten_verify import verify_graph
 from graphwright.record import record_function
 
+FLASH = "aten._scaled_dot_product_flash_attention_for_cpu.default"
 SHAPES = {
-    "one batch": (1, 3, 5, 5, 16),
-    "batches": (2, 3, 5, 7, 16),
-    "one head": (2, 1, 4, 6, 8),
+    "one batch": (1, 3, 16, 16, 16),
+    "batches": (2, 3, 5, 17, 16),
+    "one head": (2, 1, 4, 18, 16),
     "one position": (2, 4, 1, 6, 8),
     "one of all": (1, 1, 1, 9, 8),
 }
@@ -32,7 +34,6 @@ def masks(shape) -> dict[str, torch.Tensor | None]:
         "keys": torch.randn(1, 1, 1, num_keys, dtype=torch.float64),
         "each": full,
         "chosen": chosen,
-        "single precision": torch.randn(length, num_keys),
     }
 
 
@@ -53,7 +54,7 @@ def record(function, *inputs):
 def taken_apart(function, *inputs):
     graph = record(function, *inputs)
     assert FLASH in {node.op for node in graph.nodes}
-    found = attention(graph)
+    found = dead_code(decompositions(graph))
     verify_graph(found)
     return found
 
@@ -99,19 +100,27 @@ def test_large_scores_and_narrow_floats_are_left(monkeypatch):
     graph = taken_apart(F.scaled_dot_product_attention, *narrow)
     assert FLASH in {node.op for node in graph.nodes}
 
-    for most, is_left in ((2 * 3 * 5 * 7 * 8 - 1, True), (2 * 3 * 5 * 7 * 8, False)):
-        monkeypatch.setattr("graphwright.graph.attention.MOST_BYTES", most)
+    for most, is_left in ((2 * 3 * 5 * 17 - 1, True), (2 * 3 * 5 * 17, False)):
+        monkeypatch.setattr("graphwright.graph.decomps.attention.MOST_SCORES", most)
         graph = taken_apart(F.scaled_dot_product_attention, *wide)
         assert (FLASH in {node.op for node in graph.nodes}) == is_left
 
 
-def test_kernel_is_left_where_gradients_need_its_statistics():
-    def work(query, key, value):
-        return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(query, key, value)
+def test_logarithms_of_sums_are_the_kernels():
+    """Gradients are made of them."""
+    inputs = states(SHAPES["batches"], is_inside=True)
+    mask = masks(SHAPES["batches"])["each"]
+    assert mask is not None
 
-    graph = taken_apart(work, *states(SHAPES["batches"], is_inside=True))
+    def work(query, key, value, mask):
+        attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+        return attention(query, key, value, attn_mask=mask)
 
-    assert FLASH in {node.op for node in graph.nodes}
+    graph = taken_apart(work, *inputs, mask)
+
+    assert FLASH not in {node.op for node in graph.nodes}
+    for found, wanted in zip(execute(graph, [*inputs, mask]), work(*inputs, mask), strict=True):
+        torch.testing.assert_close(found, wanted)
 
 
 def test_heads_that_share_keys_are_left():
@@ -123,4 +132,4 @@ def test_heads_that_share_keys_are_left():
 
     graph = record(work, query, key, value)
 
-    assert attention(graph) == graph
+    assert decompositions(graph) == graph
