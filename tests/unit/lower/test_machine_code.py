@@ -32,7 +32,7 @@ SCALAR = {
 }
 PACKED = {
     X86: r"\sv?(?:add|sub|mul|div|max|min|cmp\w*|fn?m(?:add|sub)\d+)p[sd]\s",
-    ARM: r"\s(?:fadd|fsub|fmul|fmla|fmls|fdiv|fmax|fmaxnm|fmin|fcmg[te])\s+v\d",
+    ARM: r"\s(?:fadd|fsub|fmul|fmla|fmls|fdiv|fmax|fmaxnm|fmin|fcmgt|fcmge)\s+v\d",
 }
 CALL = {X86: r"\scall", ARM: r"\sbl\s"}
 JUMP = r"[ \t](?:j\w+|b\.\w+|b|cbn?z[ \t]+\w+,)[ \t]+"
