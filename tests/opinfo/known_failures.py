@@ -10,12 +10,7 @@ _PHASE: Final = (
 )
 
 KNOWN: Final[dict[tuple[str, str], str]] = {
-    ("as_strided", "in place"): _PLACE,
     ("as_strided.partial_views", "in place"): _PLACE,
-    (
-        "index_select",
-        "error",
-    ): "an input with gaps in its memory is not resized; refused, not raised",
     (
         "_batch_norm_with_update",
         "gradient",
@@ -27,6 +22,10 @@ KNOWN: Final[dict[tuple[str, str], str]] = {
     ("imag", "gradient"): _OTHER_DTYPE,
     ("index_put", "gradient"): "the gradient's size depends on the values of a mask",
     ("linalg.svd", "gradient"): _PHASE,
+    (
+        "sgn",
+        "gradient",
+    ): "its gradient is a tensor without memory, which is refused with torch's own error",
     ("ormqr", "gradient"): "the gradient's strides are those of the argument, not of eager's steps",
     ("sparse.mm.reduce", "gradient"): _SPARSE,
     ("sparse.sampled_addmm", "gradient"): _SPARSE,

@@ -172,7 +172,8 @@ def test_strict_program_still_fuses_what_is_exact():
 
     after = gw.counters.snapshot()["codegen"]
     changes = {name: number - before.get(name, 0) for name, number in after.items()}
-    assert changes == {"kernels": 1, "fused_nodes": 4, "extern_calls": 0}
+    expected = {"kernels": 1, "fused_nodes": 4, "extern_calls": 0}
+    assert {name: changes[name] for name in expected} == expected
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

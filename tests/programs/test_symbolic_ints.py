@@ -62,8 +62,11 @@ def test_symbolic_int_is_an_int_to_the_program(case, wrapper, dynamic):
     assert gw.counters["capture"]["static_again"] == before
 
 
+TAKES_NUMBER = [case for case in CASES if isinstance(case.calls[0].args[-1], int)]
+
+
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", TAKES_NUMBER, ids=lambda case: case.name)
 def test_random_sizes_and_ints_give_what_eager_gives(case, seed):
     draw = random.Random(f"{case.name} {seed}")
     numbers = [draw.choice([draw.randrange(-12, 13), draw.randrange(3, 8)]) for _ in range(12)]

@@ -52,12 +52,20 @@ from graphwright.ir.guards import (
 from graphwright.ir.joint import Joint
 from graphwright.ir.locations import Loc
 from graphwright.ir.program import CallPattern, Program, SymbolBinding
-from graphwright.ir.recipes import Effect, FromSource, SetAttrEffect, SetGlobalStateEffect
+from graphwright.ir.recipes import (
+    Effect,
+    FromSource,
+    NestAutocastEffect,
+    SetAttrEffect,
+    SetGlobalStateEffect,
+)
 from graphwright.ir.sources import ArgSource, KwargSource, Source, TargetSource
 from graphwright.record import AbstractTensor, Recorder, TorchTrace, try_finish_joint
 from graphwright.runtime import (
     WRITABLE_STATE,
+    autocast_nesting,
     may_overlap,
+    nest_autocast,
     read_global_state,
     share_storage,
     write_global_state,
@@ -247,9 +255,11 @@ def _meta(tensor: torch.Tensor) -> TensorMeta:
 def _state_kept() -> Iterator[None]:
     """Put back, at the end, whatever of PyTorch's state a program can change."""
     before = {kind: read_global_state(kind) for kind in WRITABLE_STATE}
+    nesting = autocast_nesting()
     try:
         yield
     finally:
+        nest_autocast(nesting - autocast_nesting())
         for kind, text in before.items():
             if read_global_state(kind) != text:
                 write_global_state(kind, text)
@@ -392,11 +402,11 @@ def _capture_until(
     token = CAPTURING.set(True)
     try:
         with _state_kept():
-            state = _guard_global_state(machine)
+            state, nesting = _guard_global_state(machine), autocast_nesting()
             with recorder:
                 try:
                     result = _run(machine, call)
-                    changes = _changes_of_state(machine, state)
+                    changes = _changes_of_state(machine, state, nesting)
                 finally:
                     machine.leave_contexts()
             _check_raised(machine)
@@ -464,10 +474,18 @@ def _run_from_start(
 
 
 def _changes_of_state(
-    machine: Machine, before: Mapping[GlobalStateKind, str]
-) -> list[SetGlobalStateEffect]:
-    """Give what the program leaves changed of PyTorch's global state."""
-    changes: list[SetGlobalStateEffect] = []
+    machine: Machine, before: Mapping[GlobalStateKind, str], nesting: int
+) -> list[SetGlobalStateEffect | NestAutocastEffect]:
+    """Give what the program leaves changed of PyTorch's global state.
+
+    Args:
+        machine: the machine, at the program's end.
+        before: the state at its beginning.
+        nesting: the number of autocast regions around it.
+    """
+    changes: list[SetGlobalStateEffect | NestAutocastEffect] = []
+    if autocast_nesting() != nesting:
+        changes.append(NestAutocastEffect(autocast_nesting() - nesting))
     if any(isinstance(one, torch.device) for one in machine.entered):
         msg = (
             "a default device that `with torch.device(...)` set, where a piece of the program ends"
@@ -497,7 +515,7 @@ def _finish(  # noqa: PLR0913  (what the parts of a capture have found out)
     inputs: _Inputs,
     call: _Call,
     result: Any,
-    changes: Sequence[SetGlobalStateEffect],
+    changes: Sequence[SetGlobalStateEffect | NestAutocastEffect],
     reason: _Reason | None,
 ) -> Captured:
     recipes = Recipes(machine)

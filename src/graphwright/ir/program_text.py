@@ -59,6 +59,7 @@ from graphwright.ir.recipes import (
     FromPin,
     FromSource,
     FromSymbol,
+    NestAutocastEffect,
     Recipe,
     ReplaceContentsEffect,
     SetAttrEffect,
@@ -403,10 +404,16 @@ def render_effect(effect: Effect, pins: tuple[Pin, ...]) -> str:
             return f"{render_source(function)}.__closure__[{index}] = {render_recipe(value, pins)}"
         case SetGlobalEffect(globals_source, name, value):
             return f"{render_source(globals_source)}[{name!r}] = {render_recipe(value, pins)}"
-        case SetGlobalStateEffect(kind, text):
-            return f"{kind.value} = {text}"
+        case SetGlobalStateEffect() | NestAutocastEffect():
+            return _render_state(effect)
         case _:
             assert_never(effect)
+
+
+def _render_state(effect: SetGlobalStateEffect | NestAutocastEffect) -> str:
+    if isinstance(effect, NestAutocastEffect):
+        return f"autocast_regions += {effect.change}"
+    return f"{effect.kind.value} = {effect.text}"
 
 
 def iter_effect_recipes(effect: Effect) -> Iterator[Recipe]:
@@ -425,7 +432,7 @@ def iter_effect_recipes(effect: Effect) -> Iterator[Recipe]:
             yield from (effect.target, effect.key)
         case SetCellEffect() | SetGlobalEffect():
             yield effect.value
-        case SetGlobalStateEffect():
+        case SetGlobalStateEffect() | NestAutocastEffect():
             return
         case _:
             assert_never(effect)

@@ -270,6 +270,16 @@ class SetGlobalStateEffect(msgspec.Struct, frozen=True, tag="set_global_state"):
     loc: Loc | None = None
 
 
+class NestAutocastEffect(msgspec.Struct, frozen=True, tag="nest_autocast"):
+    """So many more regions of `torch.autocast` are entered than before; less than none: left.
+
+    PyTorch keeps what it has cast until the outermost region is left, and counts the regions to know when.
+    """
+
+    change: int
+    loc: Loc | None = None
+
+
 Effect = (
     SetAttrEffect
     | DeleteAttrEffect
@@ -280,4 +290,5 @@ Effect = (
     | SetCellEffect
     | SetGlobalEffect
     | SetGlobalStateEffect
+    | NestAutocastEffect
 )

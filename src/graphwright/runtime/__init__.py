@@ -21,7 +21,12 @@ from graphwright.runtime.dispatcher import Dispatcher
 from graphwright.runtime.entry import Entry, Run, has_autocast
 from graphwright.runtime.failures import GuardFailure
 from graphwright.runtime.global_state import WRITABLE as WRITABLE_STATE
-from graphwright.runtime.global_state import read_global_state, write_global_state
+from graphwright.runtime.global_state import (
+    autocast_nesting,
+    nest_autocast,
+    read_global_state,
+    write_global_state,
+)
 from graphwright.runtime.native import NativeRefusal, OnMiss, load_native_module
 from graphwright.runtime.pins import names_of_builtin
 from graphwright.runtime.plan_code import Code
@@ -41,6 +46,7 @@ __all__ = [
     "PlanRun",
     "Run",
     "SharedOutput",
+    "autocast_nesting",
     "builtin_base",
     "has_autocast",
     "iterate_items",
@@ -54,6 +60,7 @@ __all__ = [
     "make_plan_run",
     "may_overlap",
     "names_of_builtin",
+    "nest_autocast",
     "read_global_state",
     "resume_generator",
     "share_storage",

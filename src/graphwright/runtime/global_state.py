@@ -90,6 +90,21 @@ _READERS: Final[dict[GlobalStateKind, Callable[[], str]]] = {
 }
 
 
+def autocast_nesting() -> int:
+    """Give the number of `torch.autocast` regions that this thread is inside of."""
+    torch.autocast_increment_nesting()
+    return torch.autocast_decrement_nesting()
+
+
+def nest_autocast(change: int) -> None:
+    """Count `change` more regions as entered (or left, where it is negative), and forget casts where none is left."""
+    for _ in range(change):
+        torch.autocast_increment_nesting()
+    for _ in range(-change):
+        if torch.autocast_decrement_nesting() == 0:
+            torch.clear_autocast_cache()
+
+
 def _write_autocast(device_type: str) -> Callable[[str], None]:
     def write(text: str) -> None:
         torch.set_autocast_enabled(device_type, text != OFF)

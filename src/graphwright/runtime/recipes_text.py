@@ -45,6 +45,7 @@ from graphwright.ir.recipes import (
     FromPin,
     FromSource,
     FromSymbol,
+    NestAutocastEffect,
     Recipe,
     ReplaceContentsEffect,
     SetAttrEffect,
@@ -55,7 +56,7 @@ from graphwright.ir.recipes import (
 )
 from graphwright.ir.sources import Constant, PlainConst
 from graphwright.runtime import building
-from graphwright.runtime.global_state import write_global_state
+from graphwright.runtime.global_state import nest_autocast, write_global_state
 from graphwright.runtime.guard_steps import GuardSteps
 from graphwright.runtime.pins import PinTable
 
@@ -106,6 +107,7 @@ class RecipesText:
             "MethodType": types.MethodType,
             "CellType": types.CellType,
             "GlobalStateKind": GlobalStateKind,
+            "nest_autocast": nest_autocast,
             "write_global_state": write_global_state,
             "go_on": go_on,
             **{name: getattr(building, name) for name in _BUILDERS},
@@ -307,10 +309,17 @@ class RecipesText:
                 return f"set_cell(sources[{self._number_of[function]}], {index}, {make(value)})"
             case SetGlobalEffect(globals_source, name, value):
                 return f"sources[{self._number_of[globals_source]}][{name!r}] = {make(value)}"
-            case SetGlobalStateEffect(kind, text):
-                return f"write_global_state({type(kind).__name__}.{kind.name}, {text!r})"
+            case SetGlobalStateEffect() | NestAutocastEffect():
+                return _render_state_change(effect)
             case _:
                 assert_never(effect)
+
+
+def _render_state_change(effect: SetGlobalStateEffect | NestAutocastEffect) -> str:
+    if isinstance(effect, NestAutocastEffect):
+        return f"nest_autocast({effect.change})"
+    kind = effect.kind
+    return f"write_global_state({type(kind).__name__}.{kind.name}, {effect.text!r})"
 
 
 @final

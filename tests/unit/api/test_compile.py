@@ -323,6 +323,33 @@ def test_an_autocast_region_ends_with_the_graph_where_it_breaks():
     assert not torch.is_autocast_enabled("cpu")
 
 
+@pytest.mark.parametrize("options", [{}, {"backend": "eager"}], ids=["own", "eager"])
+def test_autocast_regions_are_counted_over_a_graph_break(options):
+    """Where they are not, PyTorch keeps a weight that it has cast for ever, and takes it when the weight has changed."""
+
+    @gw.disable
+    def level():
+        torch.autocast_increment_nesting()
+        return torch.autocast_decrement_nesting()
+
+    levels = []
+
+    def program(x):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            y = x @ x
+            levels.append(level())
+            gw.graph_break()
+            levels.append(level())
+            return y @ x
+
+    compiled = gw.compile(program, **options)
+    for _ in range(3):
+        levels.clear()
+        compiled(torch.ones(4, 4))
+        assert levels == [1, 1]
+        assert level() == 0
+
+
 def test_an_exception_of_a_users_backend_is_a_backend_error():
     def backend(graph, example_inputs):
         raise ZeroDivisionError
