@@ -25,6 +25,7 @@ from graphwright.codegen.llvm import LoadedCode
 from graphwright.observe import Observer
 from graphwright.pipeline.full_collections import FullCollections
 from graphwright.pipeline.options import Stance
+from graphwright.runtime.kept_memory import KEPT_MEMORY
 
 
 class Target(Protocol):
@@ -104,9 +105,10 @@ class Session:
         return before
 
     def forget_all(self) -> None:
-        """Forget the compiled variants of every target."""
+        """Forget the compiled variants of every target, and give kept memory back."""
         for target in list(self._targets):
             target.forget()
+        KEPT_MEMORY.clear()
 
 
 def default_folder() -> Path:

@@ -9,7 +9,7 @@ import torch
 import graphwright as gw
 
 SWITCH = Path("/sys/kernel/mm/transparent_hugepage/enabled")
-LARGE, SMALL = 10 << 20, 1 << 20
+LARGE, SMALL = 4 << 20, 1 << 20
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or not SWITCH.exists(), reason="the system has no large pages"

@@ -53,7 +53,7 @@ _OBJECTS: Final[dict[str, object]] = {
 """What the table holds besides functions: objects that live as long as the process."""
 _OPTIMISATION: Final = (2, 0)
 """LLVM's level for the code of each module. What a first call waits for is mostly this; the hot functions are few."""
-_LIBC: Final = ("memset", "memcmp", "madvise")
+_LIBC: Final = ("memset", "memcmp")
 _WRAPPERS: Final = (
     "_Z16THPVariable_WrapRKN2at10TensorBaseE",
     "_Z16THPVariable_WrapN2at10TensorBaseE",

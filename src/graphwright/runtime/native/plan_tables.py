@@ -38,6 +38,7 @@ from graphwright.ir.recipes import BuildTuple, FromConstant, FromOutput, FromSou
 from graphwright.ir.sources import EnumConst
 from graphwright.ir.symint import Dim
 from graphwright.runtime.guard_steps import GuardSteps
+from graphwright.runtime.kept_memory import KEPT_MEMORY, LARGE_BYTES
 from graphwright.runtime.native.contexts import ContextPlan, size_bytes_of
 from graphwright.runtime.native.expressions import Positions, encode_dim
 from graphwright.runtime.native.extern_calls import (
@@ -52,14 +53,11 @@ from graphwright.runtime.native.layout import Layout, dtype_number, torch_librar
 from graphwright.runtime.native.memory import Memory, StepTable, offset_of
 from graphwright.runtime.native.module import NativeRefusal, address_in
 from graphwright.runtime.native.records import ItemKind, OutputKind
-from graphwright.runtime.native.run_functions import LARGE_PAGES, shim_step_name
+from graphwright.runtime.native.run_functions import shim_step_name
 from graphwright.runtime.pins import PinTable
 from graphwright.runtime.plan_code import Code, is_buffer_itself, is_static
 from graphwright.runtime.tensors import increment_versions, view
 
-_FRESH_BYTES: Final = 32 << 20
-"""The C library asks the system for memory of this size each time anew, and the kernel that writes it waits for each page: into
-64 MiB that takes 30 ms with pages of 4 KiB, 8 ms with large ones (AMD EPYC 9004, 2 threads)."""
 _ABSENT: Final = -1
 
 
@@ -225,18 +223,13 @@ class PlanTables:
             words = self._memory.words(
                 [*head, *(int(dim) for dim in extents if isinstance(dim, int))]
             )
-            self._table.add("allocate", 0, offset_of(number), words, *rest)
-            if size_bytes_of(buffer, {}) >= _FRESH_BYTES:
-                self._add_page_advice(number)
+            is_large = size_bytes_of(buffer, {}) >= LARGE_BYTES
+            step = "allocate_in_python" if is_large else "allocate"
+            self._table.add(step, 0, offset_of(number), words, *rest)
             return
         codes = [self._memory.words(encode_dim(dim, self._positions)) for dim in extents]
         words = self._memory.words([*head, *codes])
         self._table.add("allocate_symbolic", 0, offset_of(number), words, *rest)
-        self._add_page_advice(number)
-
-    def _add_page_advice(self, number: int) -> None:
-        if LARGE_PAGES:
-            self._table.add("use_large_pages", 0, offset_of(number), _FRESH_BYTES)
 
     # Extern calls.
 
@@ -405,7 +398,10 @@ def _make_empty(plan: Plan, buffer: Buffer, values: tuple[int, ...]) -> torch.Te
     symbols = _symbols_of(plan, values)
     shape = [evaluate_dim(dim, symbols) for dim in buffer.shape]
     strides = [evaluate_dim(dim, symbols) for dim in buffer.strides]
-    return torch.empty_strided(shape, strides, dtype=buffer.dtype.torch_dtype)
+    dtype, size_bytes = buffer.dtype.torch_dtype, size_bytes_of(buffer, symbols)
+    if size_bytes < LARGE_BYTES:
+        return torch.empty_strided(shape, strides, dtype=dtype)
+    return KEPT_MEMORY.empty_strided(shape, strides, dtype, size_bytes)
 
 
 def _make_view(

@@ -7,10 +7,10 @@ Operands are described at each function: `w2` is the step's third word.
 
 from __future__ import annotations
 
-import mmap
 from typing import Final
 
-from graphwright.runtime.native.emitter import NULL, Function, Module, Value, i32, i64
+from graphwright.runtime.kept_memory import LARGE_BYTES
+from graphwright.runtime.native.emitter import NULL, Function, Module, Value, i64
 from graphwright.runtime.native.layout import Layout
 from graphwright.runtime.native.records import WORD, Context, Frame
 from graphwright.runtime.native.source_functions import step_function
@@ -19,9 +19,6 @@ from graphwright.runtime.native.writing import Writer
 SHIM_SIGNATURES: Final = ("hhh", "hhhhdd", "hhoLLLiLlr", "hhhdiopr?")
 """Signatures of the C shim's functions, a letter an argument: `h` tensor, `o` optional tensor, `d` double, `p` optional double,
 `i` int32, `l` int64, `L` list of int64 (two arguments), `r` the tensor that is returned, `?` one that is returned and dropped."""
-
-LARGE_PAGES: Final[int] = getattr(mmap, "MADV_HUGEPAGE", 0)
-"""The advice to back memory with large pages; 0, which is no advice, where the system has none."""
 
 
 def write_run_functions(module: Module, layout: Layout) -> None:
@@ -33,7 +30,6 @@ def write_run_functions(module: Module, layout: Layout) -> None:
     _write_inputs(module, layout)
     _write_symbols(module, layout)
     _write_allocations(module, layout)
-    _write_page_advice(module, layout)
     _write_kernels(module, layout)
     _write_locks(module, layout)
     _write_python_calls(module, layout)
@@ -147,19 +143,15 @@ def _write_allocations(module: Module, layout: Layout) -> None:
     # w4 makes the tensor in Python where that fails
     with step_function(module, layout, "allocate") as w:
         described = w.word(3, "ptr")
-        numbers = [
-            w.fn.convert("trunc", w.fn.load("i64", described, number * WORD), "i32")
-            for number in range(3)
-        ]
         ndim, sizes = w.fn.load("i64", described, 3 * WORD), w.fn.at(described, 4 * WORD)
-        _allocate(w, ndim, sizes, w.fn.at(sizes, w.fn.scaled(ndim)), numbers)
+        _allocate(w, described, ndim, sizes, w.fn.at(sizes, w.fn.scaled(ndim)))
+        _allocate_in_python(w)
+    # the same, w4 making the tensor in any case
+    with step_function(module, layout, "allocate_in_python") as w:
+        _allocate_in_python(w)
     # the same, sizes and strides being the values of the expressions at words 4, 5, … of w3
     with step_function(module, layout, "allocate_symbolic") as w:
         described = w.word(3, "ptr")
-        numbers = [
-            w.fn.convert("trunc", w.fn.load("i64", described, number * WORD), "i32")
-            for number in range(3)
-        ]
         ndim = w.fn.load("i64", described, 3 * WORD)
         symbols = w.fn.load("ptr", w.frame, Frame.SYMBOLS)
         sizes = w.fn.array(w.fn.binary("shl", w.fn.add(ndim, 1), 4))
@@ -167,10 +159,21 @@ def _write_allocations(module: Module, layout: Layout) -> None:
             code = w.fn.load("ptr", w.fn.at(described, 4 * WORD), w.fn.scaled(index))
             extent = w.fn.call("evaluate_expression", "i64", code, symbols)
             w.fn.store(extent, sizes, w.fn.scaled(index))
-        _allocate(w, ndim, sizes, w.fn.at(sizes, w.fn.scaled(ndim)), numbers)
+        size_bytes = w.fn.variable(w.word(5))
+        with w.fn.loop(ndim) as index:
+            extent = w.fn.load("i64", sizes, w.fn.scaled(index))
+            w.fn.store(w.fn.binary("mul", w.fn.load("i64", size_bytes), extent), size_bytes)
+        with w.fn.if_(w.fn.compare("slt", w.fn.load("i64", size_bytes), LARGE_BYTES)):
+            _allocate(w, described, ndim, sizes, w.fn.at(sizes, w.fn.scaled(ndim)))
+        _allocate_in_python(w)
 
 
-def _allocate(w: Writer, ndim: Value, sizes: Value, strides: Value, numbers: list[Value]) -> None:
+def _allocate(w: Writer, described: Value, ndim: Value, sizes: Value, strides: Value) -> None:
+    """Make the tensor and go on, if that succeeds."""
+    numbers = [
+        w.fn.convert("trunc", w.fn.load("i64", described, number * WORD), "i32")
+        for number in range(3)
+    ]
     place = w.fn.variable(NULL)
     error = w.fn.call_external(
         "aoti_torch_empty_strided", "i32", ndim, sizes, strides, *numbers, place
@@ -178,32 +181,13 @@ def _allocate(w: Writer, ndim: Value, sizes: Value, strides: Value, numbers: lis
     with w.fn.if_(w.fn.compare("eq", error, 0)):
         _own_handle(w, w.word(2), w.fn.load("ptr", place), w.word(5))
         w.go_on()
+
+
+def _allocate_in_python(w: Writer) -> None:
     w.fn.call("take_lock", "void", w.frame)
     made = w.call_python(w.word(4, "ptr"), [w.context(Context.SYMBOLS_OBJECT)])
     w.raise_if_null(made)
     _own_object(w, w.word(2), made, w.word(5))
-
-
-def _write_page_advice(module: Module, layout: Layout) -> None:
-    # the fresh memory of buffer w2 is asked for in large pages, where it is w3 bytes or more
-    with step_function(module, layout, "use_large_pages") as w:
-        owner = w.fn.load("i64", w.context(Context.OWNERS), w.word(2))
-        with w.fn.if_(w.fn.compare("ne", w.fn.binary("and", owner, 1), 0)):
-            w.go_on()
-        place = w.fn.variable(i64(0))
-        handle = w.fn.convert("inttoptr", owner, "ptr")
-        error = w.fn.call_external("aoti_torch_get_storage_size", "i32", handle, place)
-        size_bytes = w.fn.load("i64", place)
-        with w.fn.if_(w.fn.compare("ne", error, 0)):
-            w.go_on()
-        with w.fn.if_(w.fn.compare("slt", size_bytes, w.word(3))):
-            w.go_on()
-        base = w.fn.load("i64", w.context(Context.BUFFERS), w.word(2))
-        start = w.fn.binary("and", w.fn.add(base, mmap.PAGESIZE - 1), -mmap.PAGESIZE)
-        end = w.fn.binary("and", w.fn.add(base, size_bytes), -mmap.PAGESIZE)
-        pages, length = w.fn.convert("inttoptr", start, "ptr"), w.fn.binary("sub", end, start)
-        # An error changes nothing: the kernel may know no such advice.
-        w.fn.call_external("madvise", "i32", pages, length, i32(LARGE_PAGES))
 
 
 def _write_kernels(module: Module, layout: Layout) -> None:
