@@ -2,7 +2,7 @@
 
 In: a `Program` without reductions, its loops, and the loop along which the transposed loads are contiguous.
 Out: statements on a `KernelWriter`.
-Keeps: loads and stores go along memory; what a tile reads transposed goes through scratch that stays in the first cache.
+Keeps: loads and stores go along memory; what a tile reads transposed goes through scratch that stays in the second cache.
 
     y[t, i] = x[i, t] + z[t, i]   →   parallel over tiles:  s = transpose of x's tile
                                         for t: vector i: y[t, i] = s[t, i] + z[t, i]
@@ -11,6 +11,7 @@ Keeps: loads and stores go along memory; what a tile reads transposed goes throu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -25,10 +26,17 @@ from graphwright.lower.writer import KernelWriter, NestWriter, Slot
 
 SMALLEST_EXTENT: Final = 16
 """Shorter axes are not worth tiles."""
-TILE: Final = 64
-"""Side of a tile: measured best of 16 to 128 for float32 (2000×2000, AMD EPYC 9004, 2 threads), 16 KiB."""
+LEAST_SIDE: Final = 64
+"""Side of the tiles of what larger ones would not divide well among the threads."""
+TILES_PER_THREAD: Final = 4
+MOST_ROWS: Final = 256
+MOST_COLUMNS: Final = 128
+"""The largest tile: measured best of sides from 32 to 512 for float32 (2048×2048, AMD EPYC, 2 threads), 144 KiB in the second cache.
+Rows are longer than columns: along them the memory that is read transposed is contiguous, and prefetched."""
+PADDING: Final = 16
+"""Elements between the lines of a tile, so that a power of two of them do not meet in one set of the first cache."""
 MOST_TILES: Final = 4
-"""The most loads that go through tiles of their own."""
+"""The most loads that go through tiles of their own; all tiles together are as large as one may be."""
 _ROW_ATOM: Final = 4002
 _TILE_ATOM: Final = 4003
 _COLUMN_ATOM: Final = 4004
@@ -68,12 +76,11 @@ def find_transposition(
     return Transposition(loops[place], tuple(loads))
 
 
-def _side(extent: int) -> int:
-    """Give the side of the tiles along an axis: the largest that fits into it."""
-    side = TILE
-    while side > extent:
-        side //= 2
-    return side
+def _side(extent: int, most: int) -> int:
+    """Give the side of the tiles along an axis: the one that leaves the least at the edge; of equals, the largest."""
+    least = min(LEAST_SIDE, extent // SMALLEST_EXTENT * SMALLEST_EXTENT)
+    sides = range(least, min(extent, most) + 1, SMALLEST_EXTENT)
+    return max(sides, key=lambda side: (-(extent % side), side))
 
 
 class TransposedNest:
@@ -96,8 +103,11 @@ class TransposedNest:
         self._inner = loops[-1]
         self._others = [loop for loop in loops[:-1] if loop is not self._along]
         self._num_threads = num_threads
-        self._rows = _side(self._along.extent)
-        self._columns = _side(self._inner.extent)
+        numel = math.prod(loop.extent for loop in loops)
+        is_large = numel >= MOST_ROWS * MOST_COLUMNS * TILES_PER_THREAD * num_threads
+        most_rows = max(MOST_ROWS // len(self._loads), LEAST_SIDE) if is_large else LEAST_SIDE
+        self._rows = _side(self._along.extent, most_rows)
+        self._columns = _side(self._inner.extent, MOST_COLUMNS if is_large else LEAST_SIDE)
 
     def write(self, cost: int) -> None:
         """Write it; `cost` is that of one element."""
@@ -122,15 +132,16 @@ class TransposedNest:
         first_column = writer.index(Affine(((_COLUMN_ATOM, columns),)))
         writer.bind_atom(self._along.atom, first_row)
         writer.bind_atom(self._inner.atom, first_column)
-        place = Affine(((LANE_ATOM, 1), (_ROW_ATOM, columns)))
+        stride = columns + PADDING
+        place = Affine(((LANE_ATOM, 1), (_ROW_ATOM, stride)))
         for load in self._loads:
-            scratch = self._kernel.add_scratch(load.dtype, rows * columns)
+            scratch = self._kernel.add_scratch(load.dtype, rows * stride)
             assert load.affine is not None, "a load has its index"
             writer.append(
                 TransposeTile(
                     target=scratch,
                     target_index=constant(0),
-                    target_stride=columns,
+                    target_stride=stride,
                     source=self._kernel.param(Target(load.source, load.dtype), Access.READ),
                     source_index=writer.index(load.affine),
                     source_stride=load.affine.coeff(self._inner.atom),

@@ -12,7 +12,8 @@ from graphwright.lower import lower_graph, transposed_nest
 @pytest.fixture
 def small_tiles(monkeypatch):
     monkeypatch.setattr(transposed_nest, "SMALLEST_EXTENT", 4)
-    monkeypatch.setattr(transposed_nest, "TILE", 4)
+    for name in ("LEAST_SIDE", "MOST_ROWS", "MOST_COLUMNS"):
+        monkeypatch.setattr(transposed_nest, name, 4)
 
 
 def normal(*shape, seed=0):
@@ -62,3 +63,25 @@ def test_small_axes_are_read_as_they_are():
     (kernel,) = lower_graph(graph, num_threads=2).kernels
 
     assert not tiles_of(kernel)
+
+
+@pytest.mark.parametrize("extents", [(2048, 2048), (2000, 1000), (999, 3001)])
+def test_tiles_of_large_tensors_are_large_and_leave_little_at_the_edges(extents):
+    graph = graph_of(lambda x, y: x.t() + y, normal(*extents), normal(*extents[::-1]))
+
+    (kernel,) = lower_graph(graph, num_threads=2).kernels
+
+    (tile,) = tiles_of(kernel)
+    sides = (tile.cols, tile.rows)
+    assert tile.rows * tile.cols > transposed_nest.LEAST_SIDE**2
+    for extent, side in zip(extents, sides, strict=True):
+        assert extent % side <= extent // 20
+
+
+def test_tiles_of_small_tensors_are_as_many_as_threads_want():
+    graph = graph_of(lambda x, y: x.t() + y, normal(512, 512), normal(512, 512))
+
+    (kernel,) = lower_graph(graph, num_threads=16).kernels
+
+    (tile,) = tiles_of(kernel)
+    assert (tile.rows, tile.cols) == (64, 64)
