@@ -22,10 +22,6 @@ KNOWN: Final[dict[tuple[str, str], str]] = {
     ("imag", "gradient"): _OTHER_DTYPE,
     ("index_put", "gradient"): "the gradient's size depends on the values of a mask",
     ("linalg.svd", "gradient"): _PHASE,
-    (
-        "sgn",
-        "gradient",
-    ): "its gradient is a tensor without memory, which is refused with torch's own error",
     ("ormqr", "gradient"): "the gradient's strides are those of the argument, not of eager's steps",
     ("sparse.mm.reduce", "gradient"): _SPARSE,
     ("sparse.sampled_addmm", "gradient"): _SPARSE,

@@ -68,6 +68,7 @@ class Storage:
     __slots__ = (
         "first",
         "input_index",
+        "is_known_zero",
         "is_late",
         "is_outgrown",
         "origin",
@@ -86,6 +87,8 @@ class Storage:
         self.version = 0
         self.origin = origin
         self.input_index = input_index
+        self.is_known_zero = False
+        """It was made as zeros without memory, from which eager computes without looking at the other operand."""
         self.is_late = False
         """It is written to once the graph has run: what it holds then is not known here."""
         self.is_outgrown = False

@@ -12,8 +12,10 @@ import torch
 from torch._C import _DisableTorchDispatch
 
 from graphwright.base.errors import Unsupported
+from graphwright.ir.aten import KwArg, ListArg
 from graphwright.ir.overloads import find_overload
 from graphwright.record.abstract import (
+    AbstractTensor,
     NeedsValues,
     Origin,
     Storage,
@@ -249,6 +251,46 @@ def _native_batch_norm(
     return tuple(results)
 
 
+def _known_zeros(
+    recording: OpRecording, learn: Learn, known: KnownOp, args: Args, kwargs: Kwargs
+) -> Any:
+    """Record an op that gives zeros without memory, as backward formulas do: plain zeros, of which that is remembered."""
+    rule_args, _ = recording.convert(args)
+    rule_kwargs, _ = recording.convert_kwargs(kwargs)
+    spec = recording.infer(known, rule_args, rule_kwargs)
+    shape = ListArg(tuple([to_arg(extent) for extent in spec.shape]))
+    options = (KwArg("dtype", to_arg(spec.dtype)), KwArg("device", to_arg(spec.device)))
+    value = recording.builder.emit("aten.zeros.default", (shape,), options, spec)
+    zeros = recording.fresh(spec, value)
+    zeros.state.storage.is_known_zero = True
+    return zeros
+
+
+def _product(
+    recording: OpRecording, learn: Learn, known: KnownOp, args: Args, kwargs: Kwargs
+) -> Any:
+    """Record a product; one with zeros without memory is such zeros, also where the other factor is infinite or NaN."""
+    if any(map(_is_known_zero, args)):
+        return _known_zeros(recording, learn, known, args, kwargs)
+    return recording.record_functional(known, args, kwargs)
+
+
+def _quotient(
+    recording: OpRecording, learn: Learn, known: KnownOp, args: Args, kwargs: Kwargs
+) -> Any:
+    """Record a quotient; one of zeros without memory is such zeros, also where the divisor is zero or NaN."""
+    if _is_known_zero(args[0]) and not _is_known_zero(args[1]):
+        return _known_zeros(recording, learn, known, args, kwargs)
+    return recording.record_functional(known, args, kwargs)
+
+
+def _is_known_zero(value: Any) -> bool:
+    if type(value) is not AbstractTensor:
+        return False
+    storage: Storage = value.state.storage
+    return storage.is_known_zero and storage.version == 0
+
+
 def _call(known: KnownOp, args: Args, kwargs: Kwargs) -> Any:
     return known.handler(known, args, kwargs)
 
@@ -283,5 +325,8 @@ SPECIAL: Final[dict[str, SpecialHandler]] = {
     **dict.fromkeys(_VIEW_TWINS, _view_in_place),
     "aten._fused_sdp_choice.default": _fused_attention_choice,
     "aten.native_batch_norm.default": _native_batch_norm,
+    "aten._efficientzerotensor.default": _known_zeros,
+    "aten.mul.Tensor": _product,
+    "aten.div.Tensor": _quotient,
 }
 """By overload."""

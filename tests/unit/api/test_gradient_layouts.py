@@ -1,4 +1,4 @@
-"""Gradients that are views, conjugated, or come with checks of their own."""
+"""Gradients that are views, conjugated, zeros without memory, or come with checks of their own."""
 
 import pytest
 import torch
@@ -86,3 +86,26 @@ def test_gradient_of_a_multi_margin_loss():
         return torch.nn.functional.multi_margin_loss(x, target)
 
     assert gw.testing.same(gradients(gw.compile(program, fullgraph=True), x), gradients(program, x))
+
+
+def sign_of_what_overflows(x):
+    return torch.sgn(torch.exp(x) / 3)
+
+
+def sum_of_signs(x):
+    return torch.sgn(x.reshape(2, 2)).sum(0)
+
+
+@pytest.mark.parametrize(
+    "program", [torch.sgn, sign_of_what_overflows, sum_of_signs], ids=lambda it: it.__name__
+)
+def test_gradient_that_eager_keeps_without_memory_is_zero(program):
+    """Eager multiplies such zeros with infinity and gets zeros."""
+    x = torch.tensor([1000.0, 2.0, -1000.0, 0.0])
+
+    expected = gradients(program, x)
+    result = gradients(gw.compile(program, fullgraph=True), x)
+
+    assert expected[1]._is_zerotensor()
+    assert gw.testing.same(result, expected)
+    assert result[1].untyped_storage().nbytes() == 16

@@ -226,6 +226,7 @@ def _tri_indices(
 RULES: Final[dict[str, Callable[..., Any]]] = {
     "aten.empty.memory_format": _sized,
     "aten.zeros": _sized,
+    "aten._efficientzerotensor": _sized,
     "aten.ones": _sized,
     "aten.rand": _sized,
     "aten.randn": _sized,
