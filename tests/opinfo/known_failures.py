@@ -15,10 +15,6 @@ KNOWN: Final[dict[tuple[str, str], str]] = {
         "_batch_norm_with_update",
         "gradient",
     ): "its backward op mixes dtypes in a way it refuses when called by itself",
-    (
-        "cdist",
-        "gradient",
-    ): "for no points eager's own backward op gives another shape than it should",
     ("imag", "gradient"): _OTHER_DTYPE,
     ("index_put", "gradient"): "the gradient's size depends on the values of a mask",
     ("linalg.svd", "gradient"): _PHASE,

@@ -300,6 +300,7 @@ def _products():
     with torch.inference_mode():
         functional.linear(batch, a, torch.rand(3))
     torch.cdist(batch.clone().requires_grad_(), torch.rand(1, 5, 4)).sum().backward()
+    torch.cdist(torch.rand(3, 4, requires_grad=True), torch.rand(0, 5, 4)).sum().backward()
     aten._euclidean_dist(batch, batch)
     torch.linalg.cross(torch.rand(5, 3), torch.rand(1, 3))
     for heads in (torch.rand(2, 4, 6, 8), torch.rand(2, 6, 4, 8).transpose(1, 2)):
@@ -367,6 +368,7 @@ def _factories():
         factory((2, 3)), factory(5, dtype=torch.int64)
     x.new_full((2,), 1.5), x.new_empty_strided((2, 3), (1, 2)), torch.empty_strided((2, 3), (1, 2))
     torch.full((2, 3), 1), torch.full((2,), True), torch.full((), 2.5), torch.full((1,), 1j)
+    torch._efficientzerotensor((2, 3), dtype=torch.float64)
     torch.empty(2, 3, 4, 5, memory_format=torch.channels_last)
     torch.arange(5), torch.arange(2, 9, 3), torch.arange(0.0, 1.0, 0.3), torch.arange(9, 0, -2)
     torch.arange(3.5, dtype=torch.int64), torch.arange(3, 3), torch.linspace(0, 1, 7)

@@ -135,6 +135,10 @@ def _cdist_backward(
     _grad: TensorSpec, first: TensorSpec, second: TensorSpec, *_rest: Any
 ) -> TensorSpec:
     outer = broadcast_shapes(first.shape[:-2], second.shape[:-2])
+    if any(extent == 0 for extent in (*outer, *first.shape[-2:], second.shape[-2])):
+        # Where there is nothing to add up, ATen gives zeros like the points as they came, not broadcast.
+        strides = strides_like(first.shape, first.strides)
+        return TensorSpec(first.shape, strides, first.dtype, first.device)
     return fresh(first, (*outer, *first.shape[-2:]))
 
 
