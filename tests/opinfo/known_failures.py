@@ -4,7 +4,6 @@ from typing import Final
 
 _PLACE: Final = "a view that begins before its input does is outside of what graphs read"
 _SPARSE: Final = "calls with sparse tensors run eagerly"
-_OTHER_DTYPE: Final = "the history of a view of another dtype is not rebuilt after a program"
 _PHASE: Final = (
     "eager's backward half looks at values, to tell whether the result depends on the phase"
 )
@@ -15,15 +14,12 @@ KNOWN: Final[dict[tuple[str, str], str]] = {
         "_batch_norm_with_update",
         "gradient",
     ): "its backward op mixes dtypes in a way it refuses when called by itself",
-    ("imag", "gradient"): _OTHER_DTYPE,
     ("index_put", "gradient"): "the gradient's size depends on the values of a mask",
     ("linalg.svd", "gradient"): _PHASE,
     ("ormqr", "gradient"): "the gradient's strides are those of the argument, not of eager's steps",
     ("sparse.mm.reduce", "gradient"): _SPARSE,
     ("sparse.sampled_addmm", "gradient"): _SPARSE,
     ("svd_lowrank", "gradient"): _PHASE,
-    ("view_as_complex", "gradient"): _OTHER_DTYPE,
-    ("view_as_real", "gradient"): _OTHER_DTYPE,
     ("sparse.mm.reduce", "function"): _SPARSE,
     ("sparse.sampled_addmm", "function"): _SPARSE,
     ("sparse.sampled_addmm", "out="): _SPARSE,

@@ -141,7 +141,7 @@ def _shared_outputs(graph: AtenGraph, num_outputs: int) -> Iterator[SharedOutput
         base = (
             graph.inputs[of_input] if of_input is not None else graph.outputs[of_output or 0].meta
         )
-        if not base.requires_grad or base.dtype is not output.meta.dtype:
+        if not base.requires_grad or _real_dtype(base) is not _real_dtype(output.meta):
             met = (
                 "an output that shares memory with a tensor of another dtype or without a gradient"
             )
@@ -162,22 +162,25 @@ def _shared_outputs(graph: AtenGraph, num_outputs: int) -> Iterator[SharedOutput
         )
 
 
+def _real_dtype(meta: TensorMeta) -> torch.dtype:
+    """Give the dtype of the numbers that autograd can view a tensor with a gradient as: of the parts, where it is complex."""
+    return meta.dtype.torch_dtype.to_real()
+
+
 def _covers(base: TensorMeta, view: TensorMeta) -> bool:
     """Tell whether every element of a view is one of `base`, which then must have no gaps."""
-    first, last = _span(base)
-    view_first, view_last = _span(view)
-    return (
-        last - first + 1 == math.prod(_ints(base.shape))
-        and first <= view_first
-        and view_last <= last
-    )
+    start, stop = _span_bytes(base)
+    view_start, view_stop = _span_bytes(view)
+    size_bytes = math.prod(_ints(base.shape)) * base.dtype.size_bytes
+    return stop - start == size_bytes and start <= view_start and view_stop <= stop
 
 
-def _span(meta: TensorMeta) -> tuple[int, int]:
-    """Give the places of the first and the last element of a tensor in its memory."""
+def _span_bytes(meta: TensorMeta) -> tuple[int, int]:
+    """Give where the elements of a tensor begin and end in its memory."""
     (first,) = _ints((meta.offset,))
     extents = zip(_ints(meta.shape), _ints(meta.strides), strict=True)
-    return first, first + sum((extent - 1) * stride for extent, stride in extents)
+    last = first + sum((extent - 1) * stride for extent, stride in extents)
+    return first * meta.dtype.size_bytes, (last + 1) * meta.dtype.size_bytes
 
 
 def _ints(dims: Sequence[Dim]) -> list[int]:

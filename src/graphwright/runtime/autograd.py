@@ -122,9 +122,21 @@ def _apply(runs: GradientRuns, inputs: Sequence[torch.Tensor]) -> Sequence[torch
 
 
 def _view_of(base: torch.Tensor, shared: SharedOutput) -> torch.Tensor:
+    """Make an output as a view that has a history: of numbers of the base's dtype, of their parts, or of pairs of them."""
     shape, strides = _ints(shared.meta.shape), _ints(shared.meta.strides)
-    shift = sum(_ints((shared.meta.offset,))) - sum(_ints((shared.base_meta.offset,)))
-    return base.as_strided(shape, strides, base.storage_offset() + shift)
+    (offset,), (base_offset,) = _ints((shared.meta.offset,)), _ints((shared.base_meta.offset,))
+    is_complex = shared.meta.dtype.is_complex
+    if is_complex == shared.base_meta.dtype.is_complex:
+        return base.as_strided(shape, strides, base.storage_offset() + offset - base_offset)
+    if not is_complex:
+        parts = torch.view_as_real(base)
+        return parts.as_strided(shape, strides, parts.storage_offset() + offset - 2 * base_offset)
+    pairs = base.as_strided(
+        (*shape, 2),
+        (*(2 * stride for stride in strides), 1),
+        base.storage_offset() + 2 * offset - base_offset,
+    )
+    return torch.view_as_complex(pairs)
 
 
 def _ints(extents: Sequence[Dim]) -> tuple[int, ...]:

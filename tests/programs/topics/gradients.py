@@ -206,3 +206,14 @@ def where_and_masks(x, mask):
 )
 def other_dtypes(x):
     return (x * 3).float().sum() + x.to(torch.float64).sum()
+
+
+@TOPIC.program(
+    fresh_call(t(6, 2, grad=True), t(5, 3, dtype=torch.complex64, grad=True)),
+    call(t(4, 2, grad=True), t(2, 3, dtype=torch.complex64, grad=True)),
+)
+def parts_and_pairs(x, z):
+    """Views of complex numbers as real ones and the other way round, of inputs and of another result."""
+    w = x * 2
+    pairs = torch.view_as_complex(w)
+    return z.imag[1:].t(), torch.view_as_real(z), torch.view_as_complex(x[1:]), w, pairs, pairs.real
