@@ -186,15 +186,15 @@ class PlanCode:
                 yield f"b{number} = {text}  # {note}"
 
     def _render_buffer(self, buffer: Buffer) -> str:
-        layout = f"{render_dims(buffer.shape)}, {render_dims(buffer.strides)}"
         match buffer.place:
             case InputPlace(index):
                 return f"inputs[{index}]"
             case ConstantPlace(index):
                 return f"constants_of_plan[{index}]"
             case ArenaPlace(offset_bytes) if is_static((*buffer.shape, *buffer.strides)):
-                return f"arena_view(arena, {offset_bytes}, {_dtype(buffer.dtype)}, {layout})"
+                return f"arena_view(arena, {offset_bytes}, {render_form(buffer)})"
             case ArenaPlace() | OutputPlace():
+                layout = f"{render_dims(buffer.shape)}, {render_dims(buffer.strides)}"
                 options = f"dtype={_dtype(buffer.dtype)}, device={buffer.device!r}"
                 return f"torch.empty_strided({layout}, {options})"
             case ExternPlace():
@@ -243,8 +243,7 @@ class PlanCode:
         arguments = _tuple(f"b{buffer}" for buffer in buffers)
         for number, out in enumerate(step.outs):
             if out is not None:
-                layout = f"{render_dims(out.shape)}, {render_dims(out.strides)}"
-                yield f"b{out.buffer} = adopt(results[{number}], {arguments}, {layout})"
+                yield f"b{out.buffer} = adopt(results[{number}], {arguments}, {render_form(out)})"
         yield "del results"
 
     def render_arg(self, arg: ExternArg) -> str:  # noqa: C901  (one arm for each case of a closed union)
@@ -315,9 +314,13 @@ class PlanCode:
 
 
 def _render_view(name: str, arg: TensorArg | TensorMeta) -> str:
-    layout = f"{render_dims(arg.shape)}, {render_dims(arg.strides)}"
     offset = "" if arg.offset == 0 else f", {render_dim(arg.offset)}"
-    return f"view({name}, {_dtype(arg.dtype)}, {layout}{offset})"
+    return f"view({name}, {render_form(arg)}{offset})"
+
+
+def render_form(arg: TensorArg | TensorMeta | Buffer) -> str:
+    """Give dtype, shape and strides as arguments of a call."""
+    return f"{_dtype(arg.dtype)}, {render_dims(arg.shape)}, {render_dims(arg.strides)}"
 
 
 def out_names(op: str) -> tuple[str, ...]:

@@ -67,14 +67,20 @@ def iter_results(returned: object) -> Iterator[Any]:
 def adopt(
     result: torch.Tensor,
     arguments: Sequence[torch.Tensor],
+    dtype: torch.dtype,
     shape: Sequence[int],
     strides: Sequence[int],
 ) -> torch.Tensor:
-    """Give the result of a functional call the promised strides, and memory that holds its values and that no argument has."""
+    """Give the result of a functional call the promised strides, and memory that holds its values and that no argument has.
+
+    Raises:
+        InternalError: it has another dtype or shape than was promised; kernels would read what is not there.
+    """
     # Some ops give a tensor with a pending conjugation; kernels read memory as it is.
     result = result.resolve_conj().resolve_neg()
-    if tuple(result.shape) != tuple(shape):
-        message = f"an op returned a tensor of shape {tuple(result.shape)}, not {tuple(shape)}"
+    if result.dtype is not dtype or tuple(result.shape) != tuple(shape):
+        found, promised = f"{result.dtype}{list(result.shape)}", f"{dtype}{list(shape)}"
+        message = f"an op returned a tensor {found}, not {promised}"
         raise InternalError(message)
     is_placed = all(
         extent <= 1 or found == wanted

@@ -13,11 +13,10 @@ import msgspec
 import torch
 
 from graphwright.ir.aten import ComplexArg, ConstantTensor, FloatArg, LiteralArg
-from graphwright.ir.dims import render_dims
 from graphwright.ir.plan import CallExtern, ExternArg, ExternKind, Plan, TensorArg, TupleArg
 from graphwright.ir.plan_text import iter_tensor_args
 from graphwright.runtime import tensors
-from graphwright.runtime.plan_code import PlanCode, arg_symbols, out_names
+from graphwright.runtime.plan_code import PlanCode, arg_symbols, out_names, render_form
 
 PythonCall = Callable[..., Any]
 
@@ -184,8 +183,7 @@ class _CallWriter:
         arguments = f"({''.join(f'{name}, ' for name in names)})"
         for number, out in enumerate(self._step.outs):
             if out is not None:
-                layout = f"{render_dims(out.shape)}, {render_dims(out.strides)}"
-                yield f"adopt(results[{number}], {arguments}, {layout}), "
+                yield f"adopt(results[{number}], {arguments}, {render_form(out)}), "
 
     def _render(self, arg: ExternArg) -> str:
         match arg:
