@@ -10,10 +10,6 @@ _PHASE: Final = (
 
 KNOWN: Final[dict[tuple[str, str], str]] = {
     ("as_strided.partial_views", "in place"): _PLACE,
-    (
-        "_batch_norm_with_update",
-        "gradient",
-    ): "its backward op mixes dtypes in a way it refuses when called by itself",
     ("index_put", "gradient"): "the gradient's size depends on the values of a mask",
     ("linalg.svd", "gradient"): _PHASE,
     ("ormqr", "gradient"): "the gradient's strides are those of the argument, not of eager's steps",

@@ -245,9 +245,22 @@ def _native_batch_norm(
     if not is_training or mean is None or variance is None:
         return recording.record_functional(known, args, kwargs)
     op = learn(find_overload("aten._native_batch_norm_legit_functional.default"))
+    return _batch_norm_and_update(recording, op, args, kwargs)
+
+
+def _batch_norm_with_update(
+    recording: OpRecording, learn: Learn, _known: KnownOp, args: Args, kwargs: Kwargs
+) -> Any:
+    """Record a batch norm that always writes to its running statistics."""
+    op = learn(find_overload("aten._batch_norm_with_update_functional.default"))
+    return _batch_norm_and_update(recording, op, args, kwargs)
+
+
+def _batch_norm_and_update(recording: OpRecording, op: KnownOp, args: Args, kwargs: Kwargs) -> Any:
+    """Record a batch norm that gives the new running statistics last, and write these to the old ones."""
     *results, new_mean, new_variance = recording.record_functional(op, args, kwargs)
-    store(recording, recording.state_of(mean), read(recording.builder, new_mean.state))
-    store(recording, recording.state_of(variance), read(recording.builder, new_variance.state))
+    for old, new in zip(args[3:5], (new_mean, new_variance), strict=True):
+        store(recording, recording.state_of(old), read(recording.builder, new.state))
     return tuple(results)
 
 
@@ -325,6 +338,7 @@ SPECIAL: Final[dict[str, SpecialHandler]] = {
     **dict.fromkeys(_VIEW_TWINS, _view_in_place),
     "aten._fused_sdp_choice.default": _fused_attention_choice,
     "aten.native_batch_norm.default": _native_batch_norm,
+    "aten._batch_norm_with_update.default": _batch_norm_with_update,
     "aten._efficientzerotensor.default": _known_zeros,
     "aten.mul.Tensor": _product,
     "aten.div.Tensor": _quotient,

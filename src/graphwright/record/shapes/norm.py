@@ -1,4 +1,4 @@
-# ruff: noqa: FBT001  (a rule takes the op's own arguments)
+# ruff: noqa: FBT001, FBT003  (a rule takes the op's own arguments)
 
 """Shape rules of layer, group and batch norm, forward and backward.
 
@@ -149,6 +149,18 @@ def _batch_norm_no_stats(
     return _batch_norm(self, weight, bias, None, None, training)
 
 
+def _batch_norm_with_update(
+    self: TensorSpec,
+    weight: Optional,
+    bias: Optional,
+    running_mean: TensorSpec,
+    running_var: TensorSpec,
+    *_rest: object,
+) -> tuple[TensorSpec, ...]:
+    made = _batch_norm_functional(self, weight, bias, running_mean, running_var, True)
+    return (*made[:3], fresh(self, (0,), torch.uint8), *made[3:])
+
+
 def _batch_norm_backward(
     _grad_out: TensorSpec, self: TensorSpec, weight: Optional, running_mean: Optional, *rest: Any
 ) -> tuple[Optional, ...]:
@@ -162,6 +174,10 @@ def _batch_norm_backward(
     )
 
 
+def _batch_norm_backward_with_reserve(*args: Any) -> tuple[Optional, ...]:
+    return _batch_norm_backward(*args[:-1])
+
+
 RULES: Final[dict[str, Callable[..., Any]]] = {
     "aten.native_layer_norm": _layer_norm,
     "aten.native_layer_norm_backward": _layer_norm_backward,
@@ -171,5 +187,7 @@ RULES: Final[dict[str, Callable[..., Any]]] = {
     "aten._native_batch_norm_legit": _batch_norm,
     "aten._native_batch_norm_legit_functional": _batch_norm_functional,
     "aten._native_batch_norm_legit.no_stats": _batch_norm_no_stats,
+    "aten._batch_norm_with_update_functional": _batch_norm_with_update,
     "aten.native_batch_norm_backward": _batch_norm_backward,
+    "aten.batch_norm_backward": _batch_norm_backward_with_reserve,
 }
