@@ -2,7 +2,7 @@
 
 In: an `AtenGraph` as it was recorded.   Out: an equal graph with fewer nodes.
 Keeps: functional form; the order of random and effectful nodes; every output's and mutation's value, bit for bit but for what
-the decompositions compute in another order, and random numbers where those need not be eager's.
+the decompositions compute in another order, values of matrices without their vectors, and random numbers where those need not be eager's.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from graphwright.graph.dead_code import dead_code
 from graphwright.graph.decompositions import decompositions
 from graphwright.graph.fast_random import fast_random
 from graphwright.graph.no_operations import no_operations
+from graphwright.graph.values_alone import values_alone
 from graphwright.ir.aten import AtenGraph
 from graphwright.ir.numerics import DEFAULT, Numerics
 
@@ -58,6 +59,11 @@ PASSES: Final = (
         why="masks and positions are made anew by each layer",
     ),
     Pass("dead_code", dead_code, why="what nobody reads is not worth a kernel"),
+    Pass(
+        "values_alone",
+        values_alone,
+        why="singular values without vectors come faster, and as eager gives them",
+    ),
 )
 
 

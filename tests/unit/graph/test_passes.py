@@ -9,6 +9,7 @@ from graphwright.graph import execute, simplify
 from graphwright.graph.common_subexpressions import common_subexpressions
 from graphwright.graph.dead_code import dead_code
 from graphwright.graph.no_operations import no_operations
+from graphwright.graph.values_alone import values_alone
 from graphwright.record import record_function
 
 
@@ -149,3 +150,55 @@ def test_no_operations_keeps_a_copy_of_what_lies_elsewhere():
     graph = no_operations(record(work, x))
 
     assert "clone" in ops(graph)
+
+
+def singular_values_of_wide(x):
+    return torch.linalg.svd(x, full_matrices=False)[1]
+
+
+def eigenvalues_of_lower(x):
+    return torch.linalg.eigvalsh(x, "L")
+
+
+def eigenvalues_of_upper(x):
+    return torch.linalg.eigh(x, "U")[0]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        torch.linalg.svdvals,
+        torch.linalg.cond,
+        singular_values_of_wide,
+        eigenvalues_of_lower,
+        eigenvalues_of_upper,
+        torch.linalg.eigvals,
+    ],
+    ids=lambda function: function.__name__,
+)
+def test_values_alone_asks_for_no_vectors(function):
+    torch.manual_seed(0)
+    x = torch.randn(3, 7, 7)
+    graph = values_alone(dead_code(record(function, x)))
+
+    assert all(len([value for value in node.results if value >= 0]) == 1 for node in graph.nodes)
+    assert torch.allclose(*execute(graph, [x]), function(x))
+
+
+def test_values_alone_gives_the_bits_of_eager():
+    torch.manual_seed(0)
+    x = torch.randn(9, 6)
+
+    (result,) = execute(simplify(record(torch.linalg.svdvals, x)), [x])
+
+    assert torch.equal(result, torch.linalg.svdvals(x))
+
+
+def test_values_alone_keeps_vectors_that_are_read():
+    def work(x):
+        values, vectors = torch.linalg.eigh(x)
+        return values, vectors[0]
+
+    graph = record(work, torch.eye(3))
+
+    assert values_alone(graph) == graph
