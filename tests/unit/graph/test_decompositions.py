@@ -211,3 +211,15 @@ def test_training_dropout_and_batch_norm_stay():
 
     assert "aten.native_dropout.default" in ops
     assert "aten.native_batch_norm.default" in ops
+
+
+@pytest.mark.parametrize("function", [torch.var_mean, torch.std_mean])
+def test_mean_beside_a_spread_is_the_exact_one_rounded(function):
+    """It is far smaller than the numbers that it is the mean of."""
+    torch.manual_seed(0)
+    x = torch.randn(4, 1000)
+
+    results = execute(decompositions(graph_of(lambda x: function(x, 1), x)), [x])
+
+    exact = [result.to(torch.float32) for result in function(x.double(), 1)]
+    assert all(map(torch.equal, results, exact))
