@@ -10,7 +10,6 @@ shapes, on other devices than the CPU, or of complex numbers.
 
 from __future__ import annotations
 
-from graphwright.base.errors import InternalError
 from graphwright.graph.decomps import DECOMPOSITIONS
 from graphwright.graph.decomps.emitter import Emitter
 from graphwright.graph.renumbering import iter_metas, iter_reads, with_nodes
@@ -21,7 +20,7 @@ def decompositions(graph: AtenGraph) -> AtenGraph:
     """Replace the nodes that have a decomposition."""
     if not any(node.op in DECOMPOSITIONS for node in graph.nodes):
         return graph
-    metas = [_known(meta) for meta in iter_metas(graph)]
+    metas = list(iter_metas(graph))
     nodes: list[AtenNode] = []
     for node in graph.nodes:
         row = DECOMPOSITIONS.get(node.op)
@@ -32,13 +31,6 @@ def decompositions(graph: AtenGraph) -> AtenGraph:
         is_done = row.write(emit, node)
         nodes += emit.nodes if is_done else [node]
     return with_nodes(graph, nodes, {})
-
-
-def _known(meta: TensorMeta | None) -> TensorMeta:
-    if meta is None:
-        message = "a value of the graph has no metadata"
-        raise InternalError(message)
-    return meta
 
 
 def _can_decompose(node: AtenNode, metas: list[TensorMeta]) -> bool:

@@ -238,7 +238,7 @@ def fast_random(graph: AtenGraph) -> AtenGraph:
     served = {index for index, node in enumerate(graph.nodes) if _is_served(node)}
     if not served:
         return graph
-    metas = [meta for meta in iter_metas(graph) if meta is not None]
+    metas = list(iter_metas(graph))
     draws = _Draws(metas, _SEEDS_A_NODE * len(served))
     nodes: list[AtenNode] = []
     for index, node in enumerate(graph.nodes):

@@ -20,7 +20,7 @@ from typing import Final, final
 
 import msgspec
 
-from graphwright.graph.renumbering import has_effect, iter_metas, iter_reads, renumber
+from graphwright.graph.renumbering import has_effect, iter_metas, iter_reads, renumbered
 from graphwright.ir.aten import (
     AtenGraph,
     AtenNode,
@@ -59,7 +59,7 @@ def freeze(graph: AtenGraph, inputs: Collection[int]) -> Frozen:
     folded = search.run()
     if not folded:
         return Frozen(graph, None)
-    return Frozen(_rest(graph, search.kept, folded), _fold(graph, search, folded))
+    return Frozen(_rest(graph, search, folded), _fold(graph, search, folded))
 
 
 @final
@@ -67,18 +67,18 @@ class _Search:
     """Finds the values to fold.
 
     Attributes:
+        metas: the metadata of the graph's values, by number.
         kept: the nodes that each call still runs.
         makers: for each value that depends on nothing but frozen inputs and constants: the node that gives it.
     """
 
     def __init__(self, graph: AtenGraph, frozen: Collection[int]) -> None:
         self._graph = graph
-        self._metas = list(iter_metas(graph))
+        self.metas: Final = list(iter_metas(graph))
         num_sources = len(graph.inputs) + len(graph.constants)
         constants = range(len(graph.inputs), num_sources)
         # For each value that is known beforehand: the sources it is made from.
         self._made_from = {value: frozenset({value}) for value in (*frozen, *constants)}
-        self._is_source = range(num_sources).__contains__
         self.makers: dict[int, AtenNode] = {}
         self.kept: list[AtenNode] = []
 
@@ -128,15 +128,7 @@ class _Search:
         return all(self._size_bytes(value) <= most for value in values)
 
     def _size_bytes(self, value: int) -> int:
-        meta = self._metas[value]
-        assert meta is not None, "a value that is read is a tensor"
-        return numel_of(meta) * meta.dtype.size_bytes
-
-    def meta(self, value: int) -> TensorMeta:
-        """Give the metadata of a value."""
-        meta = self._metas[value]
-        assert meta is not None, "a folded value is a tensor"
-        return meta
+        return numel_of(self.metas[value]) * self.metas[value].dtype.size_bytes
 
     def iter_needed(self, folded: list[int]) -> Iterator[AtenNode]:
         """Give the nodes that the folded values depend on, in order."""
@@ -154,21 +146,18 @@ def numel_of(meta: TensorMeta) -> int:
     return math.prod(extent for extent in meta.shape if isinstance(extent, int))
 
 
-def _rest(graph: AtenGraph, nodes: list[AtenNode], folded: list[int]) -> AtenGraph:
-    """Give `graph` with these of its nodes, and constants for the folded values."""
+def _rest(graph: AtenGraph, search: _Search, folded: list[int]) -> AtenGraph:
+    """Give what each call still runs, with constants for the folded values."""
     num_sources = len(graph.inputs) + len(graph.constants)
     numbers = {value: value for value in range(num_sources)}
     constants = list(graph.constants)
-    metas = list(iter_metas(graph))
     for output, value in enumerate(folded):
-        meta = metas[value]
-        assert meta is not None, "a folded value is a tensor"
         numbers[value] = num_sources + output
-        constants.append(ConstantTensor(_whole(meta), b"", output))
-    renumbered = _renumbered(nodes, numbers)
+        constants.append(ConstantTensor(_whole(search.metas[value]), b"", output))
+    kept = renumbered(search.kept, numbers)
     return msgspec.structs.replace(
         graph,
-        nodes=renumbered,
+        nodes=kept,
         constants=tuple(constants),
         outputs=tuple(
             msgspec.structs.replace(output, value_id=numbers[output.value_id])
@@ -187,28 +176,17 @@ def _fold(graph: AtenGraph, search: _Search, folded: list[int]) -> Fold:
     sources = sorted({value for node in nodes for value in iter_reads(node)} - search.makers.keys())
     inputs = tuple(value for value in sources if value < num_inputs)
     numbers = {value: number for number, value in enumerate(sources)}
-    made = _renumbered(nodes, numbers)
+    made = renumbered(nodes, numbers)
     part = AtenGraph(
         inputs=tuple(graph.inputs[value] for value in inputs),
         symbols=(),
         nodes=made,
-        outputs=tuple(GraphOutput(numbers[value], _whole(search.meta(value))) for value in folded),
+        outputs=tuple(GraphOutput(numbers[value], _whole(search.metas[value])) for value in folded),
         constants=tuple(
             graph.constants[value - num_inputs] for value in sources if value >= num_inputs
         ),
     )
     return Fold(part, inputs)
-
-
-def _renumbered(nodes: list[AtenNode], numbers: dict[int, int]) -> tuple[AtenNode, ...]:
-    """Give nodes with their values numbered densely, behind those that `numbers` has; it gets theirs."""
-    renumbered: list[AtenNode] = []
-    for node in nodes:
-        for value in node.results:
-            if value >= 0:
-                numbers[value] = len(numbers)
-        renumbered.append(renumber(node, numbers))
-    return tuple(renumbered)
 
 
 def _whole(meta: TensorMeta) -> TensorMeta:

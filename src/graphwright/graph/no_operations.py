@@ -10,6 +10,7 @@ In a functional graph a copy with the same layout is not needed: nobody writes t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from graphwright.graph.renumbering import iter_metas, with_nodes
@@ -56,13 +57,13 @@ def no_operations(graph: AtenGraph) -> AtenGraph:
     return with_nodes(graph, kept, same)
 
 
-def _identity_source(node: AtenNode, metas: list[TensorMeta | None]) -> int | None:
+def _identity_source(node: AtenNode, metas: Sequence[TensorMeta]) -> int | None:
     """Give the value that the node's result equals, if the op is one of those that can give back what they were given."""
     if node.op not in _IDENTITIES or not node.args or not isinstance(node.args[0], Ref):
         return None
     source = metas[node.args[0].id]
     result = node.metas[0]
-    if source is None or result is None:
+    if result is None:
         return None
     # The offset counts too: views of the result give theirs from the start of its memory.
     is_same = (source.dtype, source.device, source.shape, source.strides, source.offset) == (

@@ -16,22 +16,21 @@ from typing import Final, final
 
 import msgspec
 
-from graphwright.graph.decomps.emitter import row_major
+from graphwright.graph.decomps.emitter import Emitter, as_list, static_shape
+from graphwright.graph.decomps.rules import result_meta
 from graphwright.graph.renumbering import iter_metas, with_nodes
 from graphwright.ir.aten import (
-    Arg,
     AtenGraph,
     AtenNode,
     FloatArg,
     KwArg,
-    ListArg,
     LiteralArg,
     MemoryFormatArg,
     Ref,
     TensorMeta,
 )
-from graphwright.ir.locations import Loc
 from graphwright.ir.packed import PACKED_MM, PANEL_COLS
+from graphwright.ir.strides import row_major
 
 
 def packing(graph: AtenGraph, products: Collection[int]) -> AtenGraph:
@@ -54,77 +53,47 @@ def packing(graph: AtenGraph, products: Collection[int]) -> AtenGraph:
 
 @final
 class _Packing:
-    """Writes the nodes of the new graph; new values are numbered behind the old ones, whatever their place."""
+    """Writes the nodes of the new graph."""
 
     def __init__(self, graph: AtenGraph) -> None:
         self.nodes: list[AtenNode] = []
         self._metas: Final = list(iter_metas(graph))
-        self._panels: Final[dict[int, int]] = {}
+        self._panels: Final[dict[int, Ref]] = {}
 
     def pack(self, node: AtenNode) -> None:
         """Write a product with a packed right side in the place of `node`."""
         *addend, left, right = node.args
-        meta = node.metas[0]
         assert isinstance(right, Ref), "a product reads tensors"
-        assert meta is not None, "a product gives a tensor"
+        emit = Emitter(self._metas, node.loc)
         panels = self._panels.get(right.id)
         if panels is None:
-            panels = self._panels[right.id] = self._lay_out(right.id, node.loc)
-        args = (left, Ref(panels), LiteralArg(_extent(meta, -1)))
-        if not addend:
-            self.nodes.append(msgspec.structs.replace(node, op=PACKED_MM, args=args))
-            return
-        product = self._add(PACKED_MM, args, meta, node.loc)
-        sum_args = (Ref(product), *addend)
-        self.nodes.append(msgspec.structs.replace(node, op="aten.add.Tensor", args=sum_args))
-
-    def _lay_out(self, value: int, loc: Loc | None) -> int:
-        meta = self._metas[value]
-        assert meta is not None, "a product reads tensors"
-        depth, cols = _extent(meta, 0), _extent(meta, 1)
-        rest = -cols % PANEL_COLS
-        if rest:
-            pad = (Ref(value), ListArg((LiteralArg(0), LiteralArg(rest))), FloatArg((0.0).hex()))
-            meta = _shaped(meta, (depth, cols + rest))
-            value = self._add("aten.constant_pad_nd.default", pad, meta, loc)
-        row, col = (int(stride) for stride in meta.strides if isinstance(stride, int))
-        count = (cols + rest) // PANEL_COLS
-        cut = (depth, count, PANEL_COLS)
-        meta = msgspec.structs.replace(meta, shape=cut, strides=(row, col * PANEL_COLS, col))
-        value = self._add("aten.view.default", (Ref(value), _list(cut)), meta, loc)
-        turned, strides = (count, depth, PANEL_COLS), (col * PANEL_COLS, row, col)
-        meta = msgspec.structs.replace(meta, shape=turned, strides=strides)
-        value = self._add("aten.permute.default", (Ref(value), _list((1, 0, 2))), meta, loc)
-        kept = (KwArg("memory_format", MemoryFormatArg("contiguous_format")),)
-        return self._add("aten.clone.default", (Ref(value),), _shaped(meta, turned), loc, kept)
-
-    def _add(
-        self,
-        op: str,
-        args: tuple[Arg, ...],
-        meta: TensorMeta,
-        loc: Loc | None,
-        kwargs: tuple[KwArg, ...] = (),
-    ) -> int:
-        self._metas.append(meta)
-        value = len(self._metas) - 1
-        self.nodes.append(AtenNode(op, args, kwargs, (value,), (meta,), loc))
-        return value
+            panels = self._panels[right.id] = _lay_out(emit, right)
+        meta = result_meta(node)
+        args = (left, panels, LiteralArg(static_shape(meta)[-1]))
+        if addend:
+            product = emit.node(PACKED_MM, args, meta)
+            last = msgspec.structs.replace(node, op="aten.add.Tensor", args=(product, *addend))
+        else:
+            last = msgspec.structs.replace(node, op=PACKED_MM, args=args)
+        self.nodes += (*emit.nodes, last)
 
 
-def _extent(meta: TensorMeta, dim: int) -> int:
-    extent = meta.shape[dim]
-    assert isinstance(extent, int), "the shapes are static"
-    return extent
+def _lay_out(emit: Emitter, matrix: Ref) -> Ref:
+    """Give the panels of a matrix, the last one filled up with zeros."""
+    depth, cols = emit.shape(matrix)
+    rest = -cols % PANEL_COLS
+    if rest:
+        padding = (matrix, as_list((0, rest)), FloatArg((0.0).hex()))
+        matrix = emit.node(
+            "aten.constant_pad_nd.default", padding, _new(emit, matrix, (depth, cols + rest))
+        )
+    cut = emit.split(matrix, 1, ((cols + rest) // PANEL_COLS, PANEL_COLS))
+    panels = emit.permute(cut, (1, 0, 2))
+    kept = (KwArg("memory_format", MemoryFormatArg("contiguous_format")),)
+    return emit.node("aten.clone.default", (panels,), _new(emit, panels, emit.shape(panels)), kept)
 
 
-def _shaped(meta: TensorMeta, shape: tuple[int, ...]) -> TensorMeta:
+def _new(emit: Emitter, like: Ref, shape: tuple[int, ...]) -> TensorMeta:
     """Give the metadata of a new row-major tensor."""
-    strides = row_major(shape)
-    return msgspec.structs.replace(
-        meta, shape=shape, strides=strides, offset=0, requires_grad=False
-    )
-
-
-def _list(numbers: tuple[int, ...]) -> ListArg:
-    return ListArg(tuple(LiteralArg(number) for number in numbers))
+    meta = emit.meta(like)
+    return TensorMeta(meta.dtype, shape, row_major(shape), meta.device)

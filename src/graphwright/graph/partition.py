@@ -18,7 +18,7 @@ from typing import Final, final
 
 import msgspec
 
-from graphwright.graph.renumbering import has_effect, iter_metas, iter_reads, renumber
+from graphwright.graph.renumbering import has_effect, iter_metas, iter_reads, renumbered
 from graphwright.ir.aten import AtenGraph, AtenNode, GraphOutput, InputMutation, TensorMeta
 from graphwright.ir.overloads import find_overload, gives_view
 
@@ -135,7 +135,6 @@ class _Cut:
 
     def _plain_output(self, value: int, meta: TensorMeta | None = None) -> GraphOutput:
         known = meta or self.metas[value]
-        assert known is not None, "only tensors are saved"
         return GraphOutput(value, msgspec.structs.replace(known, offset=0, requires_grad=False))
 
     def _graph(
@@ -148,17 +147,10 @@ class _Cut:
         numbers = {value: number for number, value in enumerate(inputs)}
         for offset in range(len(self.joint.constants)):
             numbers[self.num_inputs + offset] = len(numbers)
-        renumbered = []
-        for node in nodes:
-            for value in node.results:
-                if value >= 0:
-                    numbers[value] = len(numbers)
-            renumbered.append(renumber(node, numbers))
-        metas = tuple(meta for value in inputs if (meta := self.metas[value]) is not None)
         return AtenGraph(
-            inputs=metas,
+            inputs=tuple(self.metas[value] for value in inputs),
             symbols=self.joint.symbols,
-            nodes=tuple(renumbered),
+            nodes=renumbered(nodes, numbers),
             outputs=tuple(
                 msgspec.structs.replace(output, value_id=numbers[output.value_id])
                 for output in outputs

@@ -6,10 +6,11 @@ Keeps: values stay dense and in order, as `ir/aten.py` asks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
+from graphwright.base.errors import InternalError
 from graphwright.ir.aten import (
     Arg,
     AtenGraph,
@@ -39,15 +40,34 @@ def _iter_refs(arg: Arg) -> Iterator[int]:
             yield from _iter_refs(item)
 
 
-def iter_metas(graph: AtenGraph) -> Iterator[TensorMeta | None]:
-    """Give the metadata of every value of `graph`, by number."""
+def iter_metas(graph: AtenGraph) -> Iterator[TensorMeta]:
+    """Give the metadata of every value of `graph`, by number.
+
+    Raises:
+        InternalError: a value has none.
+    """
     yield from graph.inputs
     for constant in graph.constants:
         yield constant.meta
     for node in graph.nodes:
         for value, meta in zip(node.results, node.metas, strict=True):
+            if value < 0:
+                continue
+            if meta is None:
+                message = f"%{value} of the graph, a result of {node.op}, has no metadata"
+                raise InternalError(message)
+            yield meta
+
+
+def renumbered(nodes: Iterable[AtenNode], numbers: dict[int, int]) -> tuple[AtenNode, ...]:
+    """Give nodes with their values numbered densely, behind those that `numbers` has; it gets theirs."""
+    made: list[AtenNode] = []
+    for node in nodes:
+        for value in node.results:
             if value >= 0:
-                yield meta
+                numbers[value] = len(numbers)
+        made.append(renumber(node, numbers))
+    return tuple(made)
 
 
 def has_effect(op: str) -> bool:
@@ -65,15 +85,9 @@ def with_nodes(graph: AtenGraph, nodes: Sequence[AtenNode], same: Mapping[int, i
         same: for values of nodes that are left out, the value to read instead.
     """
     numbers = {value: value for value in range(len(graph.inputs) + len(graph.constants))}
-    renumbered = []
-    for node in nodes:
-        for value in node.results:
-            if value >= 0:
-                numbers[value] = len(numbers)
-        renumbered.append(renumber(rename_reads(node, same), numbers))
     return msgspec.structs.replace(
         graph,
-        nodes=tuple(renumbered),
+        nodes=renumbered((rename_reads(node, same) for node in nodes), numbers),
         outputs=tuple(
             msgspec.structs.replace(
                 output, value_id=numbers[same.get(output.value_id, output.value_id)]

@@ -23,6 +23,7 @@ from graphwright.ir.aten import AtenNode, TensorMeta
 from graphwright.ir.dtypes import DType
 from graphwright.ir.node_arguments import flag_of, integer_of, integers_of, is_number, number_of
 from graphwright.ir.packed import PACKED_MM, PANEL_COLS
+from graphwright.ir.strides import is_row_major
 from graphwright.lower.reader import ref_of
 from graphwright.lower.values import Layout, Values, refs_of, static_dims
 
@@ -245,21 +246,13 @@ def _serves_convolution(values: Values, node: AtenNode, product: Product) -> boo
     image, weight = values.layouts[product.right], values.layouts[product.left]
     if flag_of(node, 6, "transposed") or len(image.shape) != _IMAGE_RANK:
         return False
-    if not _is_row_major(weight.shape, weight.strides) or image.strides[3] != 1:
+    if not is_row_major(weight.shape, weight.strides) or image.strides[3] != 1:
         return False
-    shape = static_dims(_result(node).shape)
+    result = _result(node)
+    shape = static_dims(result.shape)
     groups = integer_of(node, 8, "groups", 1)
-    has_order = _is_row_major(shape, _result(node).strides)
+    has_order = is_row_major(shape, static_dims(result.strides))
     return has_order and weight.shape[0] // groups >= LEAST_CHANNELS and shape[3] <= MOST_WIDTH
-
-
-def _is_row_major(shape: tuple[int, ...], strides: tuple[object, ...]) -> bool:
-    expected = 1
-    for extent, stride in zip(reversed(shape), reversed(strides), strict=True):
-        if extent != 1 and stride != expected:
-            return False
-        expected *= extent
-    return True
 
 
 def _has_size(sides: Sides, dtype: DType) -> bool:

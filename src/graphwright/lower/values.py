@@ -9,6 +9,7 @@ element of its base, which is no view.
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Iterable
 
 import msgspec
@@ -17,6 +18,7 @@ from graphwright.base.errors import InternalError
 from graphwright.ir.aten import Arg, AtenGraph, AtenNode, ListArg, Ref, TensorMeta
 from graphwright.ir.dtypes import DType
 from graphwright.ir.numerics import DEFAULT, Numerics
+from graphwright.ir.strides import is_dense
 from graphwright.ir.symint import Dim
 
 
@@ -50,21 +52,12 @@ class Layout(msgspec.Struct, frozen=True):
     @property
     def numel(self) -> int:
         """The number of elements."""
-        numel = 1
-        for extent in self.shape:
-            numel *= extent
-        return numel
+        return math.prod(self.shape)
 
     @property
     def is_dense(self) -> bool:
         """The elements fill one piece of memory, each place once, from the base's first element on."""
-        expected = 1
-        for stride, extent in sorted(zip(self.strides, self.shape, strict=True)):
-            if extent != 1:
-                if stride != expected:
-                    return False
-                expected = stride * extent
-        return not self.offset
+        return not self.offset and is_dense(self.shape, self.strides)
 
 
 class Values:

@@ -140,16 +140,19 @@ class BodyWriter:
                 self._require(args)
                 operand = self._dtypes[args[1] if op is ScalarOp.WHERE else args[0]]
                 self._define(name, dtype, render_compute(op, args, operand, dtype), args)
-            case Store(buffer=buffer) if buffer in self._in_registers:
-                self._write_register_store(stmt, lanes)
             case Store():
                 self._write_store(stmt, lanes)
             case Loop():
                 self._write_loop(stmt, lanes)
             case If():
                 self._write_if(stmt, lanes)
-            case _:
+            case TransposeTile():
                 self._write_tile(stmt, lanes)
+            case MatmulTile():
+                why = "products on this device are calls of its library"
+                raise NotExpressible(what="a product of tiles", why=why)
+            case _:
+                assert_never(stmt)
 
     def _write_load(self, load: Load, lanes: Lanes | None) -> None:
         dtype = self._buffer_dtypes[load.buffer]
@@ -178,6 +181,12 @@ class BodyWriter:
             self._line(f"{store.buffer} = tl.broadcast_to({store.value}, [{lanes.count}])")
 
     def _write_store(self, store: Store, lanes: Lanes | None) -> None:
+        if store.buffer in self._in_registers:
+            self._write_register_store(store, lanes)
+        else:
+            self._write_memory_store(store, lanes)
+
+    def _write_memory_store(self, store: Store, lanes: Lanes | None) -> None:
         self._require((store.value, *_names(store.index)))
         is_own = self._is_flat and store.buffer in self._in_memory
         if lanes is not None and not is_own and not self._is_varying(store.index):
@@ -292,10 +301,7 @@ class BodyWriter:
         self._line(f"{name} = {mask}")
         self._write_all(stmt.body, Lanes(lanes.count, name, is_any_sure=False))
 
-    def _write_tile(self, tile: TransposeTile | MatmulTile, lanes: Lanes | None) -> None:
-        if isinstance(tile, MatmulTile):
-            why = "products on this device are calls of its library"
-            raise NotExpressible(what="a product of tiles", why=why)
+    def _write_tile(self, tile: TransposeTile, lanes: Lanes | None) -> None:
         if lanes is not None:
             raise NotExpressible(what="a transposed tile", why="it stands inside lanes")
         self._write_barrier({tile.source, tile.target}, None)

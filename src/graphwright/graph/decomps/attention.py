@@ -15,7 +15,7 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-from graphwright.graph.decomps.emitter import Emitter, row_major
+from graphwright.graph.decomps.emitter import Emitter
 from graphwright.graph.decomps.rules import (
     Decomposition,
     give,
@@ -25,10 +25,11 @@ from graphwright.graph.decomps.rules import (
     rows,
     tensor,
 )
-from graphwright.graph.decomps.vectors import products_of_vectors, transposed
+from graphwright.graph.decomps.vectors import products_of_vectors
 from graphwright.ir.aten import AtenNode, DTypeArg, KwArg, LiteralArg, Ref, TensorMeta
 from graphwright.ir.dtypes import DType
 from graphwright.ir.node_arguments import argument, flag_of, is_number, number_of
+from graphwright.ir.strides import row_major
 
 MOST_SCORES: Final = 1 << 20
 """4 MiB in float32."""
@@ -44,7 +45,7 @@ def _attention(emit: Emitter, node: AtenNode) -> bool:
     is_causal = flag_of(node, 4, "is_causal")
     if not _is_served(emit, node) or (is_causal and mask is not None):
         return False
-    scores = _matmul(emit, query, transposed(emit, key))
+    scores = _matmul(emit, query, emit.transposed(key))
     scores = emit.pointwise("aten.mul.Tensor", scores, _scale(emit, node, query))
     if mask is not None:
         scores = emit.pointwise("aten.add.Tensor", scores, mask)

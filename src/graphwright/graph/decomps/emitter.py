@@ -25,6 +25,7 @@ from graphwright.ir.aten import (
 )
 from graphwright.ir.dtypes import DType
 from graphwright.ir.locations import Loc
+from graphwright.ir.strides import is_dense, is_row_major, row_major
 from graphwright.ir.symint import Dim
 
 Operand = int | float | Ref
@@ -100,7 +101,7 @@ class Emitter:
         if tuple(shape) == self.shape(value):
             return value
         meta = self.meta(value)
-        assert is_row_major(meta), "only row-major values are seen in another shape"
+        assert is_row_major(*static_layout(meta)), "only row-major values are seen in another shape"
         result = msgspec.structs.replace(meta, shape=tuple(shape), strides=row_major(shape))
         return self.node("aten.view.default", [value, as_list(shape)], result)
 
@@ -128,6 +129,20 @@ class Emitter:
         strides = (*meta.strides[:axis], meta.strides[kept], *meta.strides[axis + 2 :])
         return self._view(value, shape, strides)
 
+    def permute(self, value: Ref, order: Sequence[int]) -> Ref:
+        """See the axes in another order."""
+        meta = self.meta(value)
+        shape, strides = (
+            tuple(dims[axis] for axis in order) for dims in (meta.shape, meta.strides)
+        )
+        result = msgspec.structs.replace(meta, shape=shape, strides=strides)
+        return self.node("aten.permute.default", [value, as_list(order)], result)
+
+    def transposed(self, value: Ref) -> Ref:
+        """See a value with its last two axes exchanged."""
+        *others, row, col = range(len(self.shape(value)))
+        return self.permute(value, (*others, col, row))
+
     def _view(self, value: Ref, shape: Sequence[Dim], strides: Sequence[Dim]) -> Ref:
         result = msgspec.structs.replace(
             self.meta(value), shape=tuple(shape), strides=tuple(strides)
@@ -138,7 +153,7 @@ class Emitter:
     def row_major(self, value: Ref) -> Ref:
         """Give a value whose memory is row-major: the same, or a copy."""
         meta = self.meta(value)
-        if is_row_major(meta):
+        if is_row_major(*static_layout(meta)):
             return value
         shape = self.shape(value)
         result = TensorMeta(meta.dtype, shape, row_major(shape), meta.device)
@@ -185,7 +200,7 @@ class Emitter:
     def _strides_like(self, tensors: Sequence[Ref], shape: tuple[int, ...]) -> tuple[int, ...]:
         for tensor in tensors:
             meta = self.meta(tensor)
-            if static_shape(meta) == shape and is_dense(meta):
+            if static_shape(meta) == shape and is_dense(*static_layout(meta)):
                 return static_dims(meta.strides)
         return row_major(shape)
 
@@ -202,32 +217,9 @@ def static_dims(dims: Sequence[object]) -> tuple[int, ...]:
     return known
 
 
-def row_major(shape: Sequence[int]) -> tuple[int, ...]:
-    """Give the strides of a row-major tensor."""
-    strides = [1] * len(shape)
-    for axis in range(len(shape) - 2, -1, -1):
-        strides[axis] = strides[axis + 1] * max(shape[axis + 1], 1)
-    return tuple(strides)
-
-
-def is_row_major(meta: TensorMeta) -> bool:
-    """Tell whether a tensor is row-major (strides of axes of extent 1 do not matter)."""
-    shape = static_shape(meta)
-    return all(
-        extent == 1 or stride == wanted
-        for extent, stride, wanted in zip(shape, meta.strides, row_major(shape), strict=True)
-    )
-
-
-def is_dense(meta: TensorMeta) -> bool:
-    """Tell whether the elements fill one piece of memory, each place once."""
-    expected = 1
-    for stride, extent in sorted(zip(static_dims(meta.strides), static_shape(meta), strict=True)):
-        if extent != 1:
-            if stride != expected:
-                return False
-            expected = stride * extent
-    return True
+def static_layout(meta: TensorMeta) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Give the shape and the strides of a tensor, known to be static."""
+    return static_shape(meta), static_dims(meta.strides)
 
 
 def reduced_strides(

@@ -9,7 +9,7 @@ import enum
 from collections.abc import Mapping
 from typing import Final
 
-from graphwright.graph.decomps.emitter import Emitter, row_major
+from graphwright.graph.decomps.emitter import Emitter
 from graphwright.graph.decomps.rules import (
     Decomposition,
     give,
@@ -22,6 +22,7 @@ from graphwright.graph.decomps.rules import (
 from graphwright.ir.aten import Arg, AtenNode, ListArg, LiteralArg, Ref, TensorMeta
 from graphwright.ir.dtypes import DType
 from graphwright.ir.node_arguments import argument, integer_of, is_number, number_of
+from graphwright.ir.strides import row_major
 
 
 class _Reduction(enum.IntEnum):

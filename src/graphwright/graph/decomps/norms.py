@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from graphwright.graph.decomps.emitter import Emitter, is_dense, is_row_major
+from graphwright.graph.decomps.emitter import Emitter, static_layout
 from graphwright.graph.decomps.rules import (
     Decomposition,
     give,
@@ -23,6 +23,7 @@ from graphwright.graph.decomps.rules import (
 from graphwright.graph.decomps.statistics import moments
 from graphwright.ir.aten import AtenNode, LiteralArg, Ref
 from graphwright.ir.node_arguments import argument, integers_of, number_of
+from graphwright.ir.strides import is_dense, is_row_major
 
 _CHANNEL: Final = 1
 
@@ -110,10 +111,10 @@ def _give_summed(
 
 def _group_norm(emit: Emitter, node: AtenNode) -> bool:
     """Layer norm of each group of channels; native_group_norm(x, weight, bias, N, C, HxW, group, eps)."""
-    meta = emit.meta(tensor(node, 0))
+    layout = static_layout(emit.meta(tensor(node, 0)))
     if 0 in emit.shape(tensor(node, 0)):
         return False
-    if is_dense(meta) and not is_row_major(meta):
+    if is_dense(*layout) and not is_row_major(*layout):
         return _group_norm_of_pixels(emit, node)
     x = emit.widened(emit.row_major(tensor(node, 0)))
     shape = emit.shape(x)

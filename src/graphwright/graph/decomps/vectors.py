@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-import msgspec
-
 from graphwright.graph.decomps.emitter import Emitter
 from graphwright.graph.decomps.rules import (
     Decomposition,
@@ -22,7 +20,7 @@ from graphwright.graph.decomps.rules import (
     rows,
     tensor,
 )
-from graphwright.ir.aten import AtenNode, LiteralArg, Ref
+from graphwright.ir.aten import AtenNode, Ref
 from graphwright.ir.dtypes import DType
 from graphwright.ir.node_arguments import is_number, number_of
 
@@ -61,7 +59,7 @@ def _sum(emit: Emitter, node: AtenNode, left: Ref, right: Ref) -> Ref | None:
     if emit.shape(left)[-2] == 1:
         return products_of_vectors(emit, left, right)
     if emit.shape(right)[-1] == 1:
-        right = transposed(emit, right)
+        right = emit.transposed(right)
         products = emit.pointwise("aten.mul.Tensor", left, right)
         return emit.reduce("aten.sum.dim_IntList", products, [len(emit.shape(left)) - 1])
     return None
@@ -69,7 +67,7 @@ def _sum(emit: Emitter, node: AtenNode, left: Ref, right: Ref) -> Ref | None:
 
 def products_of_vectors(emit: Emitter, left: Ref, right: Ref) -> Ref:
     """Give left @ right for a left side of one row."""
-    column = transposed(emit, left)
+    column = emit.transposed(left)
     products = emit.pointwise("aten.mul.Tensor", column, right)
     return emit.reduce("aten.sum.dim_IntList", products, [len(emit.shape(column)) - 2])
 
@@ -77,15 +75,6 @@ def products_of_vectors(emit: Emitter, left: Ref, right: Ref) -> Ref:
 def _is_served(node: AtenNode) -> bool:
     has_numbers = all(is_number(kwarg.value) for kwarg in node.kwargs)
     return has_numbers and result_meta(node).dtype in (DType.FLOAT32, DType.FLOAT64)
-
-
-def transposed(emit: Emitter, value: Ref) -> Ref:
-    """See a value with its last two axes exchanged."""
-    meta = emit.meta(value)
-    shape, strides = list(meta.shape), list(meta.strides)
-    shape[-2:], strides[-2:] = reversed(shape[-2:]), reversed(strides[-2:])
-    seen = msgspec.structs.replace(meta, shape=tuple(shape), strides=tuple(strides))
-    return emit.node("aten.transpose.int", [value, LiteralArg(-2), LiteralArg(-1)], seen)
 
 
 def _with_addend(emit: Emitter, node: AtenNode, total: Ref) -> Ref:
