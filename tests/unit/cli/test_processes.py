@@ -1,5 +1,6 @@
 """Measuring processes: results come back as data, failures as their own words."""
 
+import os
 import sys
 import types
 
@@ -26,7 +27,7 @@ class Result(msgspec.Struct, frozen=True):
 @pytest.fixture
 def module(tmp_path, monkeypatch):
     """A way to write a measuring module that subprocesses find."""
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
 
     def write(source):
         (tmp_path / "measuring.py").write_text(source)
