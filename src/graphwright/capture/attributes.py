@@ -32,6 +32,7 @@ from graphwright.capture.lookup import (
 )
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT, DELETED
+from graphwright.capture.natives import work_out_annotations
 from graphwright.capture.symbolic_ints import plain
 from graphwright.ir.sources import (
     AttrSource,
@@ -43,9 +44,6 @@ from graphwright.ir.sources import (
     Source,
     TypeSource,
 )
-
-_VALUE_FORMAT: Final = 1
-"""What CPython gives the function that works out annotations: that their values are asked for."""
 
 
 def load_attr(machine: Machine, holder: Any, name: str) -> Any:
@@ -352,7 +350,7 @@ def _load_function_attr(machine: Machine, holder: types.FunctionType, name: str)
     source = machine.world.source_of(holder)
     if source is None:
         if name == "__annotations__":
-            _work_out_annotations(machine, holder)
+            work_out_annotations(machine, holder)
         return natively(getattr, holder, name)
     changed = machine.world.changed_attr(holder, name)
     if changed is not ABSENT and changed is not DELETED:
@@ -363,13 +361,6 @@ def _load_function_attr(machine: Machine, holder: types.FunctionType, name: str)
     if name in ("__name__", "__qualname__", "__doc__", "__module__", "__annotations__"):
         return value
     return machine.world.read(holder, name, value, lambda: AttrSource(source, name))
-
-
-def _work_out_annotations(machine: Machine, function: types.FunctionType) -> None:
-    """Let the interpreter run what CPython (3.14) runs when the annotations of a function are asked for."""
-    annotate: Any = getattr(function, "__annotate__", None)
-    if annotate is not None:
-        function.__annotations__ = machine.call(annotate, [_VALUE_FORMAT], {})
 
 
 def _load_method_attr(machine: Machine, holder: types.MethodType, name: str) -> Any:

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import torch
 
+from graphwright.base.errors import GraphwrightError
 from graphwright.capture.constants import ATOMIC_TYPES
 from graphwright.capture.faults import natively
 from graphwright.capture.late_calls import LateResult
@@ -222,6 +223,8 @@ def call_native(
     plain = machine.plain_types
     args, kwargs = _without_symbols(machine, function, args, kwargs)
     if type(function) is types.FunctionType and function.__module__ in _INTROSPECTION:
+        for value in (*args, *kwargs.values()):
+            _work_out_annotations_that_can_be(machine, value)
         return natively(function, *args, **kwargs)
     for value in args:
         if type(value) not in plain:
@@ -296,6 +299,29 @@ def _unknown_function(machine: Machine, function: Any) -> Exception:
 
 _INTROSPECTION: Final = frozenset({"typing", "inspect", "types", "abc", "enum"})
 """Python modules whose functions look at functions and classes without calling them."""
+
+_VALUE_FORMAT: Final = 1
+"""What CPython gives the function that works out annotations: that their values are asked for."""
+
+
+def work_out_annotations(machine: Machine, function: types.FunctionType) -> None:
+    """Let the interpreter run what CPython (3.14) runs when the annotations of a function are asked for."""
+    annotate: Any = getattr(function, "__annotate__", None)
+    if annotate is not None:
+        function.__annotations__ = machine.call(annotate, [_VALUE_FORMAT], {})
+
+
+def _work_out_annotations_that_can_be(machine: Machine, value: Any) -> None:
+    """Guard what the annotations of a function of the program's own name, before native code asks for them."""
+    if type(value) is not types.FunctionType or machine.world.source_of(value) is not None:
+        return
+    try:
+        work_out_annotations(machine, value)
+    except GraphwrightError:
+        raise
+    except Exception:  # noqa: BLE001  (native code meets it again, and may have a use for names that are not there)
+        return
+
 
 _CALLBACK_MARK: Final = "__graphwright_function__"
 

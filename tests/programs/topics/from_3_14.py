@@ -1,7 +1,9 @@
 """What CPython 3.14 brought: t-strings, annotations that are worked out when asked for, `except` without parentheses."""
 
+import annotationlib
 import functools
 import string.templatelib
+import typing
 
 from program_cases import Topic, after, call, t
 
@@ -70,6 +72,15 @@ def annotations_that_are_worked_out(x):
         sorted(Node.__annotations__),
         Node.add.__annotations__["child"].__name__,
     )
+
+
+@TOPIC.program(call(t(2)))
+def annotations_that_a_library_works_out(x):
+    def inner(a: int, b: missing_name):  # noqa: F821  (a library makes something of it)
+        return a
+
+    hints = typing.get_type_hints(inner, format=annotationlib.Format.FORWARDREF)
+    return hints["a"] is int, type(hints["b"]).__name__, x
 
 
 Size = int
