@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import enum
 import functools
+import inspect
 import re
 import types
 from collections.abc import Callable, Iterator
@@ -131,6 +132,11 @@ def _other_function(*args: Any, **kwargs: Any) -> Any:
     return first * 7 if isinstance(first, torch.Tensor) else 7
 
 
+def _other_generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
+    """CPython deprecates (from 3.13 on) the code of a plain function in a generator function."""
+    yield _other_function(*args, **kwargs)
+
+
 def _places(name: str, value: Any) -> Iterator[Place]:
     match value:
         case types.FunctionType():
@@ -235,9 +241,10 @@ def _own_changes(name: str, value: Any) -> Iterator[Change]:
     match value:
         case types.FunctionType() if not _is_foreign(value.__module__) and not value.__closure__:
             code = value.__code__
+            other = _other_generator if inspect.isgeneratorfunction(value) else _other_function
             yield Change(
                 f"{name}.__code__",
-                lambda: _put_attr(value, "__code__", _other_function.__code__),
+                lambda: _put_attr(value, "__code__", other.__code__),
                 lambda: _put_attr(value, "__code__", code),
             )
         case list():
