@@ -2,7 +2,7 @@
 
 For each program of the suite: capture its first call; then, one at a time, change a closure cell, a global, a default, code, an
 attribute, a class attribute, a container, a module flag, an argument, or PyTorch's global state; and demand that either the guards
-fail or the captured program still gives what eager gives now.
+fail or the captured program still gives what eager gives now. The same with native shortcuts, which are made anew before each change.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from graphwright.capture import ProgramRaised, capture_call
 from graphwright.graph import execute
 from graphwright.ir.guards import ConstantGuard
 from graphwright.runtime import Dispatcher, Entry, make_backend_entry
+from graphwright.runtime.native import NativeEntry, learning
+from graphwright.runtime.native.learning import CALLS_BEFORE
 
 CASES = all_cases()
 
@@ -94,10 +96,14 @@ def iter_changed_calls(step: Call) -> Iterator[tuple[str, Call]]:
 
 
 def demand_changes_are_seen(
-    function: Callable[..., Any], served: Callable[..., Any], step: Call
+    function: Callable[..., Any],
+    served: Callable[..., Any],
+    step: Call,
+    prepare: Callable[[], object] = lambda: None,
 ) -> None:
-    """Change each place that can be reached from the function, one at a time."""
+    """Change each place that can be reached from the function, one at a time, each after a call of `prepare`."""
     for change in iter_changes({"f": function}):
+        prepare()
         try:
             change.apply()
         except (LookupError, TypeError, ValueError, AttributeError):
@@ -132,6 +138,37 @@ def test_no_change_of_state_goes_unseen(case: Case, wrapper: Wrapper) -> None:
     demand_changes_are_seen(function, served, step)
     for label, other in iter_changed_calls(step):
         demand_same(function, served, other, label)
+    assert demand_same(function, served, step, "all undone"), "a change was not undone"
+
+
+def learn_shortcut(entry: Entry, step: Call) -> bool:
+    """Check the guards of the call until a shortcut stands for most of them; False where none comes to that."""
+    args, kwargs = _materialise(step.args, {}), _materialise(dict(step.kwargs), {})
+    assert isinstance(entry.native, NativeEntry)
+    with step.under():
+        for _ in range(CALLS_BEFORE + 3):
+            assert entry.native.failed_guard(args, kwargs) is None
+    return entry.native.num_shortcut_calls > 0 and entry.native.num_skipped_guards > 0
+
+
+@pytest.mark.parametrize("case", [case for _, case in CASES], ids=[name for name, _ in CASES])
+def test_no_change_of_state_goes_unseen_by_a_shortcut(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learning, "FEWEST_STEPS", 0)
+    monkeypatch.setattr(learning, "_LASTING_CALLS", 0)
+    function, _ = case.make()
+    step = case.calls[0]
+    entry = captured_entry(function, step, Wrapper.NATIVE)
+    if entry is None or not isinstance(entry.native, NativeEntry):
+        pytest.skip("has effects or gradients, raises, or breaks")
+    if not learn_shortcut(entry, step):
+        pytest.skip("every guard is checked at each call")
+    served = serve(entry)
+
+    demand_changes_are_seen(function, served, step, lambda: learn_shortcut(entry, step))
+
+    assert learn_shortcut(entry, step), "the shortcut was given up"
     assert demand_same(function, served, step, "all undone"), "a change was not undone"
 
 

@@ -37,11 +37,6 @@ from graphwright.ir.sources import (
 )
 from graphwright.runtime import MISSING, make_backend_entry
 from graphwright.runtime.native.learning import CALLS_BEFORE
-from graphwright.runtime.native.versions import NONE, find_versions
-
-pytestmark = pytest.mark.skipif(
-    find_versions().of_dict == NONE, reason="this CPython keeps no versions of dictionaries"
-)
 
 FACTOR = 5
 

@@ -14,7 +14,7 @@ from graphwright.runtime.frozen import FACTS_PER_TENSOR
 from graphwright.runtime.native.emitter import NULL, Function, Module, Value, i32, i64
 from graphwright.runtime.native.hot_functions import write_matches_pin
 from graphwright.runtime.native.layout import NOT_FOUND, Layout
-from graphwright.runtime.native.records import WORD, ExpressionOp, Frame
+from graphwright.runtime.native.records import HASH_FACTOR, WORD, ExpressionOp, Frame
 from graphwright.runtime.native.source_functions import TYPE_FLAG, step_function
 from graphwright.runtime.native.writing import DICT_FLAG, LIST_FLAG, TUPLE_FLAG, Writer
 
@@ -182,7 +182,7 @@ def _write_relations(module: Module, layout: Layout) -> None:
             offset = w.fn.load("i64", offsets, w.fn.scaled(index))
             value = w.fn.load("ptr", slots, offset)
             address = w.fn.convert("ptrtoint", value, "i64")
-            mixed = w.fn.mul(w.fn.binary("lshr", address, 4), -7046029254386353131)
+            mixed = w.fn.mul(w.fn.binary("lshr", address, 4), HASH_FACTOR)
             w.fn.store(w.fn.binary("lshr", mixed, 40), place)
             with w.fn.while_() as loop:
                 number = w.fn.binary("and", w.fn.load("i64", place), w.word(5))

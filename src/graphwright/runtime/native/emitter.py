@@ -46,16 +46,23 @@ class Module:
     def __init__(self, name: str) -> None:
         self.table: Final = f"gw_table_{name}"
         self._functions: list[str] = []
+        self._globals: list[str] = []
         self.externals: list[str] = []
         """Names of the process's functions, in the order of the table."""
         self.exports: list[str] = []
-        """Names of the functions that are called from outside."""
+        """Names of the functions and words that are reached from outside."""
 
     def external(self, name: str) -> int:
         """Give the index of a function of the process in the table."""
         if name not in self.externals:
             self.externals.append(name)
         return self.externals.index(name)
+
+    def zeros(self, name: str, count: int) -> Value:
+        """Give the address of `count` words that are 0 at first."""
+        self._globals.append(f"@{name} = global [{count} x i64] zeroinitializer, align 8")
+        self.exports.append(name)
+        return Value("ptr", f"@{name}")
 
     def declare(self, name: str, result: str, params: Sequence[str]) -> None:
         """Let a function of another module be called."""
@@ -76,7 +83,7 @@ class Module:
         """Give the module's text."""
         size = max(len(self.externals), 1)
         table = f"@{self.table} = global [{size} x ptr] zeroinitializer, align 8"
-        return "\n\n".join([table, *self._functions]) + "\n"
+        return "\n\n".join([table, *self._globals, *self._functions]) + "\n"
 
 
 @final

@@ -187,7 +187,7 @@ class NativeEntry:
 
         tables = make_tables(self._memory, table)
         tables.add_all()
-        self._learner = Learner(entry, self._record, self._addresses, make_tables)
+        self._learner = Learner(entry, self._record, self._module, make_tables)
         self._learner.start(len(table))
         self._set(EntryRecord.GUARD_STEPS, tables.finish(self))
         self._set(EntryRecord.NUM_GUARD_STEPS, len(table))

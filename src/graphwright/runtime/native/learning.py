@@ -15,9 +15,9 @@ from typing import Final, final
 from graphwright.runtime.entry import Entry
 from graphwright.runtime.native.guard_tables import GuardTables
 from graphwright.runtime.native.memory import Memory, StepTable, write_word
+from graphwright.runtime.native.module import NativeModule
 from graphwright.runtime.native.records import WORD, EntryRecord
 from graphwright.runtime.native.shortcuts import Shortcut
-from graphwright.runtime.native.versions import NONE, find_versions
 
 FEWEST_STEPS: Final = 40
 """Guard steps below which a shortcut saves nothing worth having."""
@@ -38,7 +38,7 @@ class Learner:
     Args:
         entry: the entry.
         record: its record.
-        addresses: of step functions.
+        module: the native functions.
         make_tables: gives what writes guard steps to a table.
     """
 
@@ -46,12 +46,12 @@ class Learner:
         self,
         entry: Entry,
         record: ctypes.Array[ctypes.c_int64],
-        addresses: dict[str, int],
+        module: NativeModule,
         make_tables: MakeTables,
     ) -> None:
         self._entry = entry
         self._record = record
-        self._addresses = addresses
+        self._module = module
         self._make_tables = make_tables
         self._held: list[_Held] = []
         self._anchors: list[weakref.ref[object]] = []
@@ -63,7 +63,7 @@ class Learner:
 
     def start(self, num_steps: int) -> None:
         """Ask to be told of the objects that guards find, if a shortcut may pay."""
-        if num_steps >= FEWEST_STEPS and find_versions().of_dict != NONE:
+        if num_steps >= FEWEST_STEPS and self._module.versions.of_dict is not None:
             self._learn_callback = self.learn
             self._set(EntryRecord.UNTIL_LEARNING, CALLS_BEFORE)
             self._set(EntryRecord.LEARN, id(self._learn_callback))
@@ -91,10 +91,12 @@ class Learner:
 
     def _make(self, objects: Sequence[object]) -> None:
         memory = Memory()
-        table = StepTable(memory, self._addresses)
+        table = StepTable(memory, self._module.addresses)
         tables = self._make_tables(memory, table)
         entry = self._entry
-        shortcut = Shortcut(entry.program, entry.steps, objects, find_versions(), self._excluded)
+        shortcut = Shortcut(
+            entry.program, entry.steps, objects, self._module.versions, self._excluded
+        )
         shortcut.write(memory, table, tables)
         held = _Held(memory)
         address = tables.finish(held)

@@ -103,6 +103,11 @@ class StepTable:
         return self._memory.words(self._words)
 
 
+def read_word(address: int) -> int:
+    """Read a word, as an unsigned number."""
+    return ctypes.c_uint64.from_address(address).value
+
+
 def read_words(address: int, count: int) -> Sequence[int]:
     """Read words that native code may have written."""
     return list((ctypes.c_int64 * count).from_address(address))

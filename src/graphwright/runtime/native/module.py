@@ -12,6 +12,7 @@ import functools
 import hashlib
 import threading
 import types
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, final
@@ -22,6 +23,7 @@ import torch
 
 from graphwright.runtime.native.call_functions import write_call_functions
 from graphwright.runtime.native.check_functions import write_check_functions
+from graphwright.runtime.native.dict_watching import write_watching
 from graphwright.runtime.native.emitter import Module
 from graphwright.runtime.native.hot_functions import write_hot_functions, write_needs_grad
 from graphwright.runtime.native.layout import (
@@ -33,6 +35,7 @@ from graphwright.runtime.native.layout import (
 )
 from graphwright.runtime.native.run_functions import write_run_functions
 from graphwright.runtime.native.source_functions import write_source_functions
+from graphwright.runtime.native.versions import Versions, find_versions
 from graphwright.runtime.reading import MISSING
 
 Find = Callable[[str], bytes | None]
@@ -74,6 +77,7 @@ def render_native_modules(layout: Layout) -> tuple[Module, Module]:
     write_check_functions(rest, layout)
     write_call_functions(rest, layout)
     write_run_functions(rest, layout)
+    write_watching(rest)
     return hot, rest
 
 
@@ -128,6 +132,15 @@ class NativeModule:
         """Give the address of a function."""
         address: int = self._tracker[name]
         return address
+
+    @functools.cached_property
+    def versions(self) -> Versions:
+        """How it is seen that a dictionary or a type was changed."""
+        versions = find_versions(self.addresses)
+        if versions.of_dict is not None:
+            # Dictionaries may outlive this code, at the end of the process too.
+            weakref.finalize(self, versions.of_dict.close)
+        return versions
 
     def _confirm(self) -> None:
         probe = ctypes.PYFUNCTYPE(None, ctypes.py_object, ctypes.c_void_p)(

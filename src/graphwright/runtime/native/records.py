@@ -16,6 +16,8 @@ ANY_EXTENT: Final = -(2**63)
 """Stands in a tensor's expected sizes and strides for one that is compared elsewhere."""
 INLINE_DIMS: Final = 5
 """Dimensions whose sizes PyTorch keeps within the tensor."""
+HASH_FACTOR: Final = -7046029254386353131
+"""An address times this has its bits well mixed in the upper half."""
 SERVED_BY_NONE: Final = 1
 """The address that stands for "this entry does not serve the call"."""
 

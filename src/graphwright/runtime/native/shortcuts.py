@@ -50,9 +50,9 @@ from graphwright.ir.sources import (
 )
 from graphwright.runtime.guard_steps import Check, Evaluate, GuardStep, GuardSteps
 from graphwright.runtime.native.guard_tables import GuardTables
-from graphwright.runtime.native.memory import Memory, StepTable, offset_of
+from graphwright.runtime.native.memory import Memory, StepTable, offset_of, read_word
 from graphwright.runtime.native.records import STALE
-from graphwright.runtime.native.versions import NONE, Versions, read_word
+from graphwright.runtime.native.versions import NONE, Versions
 from graphwright.runtime.reading import MISSING, read_instance_dict
 
 _TYPE_OFFSET: Final = 8
@@ -68,7 +68,7 @@ class Shortcut:
         program: the program.
         steps: its guards, lowered.
         objects: what each slot held in a call that passed.
-        versions: where versions are kept.
+        versions: how changes are seen.
         excluded: addresses of words that change from call to call.
 
     Attributes:
@@ -92,6 +92,8 @@ class Shortcut:
         self._excluded = excluded
         self._known: set[int] = set()
         self._in_frame: set[int] = set()
+        self._holders: dict[int, object] = {}
+        """The objects whose attributes are in a dictionary, by the dictionary's address."""
         self._expected: dict[int, int] = {}
         self._words: list[int] = []
         self._reads: list[int] = []
@@ -195,14 +197,19 @@ class Shortcut:
         return True
 
     def _add_dict(self, table: object) -> bool:
-        if not isinstance(table, dict):
+        if not isinstance(table, dict) or self._versions.of_dict is None:
             return False
-        address = id(table) + self._versions.of_dict
+        address = self._versions.of_dict.word_of(table, self._holders.get(id(table)))
+        if address is None:
+            return False
         return self._add_word(address, self._expected.get(address, read_word(address)))
 
     def _add_place_of_dict(self, holder: object, found: object) -> bool:
         place = _dict_place(holder)
-        return place is not None and self._add_word(place, id(found))
+        if place is None or not self._add_word(place, id(found)):
+            return False
+        self._holders[id(found)] = holder
+        return True
 
     def _add_type(self, value: object) -> bool:
         return self._add_word(id(value) + _TYPE_OFFSET, id(type(value)))
