@@ -60,6 +60,7 @@ FUNCTIONS: dict[ScalarOp, Callable[[torch.Tensor], torch.Tensor]] = {
     ScalarOp.TANH: torch.tanh,
     ScalarOp.ERF: torch.erf,
     ScalarOp.ERFC: torch.erfc,
+    ScalarOp.NORMAL_CDF: torch.special.ndtr,
     ScalarOp.SIGMOID: torch.sigmoid,
 }
 

@@ -170,6 +170,12 @@ def _log_erfc(t: mpf) -> mpf:
     return mp.log(mp.erfc(t), 2) / t
 
 
+def _log_normal_cdf(u: mpf) -> mpf:
+    """log2(2 * Φ(-u)) / u, Φ being the distribution function of normal numbers."""
+    slope = -mp.sqrt(2 / mp.pi) / mp.log(2)
+    return slope if u < mpf("1e-12") else mp.log(mp.erfc(u / mp.sqrt(2)), 2) / u
+
+
 def _erfcx_of(shift: float) -> Function:
     """exp(s**2) * erfc(s) * (1 + 2 * s) for `t = (s - shift) / (s + shift)`."""
 
@@ -227,6 +233,13 @@ FITS = {
     "atan": Fit(_odd(mp.atan, mpf(-1) / 3), tuple(range(9)), 0, 1, weight=lambda u: u),
     "erf_small": Fit(_erf_small, tuple(range(7)), 0, 1.0),
     "erf_large": Fit(_log_erfc, tuple(range(8)), 0.9, 4.0, weight=lambda t: t * mp.erfc(t)),
+    "normal": Fit(
+        _log_normal_cdf,
+        tuple(range(10)),
+        0,
+        5.4,
+        weight=lambda u: u / max(1, -u * _log_normal_cdf(u)),
+    ),
     "erfcx_wide": Fit(_erfcx_of(2.0), tuple(range(13)), -1.0, 0.7, is_double=True),
     "exp_double": Fit(
         _exp_rest,

@@ -65,6 +65,7 @@ OPS: dict[ScalarOp, Callable[..., torch.Tensor]] = {
     ScalarOp.TANH: torch.tanh,
     ScalarOp.ERF: torch.erf,
     ScalarOp.ERFC: torch.erfc,
+    ScalarOp.NORMAL_CDF: torch.special.ndtr,
     ScalarOp.SIGMOID: torch.sigmoid,
     ScalarOp.POW: torch.pow,
     ScalarOp.MAXIMUM: torch.maximum,

@@ -52,6 +52,8 @@ class ScalarOp(enum.Enum):
     TANH = "tanh"
     ERF = "erf"
     ERFC = "erfc"
+    NORMAL_CDF = "normal_cdf"
+    """The share of a standard normal distribution below x, for factors of x: where it is under 1e-7, only its size is right."""
     SIGMOID = "sigmoid"
     POW = "pow"
     MAXIMUM = "maximum"
@@ -156,6 +158,7 @@ _UNARY_DEAR = (
         "tanh",
         "erf",
         "erfc",
+        "normal_cdf",
         "sigmoid",
     ),
 )

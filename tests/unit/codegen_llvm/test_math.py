@@ -120,6 +120,28 @@ def test_float32_gives_what_eager_gives_at_the_edges(op):
     assert torch.equal(result[zeros].signbit(), OPS[op](x.double())[zeros].signbit())
 
 
+def test_normal_distribution_is_accurate_as_a_factor_of_its_argument():
+    x = every_float(STRIDE)
+    x = x[x.isfinite()]
+    reference = torch.special.ndtr(x.double())
+
+    result = apply_compiled(ScalarOp.NORMAL_CDF, x, dtype=DType.FLOAT32)
+
+    is_near = x > -1
+    assert float(errors(result, reference)[is_near].max()) <= 2.0
+    distance = x.double() * (result.double() - reference)  # what it does to `x * Φ(x)`
+    assert float(distance[~is_near].abs().max()) <= 4.0e-8
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), [(DType.FLOAT32, 2e-6), (DType.FLOAT64, 1e-14)])
+def test_normal_distribution_gives_what_eager_gives_at_the_edges(dtype, rtol):
+    x = torch.tensor(SPECIAL * 3, dtype=dtype.torch_dtype)
+
+    result = apply_compiled(ScalarOp.NORMAL_CDF, x, dtype=dtype)
+
+    torch.testing.assert_close(result, torch.special.ndtr(x), equal_nan=True, rtol=rtol, atol=0)
+
+
 @pytest.mark.parametrize("op", DOUBLE, ids=lambda op: op.value)
 def test_float64_is_within_four_ulp_of_eager(op):
     scales = torch.tensor([1e-12, 1e-6, 1e-3, 0.3, 1, 3, 30, 300, 1e5, 1e8], dtype=torch.float64)

@@ -46,6 +46,7 @@ NUMPY = {
     "tanh": np.tanh,
     "erf": ERF,
     "erfc": lambda x: 1 - ERF(x),
+    "normcdf": lambda x: (1 + ERF(x * np.sqrt(0.5))) / 2,
     "rint": np.rint,
     "trunc": np.trunc,
     "fmod": np.fmod,

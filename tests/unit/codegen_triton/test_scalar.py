@@ -50,6 +50,7 @@ EAGER = {
     Op.SHIFT_RIGHT: torch.bitwise_right_shift,
     Op.ADD: torch.add,
     Op.BITWISE_NOT: torch.bitwise_not,
+    Op.NORMAL_CDF: torch.special.ndtr,
 }
 FLOAT_VALUES = [0.0, -0.0, 1.0, -1.5, 2.5, 0.3, -7.25, 3e-5, 1e30, np.inf, -np.inf, np.nan]
 INTEGER_VALUES = [0, 1, -1, 5, -7, 63, -128, 127]

@@ -38,6 +38,7 @@ _UNARY_LIBRARY: Final = {
     Op.TANH: "tanh",
     Op.ERF: "erf",
     Op.ERFC: "erfc",
+    Op.NORMAL_CDF: "normcdf",
     Op.ROUND: "rint",
     Op.TRUNC: "trunc",
 }
