@@ -358,7 +358,7 @@ def _load_function_attr(machine: Machine, holder: types.FunctionType, name: str)
     value = natively(getattr, holder, name)
     if name in ("__code__", "__globals__", "__closure__", "__get__", "__call__"):
         return value
-    if name in ("__name__", "__qualname__", "__doc__", "__module__", "__annotations__"):
+    if name in ("__name__", "__qualname__", "__doc__", "__module__"):
         return value
     return machine.world.read(holder, name, value, lambda: AttrSource(source, name))
 

@@ -117,6 +117,18 @@ def generator_expressions_and_what_wraps_them(x):
 
 
 @TOPIC.program(call(t(3)), is_one_graph=False)
+def annotations_of_a_function(x):
+    def inner(a: int) -> list:
+        return a
+
+    gw.graph_break()
+    annotations = inner.__annotations__
+    inner.__annotations__["b"] = x + 1
+    gw.graph_break()
+    return sorted(annotations), annotations is inner.__annotations__, annotations["b"]
+
+
+@TOPIC.program(call(t(3)), is_one_graph=False)
 def generator_with_attributes_of_its_own(x):
     log = []
     generator = _count(x, 2, log)
