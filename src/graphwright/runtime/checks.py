@@ -15,7 +15,7 @@ from graphwright.ir.aten import TensorMeta
 from graphwright.ir.constants import is_same_constant, make_object
 from graphwright.ir.sources import Constant, EnumConst
 from graphwright.runtime.pins import PinTable
-from graphwright.runtime.reading import MISSING, read_instance_dict, read_type_attr
+from graphwright.runtime.reading import MISSING, keys_of, read_instance_dict, read_type_attr
 
 
 @final
@@ -122,7 +122,7 @@ def has_keys(value: object, keys: Sequence[object]) -> bool:
     """Tell whether the keys of dict `value` are these, in order."""
     if not isinstance(value, dict) or dict.__len__(value) != len(keys):
         return False
-    return all(map(is_same_constant, dict.keys(value), keys))
+    return all(map(is_same_constant, keys_of(value), keys))
 
 
 def has_key(value: object, key: Any) -> bool | None:

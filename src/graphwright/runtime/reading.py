@@ -12,6 +12,7 @@ import enum
 import itertools
 import sys
 import types
+from collections.abc import Iterable
 from typing import Any, Final, final
 
 
@@ -117,18 +118,28 @@ def read_item(base: Any, key: Any) -> object:
         return MISSING
 
 
+def keys_of(base: dict[Any, Any]) -> Iterable[Any]:
+    """Give the keys of a dict in the order that iterating over it has (`OrderedDict.move_to_end` changes that of its own)."""
+    keys: Iterable[Any] = _kind_of(base).keys(base)
+    return keys
+
+
+def _kind_of(base: dict[Any, Any]) -> Any:
+    return collections.OrderedDict if isinstance(base, collections.OrderedDict) else dict
+
+
 def read_key(base: object, index: int) -> object:
     """Give key number `index` of dict `base`."""
     if not isinstance(base, dict):
         return MISSING
-    return next(itertools.islice(dict.keys(base), index, None), MISSING)
+    return next(itertools.islice(keys_of(base), index, None), MISSING)
 
 
 def read_value(base: object, index: int) -> object:
     """Give the value under key number `index` of dict `base`."""
     if not isinstance(base, dict):
         return MISSING
-    return next(itertools.islice(dict.values(base), index, None), MISSING)
+    return next(itertools.islice(_kind_of(base).values(base), index, None), MISSING)
 
 
 _SIZED: Final[tuple[Any, ...]] = (

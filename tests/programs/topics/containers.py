@@ -249,6 +249,25 @@ def reads_a_dict_of_settings():
     return program, {"config": config}
 
 
+@TOPIC.made(
+    fresh_call(t(3)),
+    again(t(3)),
+    after(lambda s: s["order"].move_to_end("a"), fresh_call(t(3))),
+    again(t(3)),
+    after(lambda s: s["order"].move_to_end("b", last=False), again(t(3))),
+    after(lambda s: s["order"].move_to_end("c", last=False), fresh_call(t(3))),
+)
+def iterates_over_an_ordered_dict():
+    order = collections.OrderedDict(a=1.5, b=2.5, c=3.5)
+
+    def program(x):
+        for value in order.values():
+            x = x * 2 + value
+        return x, list(order), next(reversed(order))
+
+    return program, {"order": order}
+
+
 @TOPIC.made(call(t(3)), call(t(3)), call(t(3)))
 def keeps_history_in_a_list():
     history = []

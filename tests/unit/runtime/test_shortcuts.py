@@ -4,6 +4,7 @@ import gc
 import sys
 import types
 import weakref
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -24,6 +25,8 @@ from graphwright.ir.sources import (
     ArgSource,
     ClosureSource,
     DefaultSource,
+    DictKeySource,
+    DictValueSource,
     GlobalsSource,
     ImportSource,
     InstanceDictSource,
@@ -52,6 +55,7 @@ class Layer(torch.nn.Module):
         self.register_buffer("mean", torch.zeros(2))
         self.scale = 2.5
         self.sizes = (1, 2)
+        self.order = OrderedDict(first=1, second=2)
 
     def forward(self, x):
         return x
@@ -98,6 +102,10 @@ def guard_module(maker, source, module):
         limit = TypeAttrSource(TypeSource(source), "limit")
         add(ConstantGuard(limit, PlainConst(3)))
         add(ConstantGuard(item(item(own, "sizes"), 1), PlainConst(2)))
+        keys = PlainConst("first"), PlainConst("second")
+        add(DictKeysGuard(item(own, "order"), keys))
+        add(ConstantGuard(DictKeySource(item(own, "order"), 1), keys[1]))
+        add(ConstantGuard(DictValueSource(item(own, "order"), 0), PlainConst(1)))
     for name, child in module._modules.items():
         guard_module(maker, item(item(own, "_modules"), name), child)
 
@@ -173,6 +181,7 @@ CHANGES = {
     "a class": in_layer(lambda layer: setattr(layer, "__class__", Other)),
     "a shadowing attribute": in_layer(lambda layer: setattr(layer, "forward", len)),
     "a tuple": in_layer(lambda layer: setattr(layer, "sizes", (1, 3))),
+    "an order": in_layer(lambda layer: layer.order.move_to_end("first")),
     "a class attribute": lambda _: setattr(Layer, "limit", 4),
     "a base class attribute": lambda _: setattr(torch.nn.Module, "no_such_thing", 1),
     "a method": lambda _: setattr(Layer, "forward", lambda self, x: x + 1),

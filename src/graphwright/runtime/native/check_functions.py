@@ -116,10 +116,12 @@ def _write_container_checks(module: Module, layout: Layout) -> None:
             w.fail_if(w.fn.compare("ne", size, w.word(3)))
             w.go_on()
         w.ask_python(w.word(4, "ptr"), [value])
-    # the keys of dict slot[w2] are the w4 objects at w3; w5 compares them where they are not the very objects
+    # the keys of dict slot[w2] are the w4 objects at w3; w5 compares them where they are not the very objects, and those of subclasses
     with step_function(module, layout, "check_keys") as w:
         value = w.slot(2)
-        w.fail_unless_flag(value, DICT_FLAG)
+        with w.fn.if_not(w.is_exactly(value, "PyDict_Type")):
+            w.ask_python(w.word(5, "ptr"), [value])
+            w.go_on()
         size = w.fn.call_external("PyDict_Size", "i64", value)
         w.fail_if(w.fn.compare("ne", size, w.word(4)))
         position, key = w.fn.variable(i64(0)), w.fn.variable(NULL)

@@ -92,7 +92,7 @@ from graphwright.runtime.native.memory import Memory, StepTable, offset_of, writ
 from graphwright.runtime.native.records import ANY_EXTENT, STEP_BYTES, WORD
 from graphwright.runtime.native.state_tables import StateTables
 from graphwright.runtime.pins import UNBOUND, PinTable
-from graphwright.runtime.reading import MISSING, builtin_length, read_item
+from graphwright.runtime.reading import MISSING, builtin_length, read_item, read_key, read_value
 
 ANY_TENSOR: Final = -1
 """Instead of a pin, in a guard that is never stored: a tensor of any type, whether it requires grad or not."""
@@ -275,11 +275,15 @@ class GuardTables:
                 reader, missing = self._memory.hold(read_item), id(MISSING)
                 return "read_item", (self._memory.hold(value), index, reader, missing)
             case DictKeySource(_, index):
-                return "read_nth", (index, 0)
+                return "read_nth", (index, 0, *self._nth_reader(read_key, index))
             case DictValueSource(_, index):
-                return "read_nth", (index, 1)
+                return "read_nth", (index, 1, *self._nth_reader(read_value, index))
             case _:
                 assert_never(source)
+
+    def _nth_reader(self, read: Callable[[object, int], object], index: int) -> tuple[int, int]:
+        self.num_owned += 1
+        return self._memory.hold(lambda base: read(base, index)), id(MISSING)
 
     def _name(self, text: str) -> int:
         return self._memory.hold(sys.intern(text))

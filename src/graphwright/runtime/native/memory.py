@@ -27,6 +27,7 @@ _CALLING_PYTHON: Final = frozenset(
         "check_predicate",
         "read_attr",
         "read_item",
+        "read_nth",
     }
 )
 """Steps that may run Python code, in which other threads may run too."""

@@ -44,6 +44,7 @@ Keep = Callable[[str, bytes], None]
 _RELAY_ERROR: Final = "an output's memory cannot be seen in the layout that eager gives it"
 _OBJECTS: Final[dict[str, object]] = {
     "PyFunction_Type": types.FunctionType,
+    "PyDict_Type": dict,
     "PyLong_Type": int,
     "PyUnicode_Type": str,
     "PyFloat_Type": float,

@@ -14,6 +14,7 @@ import ctypes
 import functools
 import sys
 import types
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, Final, final
 
@@ -156,9 +157,10 @@ class Shortcut:
         match step.source:
             case InstanceDictSource():
                 return self._add_place_of_dict(base, found)
-            case ItemSource() | DictKeySource() | DictValueSource():
-                is_frozen = isinstance(base, tuple) and isinstance(step.source, ItemSource)
-                return is_frozen or self._add_dict(base)
+            case ItemSource():
+                return isinstance(base, tuple) or self._add_dict(base)
+            case DictKeySource() | DictValueSource():
+                return self._add_order(base)
             case TypeSource():
                 return self._add_type(base)
             case TypeAttrSource():
@@ -203,6 +205,10 @@ class Shortcut:
         if address is None:
             return False
         return self._add_word(address, self._expected.get(address, read_word(address)))
+
+    def _add_order(self, table: object) -> bool:
+        """Let the word of a dictionary be checked that tells of its order; that of an `OrderedDict` has none."""
+        return not isinstance(table, OrderedDict) and self._add_dict(table)
 
     def _add_place_of_dict(self, holder: object, found: object) -> bool:
         place = _dict_place(holder)
@@ -258,7 +264,9 @@ class Shortcut:
                 return self._add_part(found, getattr(found, "__code__", None))
             case LengthGuard():
                 return type(found) in _FROZEN or self._add_dict(found)
-            case DictKeysGuard() | DictContainsGuard():
+            case DictKeysGuard():
+                return self._add_order(found)
+            case DictContainsGuard():
                 return self._add_dict(found)
             case AttrAbsentGuard():
                 return self._add_absent_attr(found)

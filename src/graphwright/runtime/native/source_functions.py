@@ -143,6 +143,13 @@ def _write_function_parts(module: Module, layout: Layout) -> None:
 
 
 def _write_items(module: Module, layout: Layout) -> None:
+    def set_made(w: Writer, made: Value) -> None:
+        """Put what a Python reader gave into slot[w2]; w7 stands for nothing."""
+        w.raise_if_null(made)
+        w.own(made)
+        w.fail_if(w.fn.compare("eq", made, w.word(7, "ptr")))
+        w.set_slot(2, made)
+
     # slot[w2] ← slot[w3][key w4], which is the int w5 unless that is the least int; w6 reads other containers
     with step_function(module, layout, "read_item") as w:
         base = w.slot(3)
@@ -162,15 +169,13 @@ def _write_items(module: Module, layout: Layout) -> None:
                 w.fail_if(w.fn.compare("sge", index, length))
                 w.set_slot(2, w.fn.call_external(getter, "ptr", base, index))
                 w.go_on()
-        made = w.call_python(w.word(6, "ptr"), [base, w.word(4, "ptr")])
-        w.raise_if_null(made)
-        w.own(made)
-        w.fail_if(w.fn.compare("eq", made, w.word(7, "ptr")))
-        w.set_slot(2, made)
-    # slot[w2] ← list(slot[w3])[w4], the key or (where w5 is 1) the value
+        set_made(w, w.call_python(w.word(6, "ptr"), [base, w.word(4, "ptr")]))
+    # slot[w2] ← list(slot[w3])[w4], the key or (where w5 is 1) the value; w6 reads them of subclasses of dict
     with step_function(module, layout, "read_nth") as w:
         base = w.slot(3)
-        w.fail_unless_flag(base, DICT_FLAG)
+        with w.fn.if_not(w.is_exactly(base, "PyDict_Type")):
+            set_made(w, w.call_python(w.word(6, "ptr"), [base]))
+            w.go_on()
         position, key = w.fn.variable(i64(0)), w.fn.variable(NULL)
         value, left = w.fn.variable(NULL), w.fn.variable(w.word(4))
         with w.fn.while_() as loop:
