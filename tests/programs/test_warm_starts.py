@@ -26,6 +26,15 @@ BOUND_TO_PROCESS = {
     "views_and_mutation-in_place_on_a_leaf_under_no_grad": "a write to a tensor with history runs the torch-level graph",
 }
 """Programs of the suite that are captured in each process, and what they hold that is no data."""
+if sys.version_info >= (3, 14):
+    BOUND_TO_PROCESS |= dict.fromkeys(
+        (
+            "dataclasses-helpers_of_dataclasses",
+            "library_in_full-replace_and_fields_of_dataclasses",
+            "symbolic_ints-objects",
+        ),
+        "the classes that the library's `asdict` takes for atoms, in an order of their addresses",
+    )
 
 
 def count_captures() -> int:

@@ -6,6 +6,7 @@ Keeps: an object that appears more than once, or holds itself, is made once (`Pr
 
 from __future__ import annotations
 
+import ast
 import collections
 import enum
 import functools
@@ -114,6 +115,8 @@ _REDUCIBLE: Final = frozenset(
     if "__reduce__" in vars(kind)
 )
 """Objects written in C that say, by `__reduce__`, how to make them again: iterators with what they still have to give."""
+
+_NUMBERS: Final = frozenset({int, float})
 
 _PLAIN_EXCEPTIONS: Final = frozenset(
     {
@@ -245,7 +248,7 @@ class Recipes:
             yield from (value.func, *value.args, *value.keywords.values())
         elif kind is types.CellType:
             yield self._machine.world.cells.read(value)
-        elif kind in _REDUCIBLE and not self._has_changed(value):
+        elif _is_reducible(value) and not self._has_changed(value):
             _, args, *state = _reduced(value)
             yield from (*args, *state)
         elif isinstance(value, BaseException):
@@ -347,7 +350,7 @@ class Recipes:
         if kind is types.CellType:
             contents = self._machine.world.cells.read(value)
             return BuildCell(None if contents is ABSENT else self.make(contents))
-        if kind in _REDUCIBLE:
+        if _is_reducible(value):
             return self._build_reduced(value)
         if kind is types.GeneratorType:
             return self._build_generator(self._suspended_state(value))
@@ -512,8 +515,19 @@ class Recipes:
         )
 
 
+def _is_reducible(value: Any) -> bool:
+    """Tell whether an object says how to make it again. From 3.14 on `itertools` does not, but the text of a count has its numbers."""
+    kind = type(value)
+    if kind in _REDUCIBLE or kind is not itertools.count:
+        return kind in _REDUCIBLE
+    return all(part is kind or type(part) in _NUMBERS for part in gc.get_referents(value))
+
+
 def _reduced(value: Any) -> tuple[Any, ...]:
     """Give function, arguments, and state if there is one, of an iterator; for callbacks, what they stand for."""
+    if type(value) not in _REDUCIBLE:
+        numbers = ast.literal_eval(repr(value).replace("count(", "(0, "))
+        return itertools.count, numbers[1:]
     function, args, *state = value.__reduce__()
     view = _DICT_ITERATORS.get(type(value))
     if view is not None:
