@@ -91,7 +91,7 @@ class GuardFailure:
 
 @final
 class Evaluator:
-    """Evaluates sources one by one, for explanations.
+    """Evaluates sources one by one.
 
     Args:
         target: the compiled object.
@@ -118,8 +118,10 @@ class Evaluator:
         if base_source is None:
             return self._evaluate_root(source)
         base = self.evaluate(base_source)
-        if base is MISSING:
-            return MISSING
+        return MISSING if base is MISSING else self.evaluate_on(source, base)
+
+    def evaluate_on(self, source: Source, base: object) -> object:
+        """Give the object that `source` names, where its base names `base`, or `MISSING`."""
         match source:
             case GlobalsSource():
                 return reading.read_globals(base)

@@ -20,7 +20,7 @@ from graphwright.ir.guards import (
     TypeAttrAbsentGuard,
     TypeGuard,
 )
-from graphwright.ir.recipes import FromConstant
+from graphwright.ir.recipes import FromConstant, FromSource
 from graphwright.ir.sources import (
     ArgSource,
     ClosureSource,
@@ -39,7 +39,9 @@ from graphwright.ir.sources import (
     TypeSource,
 )
 from graphwright.runtime import MISSING, make_backend_entry
+from graphwright.runtime.native import learning
 from graphwright.runtime.native.learning import CALLS_BEFORE
+from graphwright.runtime.native.shortcuts import Shortcut
 
 FACTOR = 5
 
@@ -121,7 +123,7 @@ def guard_helper(maker, source, helper):
     add(IdentityGuard(item(GlobalsSource(source), "Layer"), maker.pin(Layer)))
 
 
-def make(model, is_argument=False, is_decoded=False):
+def make(model, is_argument=False, is_decoded=False, result=None):
     """An entry with guards on a whole model, reached as target or as argument."""
     maker = ProgramMaker()
     root = ArgSource(1, "model") if is_argument else TargetSource()
@@ -131,7 +133,8 @@ def make(model, is_argument=False, is_decoded=False):
     guard_helper(maker, helper, model.helper)
     own = InstanceDictSource(root)
     guard_module(maker, item(item(own, "_modules"), "layers"), model.layers)
-    program = maker.program(2 if is_argument else 1, (), (), result=FromConstant(PlainConst("ok")))
+    result = result or FromConstant(PlainConst("ok"))
+    program = maker.program(2 if is_argument else 1, (), (), result=result)
     live = maker.live
     if is_decoded:
         program, live = round_trip(program)[0], None
@@ -256,6 +259,25 @@ def test_attribute_that_changes_from_call_to_call_is_left_out():
     assert entry.native.num_skipped_guards > 20
     model.layers[1].eval()
     assert entry.try_call(args, {}) is MISSING
+
+
+def test_change_while_a_shortcut_is_made_is_seen(monkeypatch):
+    model, other = Model(), torch.nn.Parameter(torch.ones(3))
+    layers = item(item(InstanceDictSource(TargetSource()), "_modules"), "layers")
+    layer = item(item(InstanceDictSource(layers), "_modules"), "1")
+    entry = make(
+        model, result=FromSource(item(item(InstanceDictSource(layer), "_parameters"), "weight"))
+    )
+
+    def make_shortcut(*args):
+        model.layers[1].weight = other  # as another thread may
+        return Shortcut(*args)
+
+    monkeypatch.setattr(learning, "Shortcut", make_shortcut)
+    found = [entry.try_call((torch.zeros(2),), {}) for _ in range(CALLS_BEFORE + 3)]
+
+    assert entry.native.num_shortcut_calls > 0
+    assert found[-1] is other
 
 
 def test_shortcuts_are_given_up_when_everything_changes():

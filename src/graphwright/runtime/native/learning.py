@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, final
 
 from graphwright.runtime.entry import Entry
+from graphwright.runtime.failures import Evaluator
 from graphwright.runtime.native.guard_tables import GuardTables
 from graphwright.runtime.native.memory import Memory, StepTable, write_word
 from graphwright.runtime.native.module import NativeModule
@@ -94,8 +95,10 @@ class Learner:
         table = StepTable(memory, self._module.addresses)
         tables = self._make_tables(memory, table)
         entry = self._entry
+        evaluator = Evaluator(entry.target, entry.pins, (), {})
+        versions = self._module.versions
         shortcut = Shortcut(
-            entry.program, entry.steps, objects, self._module.versions, self._excluded
+            entry.program, entry.steps, objects, evaluator, versions, self._excluded
         )
         shortcut.write(memory, table, tables)
         held = _Held(memory)

@@ -49,6 +49,7 @@ from graphwright.ir.sources import (
     TypeAttrSource,
     TypeSource,
 )
+from graphwright.runtime.failures import Evaluator
 from graphwright.runtime.guard_steps import Check, Evaluate, GuardStep, GuardSteps
 from graphwright.runtime.native.guard_tables import GuardTables
 from graphwright.runtime.native.memory import Memory, StepTable, offset_of, read_word
@@ -69,6 +70,7 @@ class Shortcut:
         program: the program.
         steps: its guards, lowered.
         objects: what each slot held in a call that passed.
+        evaluator: evaluates sources that need no arguments.
         versions: how changes are seen.
         excluded: addresses of words that change from call to call.
 
@@ -83,12 +85,14 @@ class Shortcut:
         program: Program,
         steps: GuardSteps,
         objects: Sequence[Any],
+        evaluator: Evaluator,
         versions: Versions,
         excluded: frozenset[int],
     ) -> None:
         self._program = program
         self._steps = steps
         self._objects = objects
+        self._evaluator = evaluator
         self._versions = versions
         self._excluded = excluded
         self._known: set[int] = set()
@@ -128,7 +132,7 @@ class Shortcut:
     def _add_source(
         self, step: Evaluate, memory: Memory, table: StepTable, tables: GuardTables
     ) -> None:
-        if self._try_know(step):
+        if self._try_know(step) and self._is_still_found(step):
             self._known.add(step.slot)
             return
         self._add_left(step, () if step.base < 0 else (step.base,))
@@ -176,6 +180,13 @@ class Shortcut:
                 return self._add_part(base, defaults) and self._add_dict(defaults)
             case _:
                 return False
+
+    def _is_still_found(self, step: Evaluate) -> bool:
+        """Tell whether an object is there now that the words were read; another thread may have changed that before."""
+        evaluator, objects = self._evaluator, self._objects
+        if step.base < 0:
+            return evaluator.evaluate(step.source) is objects[step.slot]
+        return evaluator.evaluate_on(step.source, objects[step.base]) is objects[step.slot]
 
     def _try_know_root(self, source: Source) -> bool:
         match source:
