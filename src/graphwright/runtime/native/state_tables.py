@@ -74,9 +74,15 @@ class StateTables:
             case GlobalStateKind.DISPATCH_MODES:
                 return self._add_count(number, "c10", _DISPATCH_MODES, guard.text)
             case GlobalStateKind.TORCH_FUNCTION_MODES | GlobalStateKind.DEFAULT_DEVICE:
-                # An empty stack holds no default device either: it is a mode at the bottom of the stack.
-                is_empty = guard.text in ("0", "cpu")
-                return is_empty and self._add_count(number, "torch_cpu", _FUNCTION_MODES, "0")
+                # An empty stack holds no default device either: it is a mode at the bottom of the stack. One that was set to be
+                # what it is without (`with torch.device("cpu")`) needs the predicate.
+                is_neutral = guard.text in ("0", "cpu")
+                is_empty = torch._C._len_torch_function_stack() == 0  # noqa: SLF001  (no public reader)
+                return (
+                    is_neutral
+                    and is_empty
+                    and self._add_count(number, "torch_cpu", _FUNCTION_MODES, "0")
+                )
             case GlobalStateKind.DETERMINISTIC_ALGORITHMS:
                 is_off = guard.text == OFF
                 return is_off and self._add_builtin(
