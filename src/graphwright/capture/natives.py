@@ -54,6 +54,7 @@ PURE_BUILTINS: Final = frozenset(
         "abs",
         "bin",
         "chr",
+        "compile",
         "divmod",
         "format",
         "hash",
@@ -196,8 +197,8 @@ _SCOPED_SETTERS: Final = frozenset({"set_grad_enabled", "set_"})
 def _may_run_builtin(function: types.BuiltinFunctionType) -> bool:
     holder: Any = function.__self__
     module: Any = function.__module__
-    if _is_impure(function):
-        return not (is_torch_module_name(module) or is_torch_class(type(holder)))
+    if _is_impure(function) and (is_torch_module_name(module) or is_torch_class(type(holder))):
+        return False
     if module == "builtins":
         return function.__name__ in PURE_BUILTINS
     if isinstance(module, str):

@@ -55,7 +55,6 @@ IDENTITY_TYPES: Final = (
     types.ModuleType,
     types.MethodDescriptorType,
     types.WrapperDescriptorType,
-    types.MethodWrapperType,
     types.ClassMethodDescriptorType,
     types.GetSetDescriptorType,
     types.MemberDescriptorType,
@@ -173,7 +172,7 @@ class World:
         if isinstance(value, IDENTITY_TYPES) or _is_set_of_classes(value):
             self.guards.identity(value, source)
             return ABSENT
-        if kind is types.BuiltinFunctionType:
+        if kind is types.BuiltinFunctionType or kind is types.MethodWrapperType:
             return self._enter_builtin(value, source)
         is_atomic = kind in (tuple, frozenset, slice) and is_constant(value)
         if is_atomic and not self._holds_symbol(value, source):
@@ -189,6 +188,9 @@ class World:
             )
         if kind is functools.partial:
             return self._enter_partial(value, source)
+        if kind is super:
+            cls = self.enter(value.__thisclass__, AttrSource(source, "__thisclass__"))
+            return super(cls, self.enter(value.__self__, AttrSource(source, "__self__")))
         if kind is re.Pattern:
             self.enter(value.pattern, AttrSource(source, "pattern"))
             self.enter(value.flags, AttrSource(source, "flags"))
@@ -223,7 +225,11 @@ class World:
         self.cells.add(function, source)
         return function
 
-    def _enter_builtin(self, function: types.BuiltinFunctionType, source: Source) -> object:
+    def _enter_builtin(
+        self,
+        function: types.BuiltinFunctionType | types.MethodWrapperType,
+        source: Source,
+    ) -> object:
         holder = function.__self__
         if holder is None or isinstance(holder, types.ModuleType | type):
             self.guards.identity(function, source)
@@ -232,6 +238,13 @@ class World:
             self.guards.identity(function, source)
             return ABSENT
         self.guards.add(TypeGuard(source, self.guards.pin(type(function)), self._loc()))
+        if not _is_own_method(function):
+            msg = f"the method {function.__name__} that a class of {type(holder).__qualname__} overrides"
+            raise Unsupported(
+                msg,
+                why="it was reached by super() before",
+                remedy="call it where it is looked up",
+            )
         self.enter(function.__name__, AttrSource(source, "__name__"))
         return getattr(self.enter(holder, AttrSource(source, "__self__")), function.__name__)
 
@@ -531,12 +544,28 @@ class World:
                 self.guards.add(DistinctTensorsGuard(sources, self._loc()))
 
 
-def _is_singleton_method(function: types.BuiltinFunctionType) -> bool:
+def _is_singleton_method(function: types.BuiltinFunctionType | types.MethodWrapperType) -> bool:
     """Tell whether a bound builtin is found by import (`torch.add`, `math.sin`, `random.random`)."""
     if isinstance(function.__self__, torch.Tensor):
         return False
     module = getattr(function, "__module__", None)
     return isinstance(module, str) or type(function.__self__).__module__.startswith("torch")
+
+
+_BUILTIN_METHODS: Final = (
+    types.MethodDescriptorType,
+    types.ClassMethodDescriptorType,
+    types.WrapperDescriptorType,
+)
+
+
+def _is_own_method(function: types.BuiltinFunctionType | types.MethodWrapperType) -> bool:
+    """Tell whether a bound builtin is what its object has under its name: a class may override it."""
+    kind, name = type(function.__self__), function.__name__
+    found = next((vars(base)[name] for base in kind.__mro__ if name in vars(base)), None)
+    return (
+        isinstance(found, _BUILTIN_METHODS) and found.__get__(function.__self__, kind) == function
+    )
 
 
 def _is_set_of_classes(value: object) -> bool:
