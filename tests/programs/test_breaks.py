@@ -15,14 +15,12 @@ from program_suite import all_cases
 import graphwright as gw
 from graphwright.base.errors import Unsupported
 from graphwright.capture import capture_call, session
-from graphwright.capture.breaks import can_break
-from graphwright.capture.frames import Outermost
+from graphwright.capture.breaks import Stops, can_break
 from graphwright.pipeline import stages
 
 CASES = all_cases()
 STRIDES = (0, 1, 2, 3, 5, 8, 13, 21)
 """Numbers of instructions between breaks, from which each program gets two."""
-TEST_BREAK = Unsupported("a break of the test", why="the test wants one", remedy="none")
 
 
 def strides_of(name: str) -> list[int]:
@@ -47,11 +45,11 @@ def broken_every(monkeypatch):
             if not (options.may_break() and can_break(target)):
                 return capture_call(target, args, kwargs, options=options)
             call = session._Call(target, args, kwargs)
-            reason = session._Reason(TEST_BREAK, was_nested=False)
             for stop in (stride, stride + 1, stride + 2):
-                try:
-                    captured = session._capture_until(call, options, Outermost(stop), reason)
-                except Unsupported:
+                error = Unsupported("a break of the test", why="the test wants one", remedy="none")
+                reason = session._Reason(error, was_nested=False)
+                captured = session.capture_until(call, options, Stops(stop), reason)
+                if captured is None:
                     continue
                 if captured.program.ends_at is not None:
                     stopped.append(captured.program.ends_at.index)

@@ -15,8 +15,10 @@ import copy
 import dataclasses
 import enum
 import io
+import traceback
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -276,6 +278,7 @@ def _compare_outcomes(expected: Outcome, found: Outcome, where: str) -> None:
         if type(expected.error) is not type(found.error):
             raise AssertionError(f"{where}: eager raises {expected.error!r}") from found.error
         assert str(expected.error) == str(found.error), where
+        assert _lines_of(expected.error) == _lines_of(found.error), f"{where}: traceback"
     else:
         compare(expected.result, found.result, f"{where}: result")
     compare(expected.args, found.args, f"{where}: arguments after it")
@@ -283,6 +286,18 @@ def _compare_outcomes(expected: Outcome, found: Outcome, where: str) -> None:
     _compare_aliases(expected, found, where)
     assert expected.printed == found.printed, f"{where}: printed"
     assert torch.equal(expected.random_state, found.random_state), f"{where}: random number stream"
+
+
+TOPICS = str(Path(__file__).parents[1] / "programs" / "topics")
+
+
+def _lines_of(error: BaseException | None) -> list[Any]:
+    """Give the lines of the program's that an exception, its cause and its context went through."""
+    if error is None:
+        return []
+    entries = traceback.extract_tb(error.__traceback__)
+    own = [(one.name, one.lineno) for one in entries if one.filename.startswith(TOPICS)]
+    return [own, _lines_of(error.__cause__), _lines_of(error.__context__)]
 
 
 TOLERANCES = {

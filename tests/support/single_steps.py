@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 from graphwright.base.errors import Unsupported
 from graphwright.capture.decode import decode
 from graphwright.capture.entering import (
+    Exits,
     Place,
     exits_of,
     live_slots,
@@ -36,6 +37,7 @@ class Left(NamedTuple):
 LEAVE: Final[tuple[Callable[..., Left], ...]] = (
     lambda *values: Left(0, values),
     lambda *values: Left(1, values),
+    lambda *values: Left(2, values),
 )
 
 
@@ -91,7 +93,7 @@ class Stepper:
         self.code = code
         self.decoded = decode(code)
         self.places: set[Place] = set()
-        self._exits: dict[Place, tuple[Place, ...] | None] = {}
+        self._exits: dict[Place, Exits | None] = {}
         self._steps: dict[Place, types.CodeType] = {}
         self._entries: dict[Place, types.CodeType] = {}
 
@@ -114,7 +116,7 @@ class Stepper:
             result = step(*values)
             if type(result) is not Left:
                 return result, True
-            place, values = exits[result.way], result.values
+            place, values = exits.places[result.way], result.values
         if place not in self._entries:
             self._entries[place] = make_entry_code(self.code, place)
         entry = types.FunctionType(
@@ -139,7 +141,7 @@ class Stepper:
         values = tuple(given[name] for name in names)
         return Place(index, (), names), values, cells + (function.__closure__ or ())
 
-    def _exits_at(self, place: Place) -> tuple[Place, ...] | None:
+    def _exits_at(self, place: Place) -> Exits | None:
         if place not in self._exits:
             self.places.add(place)
             try:
@@ -147,5 +149,5 @@ class Stepper:
             except Unsupported:
                 self._exits[place] = None
                 return None
-            self._steps[place] = make_step_code(self.code, place, exits, LEAVE[: len(exits)])
+            self._steps[place] = make_step_code(self.code, place, exits, LEAVE[: len(exits.places)])
         return self._exits[place]

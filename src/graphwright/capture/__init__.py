@@ -22,6 +22,7 @@ from graphwright.capture.controls import (
     original_of_disabled,
 )
 from graphwright.capture.entering import (
+    Exits,
     Place,
     exits_of,
     make_carrier_code,
@@ -47,6 +48,7 @@ __all__ = [
     "Captured",
     "CodeTable",
     "Continuation",
+    "Exits",
     "Place",
     "ProgramRaised",
     "capture_call",

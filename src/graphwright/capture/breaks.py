@@ -15,7 +15,7 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, final
+from typing import Any, Final, assert_never, final
 
 import torch
 
@@ -30,11 +30,11 @@ from graphwright.capture.entering import (
 from graphwright.capture.frames import Frame, Outermost
 from graphwright.capture.instructions import Op
 from graphwright.capture.machine import Machine
-from graphwright.capture.missing import ABSENT, Unread
+from graphwright.capture.missing import ABSENT, UNUSED, Handled, Unmakeable, Unread
 from graphwright.capture.opcodes.names import globals_source_of
 from graphwright.capture.policy import is_native_function
 from graphwright.capture.recipes import Recipes
-from graphwright.ir.program import Break
+from graphwright.ir.program import Break, StackItem
 from graphwright.ir.recipes import BuildTuple, Recipe
 from graphwright.ir.sources import ArgSource
 
@@ -114,15 +114,28 @@ def code_of_target(target: object, args: Sequence[object]) -> types.CodeType | N
     return function.__code__ if isinstance(function, types.FunctionType) else None
 
 
-def iter_stops(outermost: Outermost) -> Iterator[int]:
-    """Give the steps to stop at for what could not be captured, best first."""
-    if outermost.frame is None or outermost.is_over:
-        return
-    last = outermost.num_steps - 1
-    yield last
-    earlier = [step for step in outermost.with_empty_stack if step < last]
-    if earlier:
-        yield earlier[-1]
+class Stops:
+    """Steps of the outermost frame to stop at, where a capture has to end early: first one, then earlier ones.
+
+    What there is no recipe for (a class, an exception that was raised, an iterator of C's, a mode of PyTorch's) is not made by the
+    program where it would have to be handed over: the frame stops at the instruction that makes it, which then runs in plain CPython.
+
+    Args:
+        first: the step to try first.
+    """
+
+    def __init__(self, first: int | None) -> None:
+        self.next = first
+        """The step to try next; None where there is none."""
+        self._has_guessed = False
+
+    def refuse(self, outermost: Outermost, error: Unsupported) -> None:
+        """Go on to an earlier step, as the frame could not stop at this one."""
+        self.next = outermost.origin_of(error.value) if isinstance(error, Unmakeable) else None
+        if self.next is None and not self._has_guessed:
+            self._has_guessed = True
+            earlier = [step for step in outermost.with_empty_stack if step < outermost.stop_at]
+            self.next = earlier[-1] if earlier else None
 
 
 class Stopped:
@@ -140,8 +153,6 @@ class Stopped:
         assert frame is not None, "no frame has stopped"
         self._machine = machine
         self._frame: Final[Frame] = frame
-        if machine.outermost.is_handling:
-            raise self._refusal("inside an exception handler", "the exception being handled")
         if frame.info.code.co_flags & _WITHOUT_CALL:
             raise self._refusal("in a generator", "a generator that has begun")
         if frame.namespace is not None:
@@ -150,13 +161,10 @@ class Stopped:
         live = live_slots(frame.info.decoded, frame.index)
         cells = {*code.co_cellvars, *code.co_freevars}
         names = tuple(name for name in frame.slots if name in live and name not in cells)
-        self.place: Final = Place(
-            frame.index, tuple(value is not ABSENT for value in frame.stack), names
-        )
+        self.place: Final = Place(frame.index, frame.stack_items(), names)
         exits_of(frame.info.decoded, self.place)  # refuses what cannot be entered or left
-        values = [value for value in frame.stack if value is not ABSENT]
         self.values: Final[tuple[Any, ...]] = (
-            *values,
+            *frame.stack_values(),
             *(raw_slot(frame.slots, name) for name in names),
         )
         self.function: Final = self._make_function()
@@ -221,7 +229,7 @@ class Stopped:
         place = next(place for place in (first, first + 1) if frame.stack[place] is not ABSENT)
         if not _is_compiled_alone(frame.stack[place]):
             return None
-        return sum(self.place.stack[:place])
+        return sum(item.is_passed for item in self.place.stack[:place])
 
 
 def _is_compiled_alone(function: object) -> bool:
@@ -309,25 +317,39 @@ def resume(machine: Machine, target: Continuation, args: Sequence[Any]) -> Any:
     slots = ResumedSlots(machine, {})
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         slots[name] = cell
-    num_on_stack = sum(place.stack)
-    for number, name in enumerate(place.names, start=num_on_stack):
+    for number, name in enumerate(place.names, start=place.num_values):
         slots.unread[name] = Unread(values[number], ArgSource(number + 1, name))
     frame = Frame(machine.codes.info(code), slots, function.__globals__, function)
     frame.resume_at = frame.index = place.index
-    numbers = iter(range(num_on_stack))
-    for is_value in place.stack:
-        if not is_value:
-            frame.stack.append(ABSENT)
-            continue
-        number = next(numbers)
-        source = ArgSource(number + 1, f"stack{number}")
-        frame.stack.append(Unread(values[number], source))
+    _fill_stack(machine, frame, place, values)
     _store_unread(frame, slots)
     frame.stack[:] = [
         machine.world.enter(value.value, value.source) if isinstance(value, Unread) else value
         for value in frame.stack
     ]
     return machine.run_frame(frame)
+
+
+def _fill_stack(machine: Machine, frame: Frame, place: Place, values: Sequence[Any]) -> None:
+    """Put on the stack what the place says, and handle the exceptions that are being handled there."""
+    on_stack = iter(
+        Unread(value, ArgSource(number + 1, f"stack{number}"))
+        for number, value in enumerate(values[: place.num_values])
+    )
+    for item in place.stack:
+        match item:
+            case StackItem.VALUE:
+                frame.stack.append(next(on_stack))
+            case StackItem.NULL:
+                frame.stack.append(ABSENT)
+            case StackItem.UNUSED:
+                frame.stack.append(UNUSED)
+            case StackItem.HANDLED:
+                unread = next(on_stack)
+                frame.stack.append(Handled(frame.handled))
+                frame.handled = machine.world.enter(unread.value, unread.source)
+            case _:
+                assert_never(item)
 
 
 def _store_unread(frame: Frame, slots: ResumedSlots) -> None:

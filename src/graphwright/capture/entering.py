@@ -4,19 +4,20 @@ In: a code object, its normalised form, and a `Place`: where a frame of it stand
 holds, and
 
 - goes on at the place to the function's end (`make_entry_code`), or
-- runs the one instruction there and gives what the frame holds after it to a callable (`make_step_code`).
+- runs the one instruction there and gives what the frame holds after it to a callable (`make_step_code`): behind the instruction, where
+  it jumps to, or at the start of the handler of what it raised.
 
     def f(x):                  place: before CALL, stack (NULL, print, x), names ("x",)
         print(x)        →      step(print, x, x)  runs the call, then leave(None, x)
         return x + 1           entry(None, x)     from the next instruction on: pops None, returns x + 1
 
-Keeps: file, function's name, line and columns, so that tracebacks are those of the user's function; exceptions go to the handlers that
-the function has at the place.
-Both codes hold the function's body, moved behind a prologue that puts the stack in place; locals get other numbers, because arguments
-must come first. The caller makes the function with a closure of `co_freevars`: the cells of the original's cell variables, then those
+Keeps: file, function's name, line and columns, so that tracebacks are those of the user's function. The exceptions that are handled at
+the place are handled in the new frame: `sys.exception()` gives the innermost, and the `except` clauses end as they would have.
+Code that goes on holds the function's body, moved behind a prologue that puts the stack in place; locals get other numbers, because
+arguments must come first.
+The caller makes the function with a closure of `co_freevars`: the cells of the original's cell variables, then those
 of its free variables.
-Does not: enter coroutines, or handlers of exceptions (the exception that is being handled lives in the thread's state,
-not on the stack).
+Does not: enter coroutines.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ import functools
 import inspect
 import itertools
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import CodeType
-from typing import Any, Final, NamedTuple, final
+from typing import Any, Final, NamedTuple, assert_never, final
 
 import msgspec
 
@@ -43,11 +44,19 @@ from graphwright.capture.rewriting import (
     cache_counts,
     raw_instructions,
 )
-from graphwright.capture.stack_layout import FrameShape, goes_on, shape_after
+from graphwright.capture.stack_layout import (
+    FrameShape,
+    Layout,
+    goes_on,
+    shape_after,
+    shape_in_handler,
+)
 from graphwright.capture.tables import TABLES
 from graphwright.capture.tables.rules import TRUTH_TESTERS
+from graphwright.ir.program import StackItem
 
 __all__ = [
+    "Exits",
     "Place",
     "exits_of",
     "first_of_raw",
@@ -64,21 +73,35 @@ class Place(msgspec.Struct, frozen=True):
 
     index: int
     """Of the instruction in `Decoded.instructions` that is the next one; the first one of its raw instruction."""
-    stack: tuple[bool, ...]
-    """The stack, bottom first: True for a value, False for a NULL."""
+    stack: Layout
     names: tuple[str, ...]
     """The slots that are passed, in this order: plain locals. A cell or free variable may be among them when its slot holds
     something else than the closure's cell."""
 
     @property
     def num_values(self) -> int:
-        """How many values the stack holds."""
-        return sum(self.stack)
+        """How many values are handed over for the stack."""
+        return sum(item.is_passed for item in self.stack)
 
     @property
     def num_arguments(self) -> int:
         """How many values code that is entered here is called with."""
         return self.num_values + len(self.names)
+
+
+class Exits(NamedTuple):
+    """Where a frame stands after an instruction."""
+
+    ways: tuple[Place, ...]
+    """When it did not raise: one place, or two for a conditional jump and for `FOR_ITER`, the one without the jump first; none where
+    it always raises."""
+    handler: Place | None
+    """When it raised: the start of the handler, or None where the function has none."""
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """All of them, the handler last."""
+        return self.ways if self.handler is None else (*self.ways, self.handler)
 
 
 SLOT_OPCODES: Final = frozenset(
@@ -127,12 +150,7 @@ CANNOT_STEP: Final = frozenset(
     {
         Op.COPY_FREE_VARS,
         Op.RETURN_VALUE,
-        Op.RAISE,
-        Op.RERAISE,
-        Op.PUSH_EXC_INFO,
-        Op.POP_EXCEPT,
         Op.CHECK_EG_MATCH,
-        Op.WITH_EXCEPT_START,
         Op.RETURN_GENERATOR,
         Op.YIELD_VALUE,
         Op.GET_YIELD_FROM_ITER,
@@ -145,7 +163,7 @@ CANNOT_STEP: Final = frozenset(
         Op.END_ASYNC_FOR,
     }
 )
-"""Instructions that do not end in the frame, or use a state of the thread or the generator that a new frame has not."""
+"""Instructions that do not end in the frame, exchange the exception that is handled, or use a state of a generator."""
 
 FUNCTION_START: Final = ("RESUME",)
 GENERATOR_START: Final = ("RETURN_GENERATOR", "POP_TOP", "RESUME")
@@ -163,6 +181,8 @@ JUMPED: Final[Label] = -1
 COPY_START: Final[Label] = -2
 COPY_END: Final[Label] = -3
 """Around the copy of the instruction at the place."""
+RAISED: Final[Label] = -4
+"""Where its exceptions lead."""
 
 
 def first_of_raw(decoded: Decoded, index: int) -> int:
@@ -173,29 +193,42 @@ def first_of_raw(decoded: Decoded, index: int) -> int:
     return index
 
 
-def exits_of(decoded: Decoded, place: Place) -> tuple[Place, ...]:
-    """Give where the frame stands after the raw instruction at `place` ran without raising.
+def exits_of(decoded: Decoded, place: Place) -> Exits:
+    """Give where the frame stands after the raw instruction at `place`.
 
     Returns:
-        One place, or two for a conditional jump and for `FOR_ITER`, the one without the jump first. Their names are those of `place`
-        and those that the instruction stores, less those that are not read any more or that it makes unbound.
+        Places whose names are those of `place` and those that the instruction stores, less those that are not read any more or that
+        it makes unbound.
 
     Raises:
-        Unsupported: the frame does not stand anywhere after it, or nothing can stand in for it.
+        Unsupported: the frame returns or is suspended there, or nothing can stand in for it.
     """
     _check_steps(decoded, place)
     shape = FrameShape(place.stack, place.names)
     offset = decoded.instructions[place.index].offset
-    index, jumped = place.index, []
+    index = place.index
+    jumped: list[tuple[int, FrameShape]] = []
+    ways: list[tuple[int, FrameShape]] = []
     while index < len(decoded.instructions) and decoded.instructions[index].offset == offset:
         op, target = decoded.instructions[index].op, decoded.instructions[index].arg
         if op in JUMPS:
             jumped.append((target, shape_after(decoded, index, shape, jumps=True)))
         if not goes_on(op):
-            return _places(decoded, jumped)
+            break
         shape = shape_after(decoded, index, shape)
         index += 1
-    return _places(decoded, [(index, shape), *jumped])
+    else:
+        ways = [(index, shape)]
+    places = (_place_at(decoded, *one) for one in (*ways, *jumped))
+    return Exits(tuple(places), _handler_exit(decoded, place))
+
+
+def _handler_exit(decoded: Decoded, place: Place) -> Place | None:
+    handler = decoded.handler_at(place.index)
+    if handler is None:
+        return None
+    shape = shape_in_handler(handler, FrameShape(place.stack, place.names))
+    return _place_at(decoded, handler.target, shape)
 
 
 def make_carrier_code(code: CodeType) -> CodeType:
@@ -222,8 +255,7 @@ def make_entry_code(code: CodeType, place: Place) -> CodeType:
         place: where to go on.
 
     Returns:
-        Code that is called with the values of the stack, bottom first and without NULLs, then those of `place.names`, all of them
-        positional.
+        Code that is called with the values of the stack, bottom first, then those of `place.names`, all of them positional.
 
     Raises:
         Unsupported: a frame of `code` cannot be entered.
@@ -245,7 +277,7 @@ def make_generator_code(code: CodeType, place: Place) -> CodeType:
 def make_step_code(
     code: CodeType,
     place: Place,
-    exits: Sequence[Place],
+    exits: Exits,
     leave: Sequence[Callable[..., Any]],
 ) -> CodeType:
     """Make code that runs the raw instruction at `place`.
@@ -254,17 +286,16 @@ def make_step_code(
         code: the function's code.
         place: where the instruction is.
         exits: what `exits_of` says of it.
-        leave: what is called at each exit, with the values of the stack, bottom first and without NULLs, then those of the exit's
+        leave: what is called at each of the exits' places, with the values of the stack, bottom first, then those of the place's
             names; the code returns what it gives.
 
     Returns:
-        Code that is called as that of `make_entry_code`. An exception of the instruction is handled by the function's handlers, which
-        run on to the function's end.
+        Code that is called as that of `make_entry_code`.
 
     Raises:
         Unsupported: a frame of `code` cannot be entered.
     """
-    num_left = max(len(one.stack) for one in exits)
+    num_left = max((len(one.stack) for one in exits.places), default=0)
     return _Writer(code, place, num_left=num_left).step_code(exits, leave)
 
 
@@ -336,31 +367,27 @@ def _location_of(decoded: Decoded, index: int) -> str:
     return f"{code.co_filename}:{decoded.instructions[index].line} in {code.co_name}"
 
 
-def _places(decoded: Decoded, found: Iterable[tuple[int, FrameShape]]) -> tuple[Place, ...]:
-    places = tuple(
-        Place(
-            index=index,
-            stack=shape.stack,
-            names=tuple(name for name in shape.names if name in live_slots(decoded, index)),
-        )
-        for index, shape in found
-    )
-    for place in places:
-        _check_first_argument(decoded, place)
-    return places
+def _place_at(decoded: Decoded, index: int, shape: FrameShape) -> Place:
+    live = live_slots(decoded, index)
+    place = Place(index, shape.stack, tuple(name for name in shape.names if name in live))
+    _check_first_argument(decoded, place)
+    return place
 
 
 class _Slots(NamedTuple):
     """The slots of a new code object.
 
     The first one holds the first argument of the call, then the first local of the original: `super()` looks there for the first
-    argument of its caller. The next ones hold the other arguments of the call, then what is left on the stack. Then come the other
-    locals of the original, its cell variables, and the free variables. A cell variable has a slot in both of the latter: the cell
-    comes in as a free variable, and stays a cell variable because errors and `locals()` tell the two apart.
+    argument of its caller. The next ones hold the other arguments of the call, then what is left on the stack. Then come the
+    exceptions that are being handled, the other locals of the original, its cell variables, and the free variables. A cell variable
+    has a slot in both of the latter: the cell comes in as a free variable, and stays a cell variable because errors and `locals()`
+    tell the two apart.
     """
 
     names: tuple[str, ...]
     """Of arguments and locals."""
+    handled: Sequence[int]
+    """Of the exceptions that are being handled, outermost first."""
     incoming: Sequence[int]
     """Where the cells of the cell variables come in, by number of the cell variable."""
     numbers: Mapping[str, int]
@@ -369,9 +396,10 @@ class _Slots(NamedTuple):
     """The same, by number in the original."""
 
 
-def _make_slots(code: CodeType, num_temporaries: int) -> _Slots:
+def _make_slots(code: CodeType, num_temporaries: int, num_handled: int) -> _Slots:
     first = code.co_varnames[:1]
-    temporaries = tuple(f".value{i}" for i in range(num_temporaries))
+    handled = range(num_temporaries, num_temporaries + num_handled)
+    temporaries = tuple(f".value{i}" for i in range(handled.stop))
     rest = tuple(name for name in code.co_varnames[1:] if name not in code.co_cellvars)
     names = (first or temporaries[:1]) + temporaries[1:] + rest
     own = (*names, *(name for name in code.co_cellvars if name not in first))
@@ -380,6 +408,7 @@ def _make_slots(code: CodeType, num_temporaries: int) -> _Slots:
     original = dict.fromkeys(code.co_varnames + code.co_cellvars + code.co_freevars)
     return _Slots(
         names=names,
+        handled=handled,
         incoming=[free[name] for name in code.co_cellvars],
         numbers=numbers,
         renumbered=[numbers[name] for name in original],
@@ -438,7 +467,8 @@ class _Writer:
         decoded = self._decoded = original.decoded
         self._table = TABLES[sys.version_info[:2]]
         self._num_arguments = place.num_arguments
-        self._slots = _make_slots(code, max(1, self._num_arguments, num_left + 1))
+        num_temporaries = max(1, self._num_arguments, num_left + 1)
+        self._slots = _make_slots(code, num_temporaries, place.stack.count(StackItem.HANDLED) + 1)
         _check_first_argument(decoded, place)
         self._raw = original.raw
         self._body = self._raw[original.body_start :]
@@ -456,23 +486,24 @@ class _Writer:
         jump = self._new("JUMP_FORWARD", target=self._group()[0].label)
         units = [*self._prologue(), *_starting_with(tests, COPY_START)]
         units += [*_starting_with([jump], COPY_END), *self._renumbered_body()]
-        return self._write(units, [*self._copy_handler(len(tests)), *self._body_handlers()])
+        copy_handler = self._copy_handler(COPY_END) if tests else []
+        return self._write(units, [*copy_handler, *self._body_handlers()])
 
-    def step_code(self, exits: Sequence[Place], leave: Sequence[Callable[..., Any]]) -> CodeType:
+    def step_code(self, exits: Exits, leave: Sequence[Callable[..., Any]]) -> CodeType:
         """Write code that runs the instruction at the place, then leaves."""
         group = [*self._truth_test(), *self._group()]
         copied = [unit for one in group for unit in self._copied(one)]
         # From 3.13 on, an exception out of a Python function that is called here counts as one of the code unit before the call.
         copy = [self._new("NOP"), *copied] if copied else []
-        units = [*self._prologue(), *_starting_with(copy, COPY_START)]
-        ways = zip((COPY_END, JUMPED), exits, leave, strict=False)
-        for label, place, function in ways:
+        units = [*self._prologue(keeps_handled=True), *_starting_with(copy, COPY_START)]
+        for label, place, function in zip((COPY_END, JUMPED), exits.ways, leave, strict=False):
             tail = self._loop_end(place) if label == JUMPED else []
             units += _starting_with([*tail, *self._epilogue(place, function)], label)
-        handler = self._copy_handler(len(copy))
-        if not handler:
+        if exits.handler is None or not copy:
             return self._write(units, [])
-        return self._write([*units, *self._renumbered_body()], [*handler, *self._body_handlers()])
+        units += _starting_with(self._epilogue(exits.handler, leave[-1]), RAISED)
+        end = COPY_END if exits.ways else RAISED
+        return self._write(units, self._copy_handler(end, target=RAISED))
 
     def _new(
         self, name: str, arg: int = 0, *, target: Label | None = None, label: Label | None = None
@@ -491,34 +522,64 @@ class _Writer:
         """Push what a slot holds and leave it unbound, so that nothing lives longer than in the original."""
         return [self._new("LOAD_FAST", slot), self._new("DELETE_FAST", slot)]
 
-    def _prologue(self) -> list[Unit]:
-        """Put the arguments on the stack and in their slots."""
+    def _kept(self, slot: int) -> list[Unit]:
+        """Put a copy of what is on top of the stack into a slot."""
+        return [self._new("COPY", 1), self._new("STORE_FAST", slot)]
+
+    def _constant(self, value: object) -> Unit:
+        """Push a constant that the original does not have."""
+        self._consts = (*self._consts, value)
+        return self._new("LOAD_CONST", len(self._consts) - 1)
+
+    def _prologue(self, *, keeps_handled: bool = False) -> list[Unit]:
+        """Put the arguments on the stack and in their slots.
+
+        Args:
+            keeps_handled: put the exceptions that are being handled into slots, too.
+        """
         slots, place, cells = self._slots, self._place, self._code.co_cellvars
         num_free = len(cells) + len(self._code.co_freevars)
         units = [self._new("COPY_FREE_VARS", num_free)] if num_free else []
         units += map(self._new, self._starts)
-        arguments = itertools.count()
-        for is_value in (*place.stack, *(True,) * len(place.names)):
-            units += self._moved(next(arguments)) if is_value else [self._new("PUSH_NULL")]
+        arguments, handled = itertools.count(), iter(slots.handled)
+        for item in (*place.stack, *(StackItem.VALUE,) * len(place.names)):
+            match item:
+                case StackItem.VALUE:
+                    units += self._moved(next(arguments))
+                case StackItem.NULL:
+                    units.append(self._new("PUSH_NULL"))
+                case StackItem.HANDLED:
+                    units += self._moved(next(arguments))
+                    units += self._kept(next(handled)) if keeps_handled else []
+                    units += [self._new("PUSH_EXC_INFO"), self._new("POP_TOP")]
+                case StackItem.UNUSED:
+                    units.append(self._constant(0))
+                case _:
+                    assert_never(item)
         for name, incoming in zip(cells, slots.incoming, strict=True):
             units.append(self._new("MAKE_CELL", slots.numbers[name]))
             units.append(self._new("LOAD_FAST", incoming))
             units.append(self._new("STORE_FAST", slots.numbers[name]))
         units += [self._new("STORE_FAST", slots.numbers[name]) for name in reversed(place.names)]
-        self._depth = max(self._depth, len(place.stack) + len(place.names) + 1)
+        self._depth = max(self._depth, len(place.stack) + len(place.names) + 2)
         return units
 
     def _epilogue(self, place: Place, function: Callable[..., Any]) -> list[Unit]:
         """Take the stack to pieces and give what the frame holds to `function`."""
         is_below = self._table.has_null_below
         left = range(1, len(place.stack) + 1)
-        units = [self._new("STORE_FAST", slot) for slot in reversed(left)]
-        load = self._new("LOAD_CONST", len(self._consts))
-        self._consts = (*self._consts, function)
+        handled = [*self._slots.handled[: place.stack.count(StackItem.HANDLED)]]
+        units = []
+        for slot, item in zip(reversed(left), reversed(place.stack), strict=True):
+            if item is StackItem.HANDLED:
+                units += [self._new("POP_EXCEPT"), *self._moved(handled.pop())]
+            is_unused = item is StackItem.UNUSED
+            units.append(self._new("POP_TOP") if is_unused else self._new("STORE_FAST", slot))
+        load = self._constant(function)
         null = self._new("PUSH_NULL")
         units += [null, load] if is_below else [load, null]
-        for slot, is_value in zip(left, place.stack, strict=True):
-            if is_value:
+        for slot, item in zip(left, place.stack, strict=True):
+            if item.is_passed:
                 units += self._moved(slot)
         for name in place.names:
             units += self._moved(self._slots.numbers[name])
@@ -546,6 +607,8 @@ class _Writer:
         if unit.target is not None:
             name = unit.name.replace("BACKWARD", "FORWARD")
             return [msgspec.structs.replace(unit, name=name, target=JUMPED, label=None)]
+        if unit.name == "PUSH_EXC_INFO":
+            return [*self._kept(self._slots.handled[-1]), msgspec.structs.replace(unit, label=None)]
         load = self._plain_load(unit)
         if load is None:
             return self._renumbered(msgspec.structs.replace(unit, label=None))
@@ -594,12 +657,23 @@ class _Writer:
             msgspec.structs.replace(unit, name=names[1], arg=second, label=None),
         ]
 
-    def _copy_handler(self, num_copied: int) -> list[Protected]:
-        """Give the entry of the exception table for what is copied before the body, if it has one."""
+    def _copy_handler(self, end: Label, target: Label | None = None) -> list[Protected]:
+        """Give the entry of the exception table for what is copied before the body, if it has one.
+
+        Args:
+            end: where the copy ends.
+            target: where its exceptions lead; None: to the original's handler.
+        """
         return [
-            Protected(COPY_START, COPY_END, one.target, one.depth, one.pushes_position)
+            Protected(
+                COPY_START,
+                end,
+                one.target if target is None else target,
+                one.depth,
+                one.pushes_position,
+            )
             for one in iter_raw_handlers(self._code.co_exceptiontable)
-            if num_copied and one.start <= self._offset < one.end
+            if one.start <= self._offset < one.end
         ]
 
     def _body_handlers(self) -> list[Protected]:

@@ -13,7 +13,9 @@ from typing import Any, Final
 
 from graphwright.capture.decode import Decoder, running_decoder
 from graphwright.capture.instructions import Decoded, Op
+from graphwright.capture.missing import ABSENT, UNUSED, Handled
 from graphwright.ir.locations import Loc
+from graphwright.ir.program import StackItem
 
 LEAVE: Final = -1
 """What an opcode gives when the frame returns: its value is in `Frame.value`."""
@@ -24,6 +26,21 @@ STOP: Final = -3
 
 Opcode = Callable[..., "int | None"]
 """`opcode(machine, frame, arg)`: works on the frame; gives None to go on, the index to jump to, `LEAVE` or `SUSPEND`."""
+
+
+_MAKERS: Final = frozenset(
+    {
+        Op.CALL,
+        Op.CALL_EX,
+        Op.LOAD_ATTR,
+        Op.LOAD_SUPER_ATTR,
+        Op.UNARY_OP,
+        Op.BINARY_OP,
+        Op.COMPARE_OP,
+        Op.GET_ITER,
+        Op.FOR_ITER,
+    }
+)
 
 
 class CodeInfo:
@@ -37,6 +54,7 @@ class CodeInfo:
         "has_varkw",
         "is_coroutine",
         "kwonly",
+        "makes",
         "num_posonly",
         "opcodes",
         "params",
@@ -71,6 +89,8 @@ class CodeInfo:
         steps = self.decoded.instructions
         self.starts = [i == 0 or step.offset != steps[i - 1].offset for i, step in enumerate(steps)]
         """Whether an instruction is the first that one of CPython's was turned into."""
+        self.makes = [step.op in _MAKERS for step in steps]
+        """Whether an instruction may leave an object on top of the stack that was not there before."""
 
     def loc_at(self, index: int) -> Loc:
         """Give the user's line of instruction `index`; one the compiler made up has that of the one before."""
@@ -141,12 +161,42 @@ class Frame:
         """Where `run_frame` goes on."""
         self.value: Any = None
         self.handled: BaseException | None = None
+        """Where it has stopped: the exception that it is handling."""
         self.is_generator = False
         self.namespace: dict[str, Any] | None = None
 
     def loc(self) -> Loc:
         """Give the user's line that this frame is at."""
         return self.info.loc_at(self.index)
+
+    @property
+    def is_handling(self) -> bool:
+        """Whether it is in a handler of its own."""
+        return any(type(value) is Handled for value in self.stack)
+
+    def stack_items(self) -> tuple[StackItem, ...]:
+        """Give what the places on the stack are taken by."""
+        return tuple(map(_item_of, self.stack))
+
+    def stack_values(self) -> tuple[Any, ...]:
+        """Give what is handed over for the stack of a frame that has stopped, bottom first."""
+        handled = self.handled
+        values: list[Any] = []
+        for value in reversed(self.stack):
+            if type(value) is Handled:
+                values.append(handled)
+                handled = value.before
+            elif _item_of(value).is_passed:
+                values.append(value)
+        return tuple(reversed(values))
+
+
+def _item_of(value: object) -> StackItem:
+    if type(value) is Handled:
+        return StackItem.HANDLED
+    if value is ABSENT:
+        return StackItem.NULL
+    return StackItem.UNUSED if value is UNUSED else StackItem.VALUE
 
 
 class Outermost:
@@ -158,9 +208,10 @@ class Outermost:
     """
 
     __slots__ = (
+        "_made_at",
+        "_raised_at",
         "frame",
         "has_late_calls",
-        "is_handling",
         "is_over",
         "is_stopped",
         "num_steps",
@@ -180,10 +231,43 @@ class Outermost:
         self.has_late_calls = False
         """Something that asks for values was called late (see `late_calls.py`)."""
         self.is_stopped = False
-        self.is_handling = False
-        """It stopped inside an exception handler."""
         self.is_over = False
         """The frame has returned or raised."""
+        self._made_at: dict[int, int] = {}
+        self._raised_at: dict[int, int] = {}
+
+    def begin_step(self, stack: Sequence[Any]) -> bool:
+        """Count a step; tell whether the frame is to stop before it.
+
+        Args:
+            stack: the frame's.
+        """
+        if self.num_steps == self.stop_at:
+            return True
+        if not stack:
+            self.with_empty_stack.append(self.num_steps)
+        self.num_steps += 1
+        return False
+
+    @property
+    def last_step(self) -> int | None:
+        """The last step that has begun, or None where the frame has not begun or has ended."""
+        return None if self.frame is None or self.is_over else self.num_steps - 1
+
+    def note_made(self, value: object) -> None:
+        """Note that the current step has made a value, or (of a context manager) entered it; several, if it gave a tuple or list."""
+        self._made_at[id(value)] = self.num_steps - 1
+        if isinstance(value, tuple | list):
+            for item in value:
+                self._made_at[id(item)] = self.num_steps - 1
+
+    def note_raised(self, error: BaseException) -> None:
+        """Note that the current step has raised an exception, which one of the frame's handlers gets."""
+        self._raised_at.setdefault(id(error), self.num_steps - 1)
+
+    def origin_of(self, value: object) -> int | None:
+        """Give the step before which there was no such value, or the exception had not been raised; None where that is not known."""
+        return self._raised_at.get(id(value), self._made_at.get(id(value)))
 
 
 def make_opcode_table(*families: dict[Op, Opcode]) -> list[Opcode]:

@@ -11,8 +11,8 @@ import sys
 import types
 from collections.abc import Callable, Set
 
-from graphwright.base.errors import Unsupported
 from graphwright.capture.constants import make_constant
+from graphwright.capture.missing import Unmakeable
 from graphwright.ir.code_digest import code_digest
 from graphwright.ir.guards import Guard, IdentityGuard
 from graphwright.ir.locations import Loc
@@ -96,9 +96,10 @@ class Guards:
         self._pin_by_id[id(value)] = number
         return number
 
-    def _own_class_outlives(self, kind: type) -> Unsupported:
+    def _own_class_outlives(self, kind: type) -> Unmakeable:
         loc = self.locate()
-        return Unsupported(
+        return Unmakeable(
+            kind,
             f"the class {kind.__qualname__}, made in the program, where it would outlive the call",
             why="each call makes another class, and there is no recipe to make it again",
             remedy="define the class outside the compiled function",

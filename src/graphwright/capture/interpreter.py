@@ -13,6 +13,7 @@ from graphwright.base.errors import GraphwrightError, InternalError, Unsupported
 from graphwright.capture.faults import check_fault
 from graphwright.capture.frames import LEAVE, STOP, Frame, Outermost
 from graphwright.capture.machine import Machine
+from graphwright.capture.missing import UNUSED
 
 
 def run_frame(machine: Machine, frame: Frame, thrown: BaseException | None = None) -> Any:
@@ -41,6 +42,7 @@ def run_frame(machine: Machine, frame: Frame, thrown: BaseException | None = Non
         status = (_loop if frame is not outermost.frame else _loop_outermost)(machine, frame, i)
     except BaseException as error:
         frame.is_generator = False
+        machine.note_left(error)
         _note_end(outermost, frame, error)
         raise
     finally:
@@ -53,12 +55,15 @@ def run_frame(machine: Machine, frame: Frame, thrown: BaseException | None = Non
         frame.is_generator = False
         if frame is outermost.frame:
             outermost.is_over = True
-    elif status == STOP:
-        outermost.is_stopped = True
     else:
+        outermost.is_stopped |= status == STOP
         frame.resume_at = frame.index + 1
-        frame.handled = inner_handled if inner_handled is not outer_handled else None
-    return frame.value
+        frame.handled = inner_handled if frame.is_handling else None
+    value, frame.value = (
+        frame.value,
+        None,
+    )  # a generator, and what it holds, would be a cycle with its frame
+    return value
 
 
 def _note_end(outermost: Outermost, frame: Frame, error: BaseException) -> None:
@@ -92,22 +97,19 @@ def _loop(machine: Machine, frame: Frame, i: int) -> int:
 
 
 def _loop_outermost(machine: Machine, frame: Frame, i: int) -> int:
-    """Do as `_loop` does, counting steps and stopping where the outermost frame is to stop."""
-    outermost = machine.outermost
-    opcodes, args, starts = frame.info.opcodes, frame.info.args, frame.info.starts
+    """Do as `_loop` does, keeping account of the steps, and stopping where the outermost frame is to stop."""
+    outermost, info = machine.outermost, frame.info
+    opcodes, args, starts, makes = info.opcodes, info.args, info.starts, info.makes
     while True:
         try:
             while True:
                 frame.index = i
-                if starts[i]:
-                    if outermost.num_steps == outermost.stop_at:
-                        outermost.is_handling = machine.handled is not None
-                        return STOP
-                    if not frame.stack:
-                        outermost.with_empty_stack.append(outermost.num_steps)
-                    outermost.num_steps += 1
+                if starts[i] and outermost.begin_step(frame.stack):
+                    return STOP
                 target = opcodes[i](machine, frame, args[i])
                 if target is None:
+                    if makes[i]:
+                        outermost.note_made(frame.stack[-1])
                     i += 1
                 elif target >= 0:
                     i = target
@@ -119,6 +121,7 @@ def _loop_outermost(machine: Machine, frame: Frame, i: int) -> int:
         except BaseException as error:  # noqa: BLE001  (the program decides what it catches)
             check_fault(machine, error)
             i = _unwind(machine, frame, error)
+            outermost.note_raised(error)
 
 
 def _locate(machine: Machine, error: GraphwrightError) -> None:
@@ -149,8 +152,19 @@ def _unwind(machine: Machine, frame: Frame, error: BaseException) -> int:
             raise error
         finally:
             del error, handled  # see Note [No cycles through exceptions]
+    if machine.raised:
+        _check_caught(machine)
     del frame.stack[handler.depth :]
     if handler.pushes_position:
-        frame.stack.append(frame.index)
+        frame.stack.append(UNUSED)
     frame.stack.append(error)
     return handler.target
+
+
+def _check_caught(machine: Machine) -> None:
+    """Refuse, where it is caught, an exception from before the call that has another traceback now."""
+    try:
+        machine.check_raised()
+    except Unsupported as error:
+        _locate(machine, error)
+        raise

@@ -6,15 +6,17 @@ of their own and are put in place by `assembly.py`; so those modules need only t
 
 from __future__ import annotations
 
+import dataclasses
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 import torch
 
 from graphwright.base.errors import Unsupported
 from graphwright.capture.frames import CodeTable, Frame, Outermost
 from graphwright.capture.guards import Guards
+from graphwright.capture.missing import Unmakeable
 from graphwright.capture.policy import is_torch_module_name
 from graphwright.capture.world import World
 from graphwright.ir.locations import Loc
@@ -23,6 +25,14 @@ from graphwright.record import Recorder
 
 Rule = Callable[["Machine", Sequence[Any], Mapping[str, Any]], Any]
 """How a known function is called during a capture: `rule(machine, args, kwargs)`."""
+
+
+ENTERED_PLAINLY: Final = (
+    torch.inference_mode,
+    torch.device,
+    torch.autograd.graph.saved_tensors_hooks,
+)
+"""Context managers of PyTorch's whose state no recipe sets: where a program ends inside of one, it is entered in plain Python."""
 
 
 class LateCaller(Protocol):
@@ -36,14 +46,22 @@ class LateCaller(Protocol):
         """Call one now or late."""
 
 
-class _Raised(NamedTuple):
-    """An exception, and what it had before it was raised."""
+@dataclasses.dataclass(slots=True)
+class Raised:
+    """An exception that existed before the call and that the program raised."""
 
     error: BaseException
+    has_changed: bool
+    """Whether CPython, too, would have changed its traceback: raised again in the frame that handles it, it stays as it is."""
     traceback: types.TracebackType | None
     cause: BaseException | None
     context: BaseException | None
     hides_context: bool
+
+    def restore(self) -> None:
+        """Make it as it was before it was raised."""
+        self.error.__traceback__, self.error.__cause__ = self.traceback, self.cause
+        self.error.__context__, self.error.__suppress_context__ = self.context, self.hides_context
 
 
 class Machine:
@@ -67,6 +85,9 @@ class Machine:
     """Records what is called on abstract tensors."""
     target: object
     """What was compiled, as the user gave it."""
+
+    is_over: bool = True
+    """The capture has ended: nothing is interpreted any more, and nothing else is left here."""
 
     call: Callable[[Any, Sequence[Any], Mapping[str, Any]], Any]
     inline: Callable[[types.FunctionType, Sequence[Any], Mapping[str, Any]], Any]
@@ -115,7 +136,6 @@ class Machine:
         self.has_symbols = False
         """Some ints of the program are symbolic (see `symbolic_ints.py`)."""
         self.is_over = False
-        """The capture has ended: nothing is interpreted any more."""
         self.entered: list[Any] = []
         """Context managers of PyTorch's that the program is inside of, and generators of its functions; they run for real."""
         self.natively: dict[int, tuple[Any, bool]] = {}
@@ -134,8 +154,8 @@ class Machine:
         """Classes that the program made."""
         self.written_sets: dict[int, tuple[set[Any], tuple[Any, ...]]] = {}
         """The members of sets that the program wrote out, in its order, which a set does not keep; for people."""
-        self.raised: list[_Raised] = []
-        """Exceptions that existed before the call and that the program raised, as they were before."""
+        self.raised: list[Raised] = []
+        """Exceptions that existed before the call and that the program raised."""
         self.ready_modules: dict[int, Any] = {}
         """The `forward` of each module whose call was looked at."""
 
@@ -175,6 +195,13 @@ class Machine:
             self.recorder.trace.note_autocast(manager, enters=name == "__enter__")
         if name == "__enter__":
             self.entered.append(manager)
+            self.outermost.note_made(manager)
+        elif isinstance(manager, ENTERED_PLAINLY) and manager not in self.entered:
+            raise self.unsupported(
+                f"the end of a block of {type(manager).__module__}.{type(manager).__qualname__} that was entered before",
+                why="it changes a state that no recipe sets",
+                remedy="move the whole block into the compiled function, or out of it",
+            )
         elif any(one is manager for one in self.entered):
             self.entered = [one for one in self.entered if one is not manager]
 
@@ -189,19 +216,47 @@ class Machine:
                 self.recorder.trace.note_autocast(manager, enters=False)
             type(manager).__exit__(manager, None, None, None)
 
-    def note_raised(self, error: BaseException) -> None:
-        """Keep what raising changes of an exception that existed before the call."""
+    def note_raised(self, error: BaseException, *, is_new: bool) -> None:
+        """Keep what raising changes of an exception that existed before the call.
+
+        Args:
+            error: the exception.
+            is_new: it is not raised again by the frame that handles it.
+        """
         if self.world.source_of(error) is not None:
             links = (error.__traceback__, error.__cause__, error.__context__)
-            self.raised.append(_Raised(error, *links, error.__suppress_context__))
+            self.raised.append(Raised(error, is_new, *links, error.__suppress_context__))
+
+    def note_left(self, error: BaseException) -> None:
+        """Note that an exception has left a frame, for the traceback of one that existed before."""
+        for one in self.raised:
+            one.has_changed |= one.error is error
+
+    def check_raised(self) -> None:
+        """Check that no exception from before the call, which the program has caught, has another traceback now.
+
+        Raises:
+            Unsupported: one has.
+        """
+        for one in self.raised:
+            if one.has_changed:
+                raise self.unsupported(
+                    f"a {type(one.error).__qualname__} that existed before the call, raised and caught",
+                    why="raising it changes its traceback, which is not replayed",
+                    remedy="make the exception where it is raised",
+                )
 
     def restore_raised(self) -> None:
         """Make the exceptions that existed before the call as they were."""
         for one in reversed(self.raised):
-            error = one.error
-            error.__traceback__, error.__cause__ = one.traceback, one.cause
-            error.__context__, error.__suppress_context__ = one.context, one.hides_context
+            one.restore()
         self.raised.clear()
+
+    def unmakeable(self, value: object, met: str, *, why: str, remedy: str) -> Unmakeable:
+        """Make the error for something that cannot be made again at the program's end."""
+        loc = self.loc()
+        location = loc.render() if loc else ""
+        return Unmakeable(value, met, why=why, remedy=remedy, location=location)
 
     def unsupported(self, met: str, *, why: str, remedy: str) -> Unsupported:
         """Make the error for something that cannot be captured, with the user's line."""

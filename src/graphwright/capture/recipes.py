@@ -508,7 +508,8 @@ class Recipes:
 
     def _not_remade(self, value: Any) -> Unsupported:
         kind = type(value)
-        return self._machine.unsupported(
+        return self._machine.unmakeable(
+            value,
             f"an object of type {kind.__module__}.{kind.__qualname__} in the result",
             why="it is not made of Python objects alone, and there is no recipe to make it again",
             remedy="return tensors, numbers, builtin containers or your own objects",

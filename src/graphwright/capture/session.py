@@ -24,8 +24,8 @@ from graphwright.capture.breaks import (
     Callee,
     Continuation,
     Stopped,
+    Stops,
     can_break,
-    iter_stops,
     resume,
 )
 from graphwright.capture.controls import CAPTURING
@@ -34,7 +34,7 @@ from graphwright.capture.faults import check_fault
 from graphwright.capture.frames import CodeTable, Outermost
 from graphwright.capture.input_names import input_name
 from graphwright.capture.late_calls import LateCalls
-from graphwright.capture.machine import Machine
+from graphwright.capture.machine import ENTERED_PLAINLY, Machine
 from graphwright.capture.recipes import Recipes
 from graphwright.capture.symbolic_ints import SYMBOLIC_INTS
 from graphwright.ir.aten import AtenGraph, TensorMeta
@@ -324,24 +324,41 @@ def capture_call(
     options = options or CaptureOptions()
     call = _Call(target, args, kwargs)
     outermost = Outermost()
-    failure = _try_capture(call, options, outermost)
-    if isinstance(failure, Captured):
-        return failure
-    if not can_break(target) or not options.may_break():
-        raise failure
-    # What was captured so far changed nothing, so that it can be thrown away; this time the end is known.
-    reason = _Reason(failure, outermost.was_nested)
-    for stop in iter_stops(outermost):
-        found = _try_capture(call, options, Outermost(stop), reason)
+    found = _try_capture(call, options, outermost)
+    try:
         if isinstance(found, Captured):
             return found
-        failure.add_obstacle(f"nor can the graph be broken there: {found.met}")
-    if not outermost.has_late_calls:
-        raise failure
+        if not can_break(target) or not options.may_break():
+            raise found
+        # What was captured so far changed nothing, so that it can be thrown away; this time the end is known.
+        reason = _Reason(found, outermost.was_nested)
+        captured = capture_until(call, options, Stops(outermost.last_step), reason)
+        if captured is not None:
+            return captured
+        if not outermost.has_late_calls:
+            raise found
+    finally:
+        del found  # see Note [No cycles through exceptions]
     # What a late call gives may be in the way; a break at that call is not.
     return capture_call(
         target, args, kwargs, options=dataclasses.replace(options, has_late_calls=False)
     )
+
+
+def capture_until(
+    call: _Call, options: CaptureOptions, stops: Stops, reason: _Reason
+) -> Captured | None:
+    """Capture a call as far as a step of the outermost frame where it can end, or give None where there is none."""
+    while stops.next is not None:
+        outermost = Outermost(stops.next)
+        found = _try_capture(call, options, outermost, reason)
+        if isinstance(found, Captured):
+            return found
+        reason.error.add_obstacle(f"nor can the graph be broken there: {found.met}")
+        stops.refuse(outermost, found)
+        # What is met in a function that the frame calls is met at the last step; at an earlier one, that function runs as it is.
+        reason = reason._replace(was_nested=False)
+    return None
 
 
 def _try_capture(
@@ -354,7 +371,8 @@ def _try_capture(
     try:
         return _capture_until(call, options, outermost, reason)
     except Unsupported as error:
-        return error
+        error.__cause__ = error.__context__ = None
+        return error.with_traceback(None)  # whose frames would hold those who are given it
     except InternalError as error:
         if options.on_fault is None or not can_break(call.target) or not options.may_break():
             raise
@@ -409,25 +427,24 @@ def _capture_until(
                     changes = _changes_of_state(machine, state, nesting)
                 finally:
                     machine.leave_contexts()
-            _check_raised(machine)
+            machine.check_raised()
             late_calls.check(machine)
             return _finish(machine, recorder, inputs, call, result, changes, reason)
     finally:
         CAPTURING.reset(token)
         machine.restore_raised()
         outermost.has_late_calls = bool(late_calls.results)
-        machine.is_over = True
+        _let_go(machine, inputs)
 
 
-def _check_raised(machine: Machine) -> None:
-    """Check that no exception from before the call was raised and caught: it keeps a traceback, which is not replayed."""
-    if machine.raised:
-        kind = type(machine.raised[0].error).__qualname__
-        raise machine.unsupported(
-            f"a {kind} that existed before the call, raised and caught",
-            why="raising it changes its traceback, which is not replayed",
-            remedy="make the exception where it is raised",
-        )
+def _let_go(machine: Machine, inputs: _Inputs) -> None:
+    """Cut the ties between the parts of a capture that has ended.
+
+    They know each other, so that objects of the call would otherwise live on until the garbage is collected.
+    """
+    machine.recorder.let_go()
+    for part in (machine.world, machine, inputs):
+        vars(part).clear()
 
 
 def _known_tensor(machine: Machine, tensor: torch.Tensor) -> AbstractTensor | None:
@@ -454,7 +471,25 @@ def _run(machine: Machine, call: _Call) -> Any:
         raise
     except BaseException as error:
         check_fault(machine, error)
+        if isinstance(call.target, Continuation) and machine.world.source_of(error) is not None:
+            raise _raised_again(machine, error) from error
         raise ProgramRaised(error) from error
+
+
+def _raised_again(machine: Machine, error: BaseException) -> Unsupported:
+    """Refuse the exception that left the outermost frame: raised in plain Python, it keeps its traceback, and the rest is compiled."""
+    frame = machine.outermost.frame
+    assert frame is not None, "an exception has left it"
+    machine.outermost.is_over = False
+    loc = frame.loc().render()
+    made = Unsupported(
+        f"a {type(error).__qualname__} from before a graph break, raised again",
+        why="its traceback is that of the frames it was raised in",
+        remedy="nothing: it is raised in plain Python",
+        location=loc,
+    )
+    made.frames = (loc,)
+    return made
 
 
 def _run_from_start(
@@ -486,15 +521,15 @@ def _changes_of_state(
     changes: list[SetGlobalStateEffect | NestAutocastEffect] = []
     if autocast_nesting() != nesting:
         changes.append(NestAutocastEffect(autocast_nesting() - nesting))
-    if any(isinstance(one, torch.device) for one in machine.entered):
-        msg = (
-            "a default device that `with torch.device(...)` set, where a piece of the program ends"
-        )
-        raise machine.unsupported(
-            msg,
-            why="the mode that sets it is not handed over",
-            remedy="write device=... in the calls, or move what breaks the program out of the block",
-        )
+    for manager in machine.entered:
+        if isinstance(manager, ENTERED_PLAINLY):
+            msg = f"a block of {type(manager).__module__}.{type(manager).__qualname__} that a piece of the program ends in"
+            raise machine.unmakeable(
+                manager,
+                msg,
+                why="the state that it sets is not handed over",
+                remedy="move what breaks the program out of the block",
+            )
     for kind, text in before.items():
         now = read_global_state(kind)
         if now != text and kind in WRITABLE_STATE:

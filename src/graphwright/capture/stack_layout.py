@@ -1,4 +1,4 @@
-"""What each normalised instruction does to the layout of the stack: which of its places hold values, and which NULLs.
+"""What each normalised instruction does to the layout of the stack: what each of its places is taken by.
 
 In: `Decoded`, an instruction, and the layout before it.   Out: the layouts after it.
 Does not: know values; an instruction is followed as though it did not raise.
@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from graphwright.capture.instructions import LEAVES, CallShape, Decoded, Op
+from graphwright.capture.instructions import LEAVES, CallShape, Decoded, Handler, Op
+from graphwright.ir.program import StackItem
 
-Layout = tuple[bool, ...]
-"""The stack, bottom first: True for a value, False for a NULL."""
+Layout = tuple[StackItem, ...]
+"""The stack, bottom first."""
 
 
 class Effect(NamedTuple):
@@ -160,25 +161,49 @@ def shape_after(
     stack, names = before
     match op:
         case Op.PUSH_NULL:
-            return FrameShape((*stack, False), names)
+            return FrameShape((*stack, StackItem.NULL), names)
         case Op.COPY:
-            return FrameShape((*stack, stack[-arg]), names)
+            return FrameShape(_copied(stack, arg), names)
         case Op.SWAP:
             items = list(stack)
             items[-1], items[-arg] = items[-arg], items[-1]
             return FrameShape(tuple(items), names)
         case Op.STORE_FAST:
-            return FrameShape(stack[:-1], _with(names, arg) if stack[-1] else _without(names, arg))
+            return _stored(before, arg)
         case Op.DELETE_FAST:
             return FrameShape(stack, _without(names, arg))
         case Op.LOAD_FAST_AND_CLEAR:
             is_bound = arg in names or arg in decoded.code.co_cellvars + decoded.code.co_freevars
-            return FrameShape((*stack, is_bound), _without(names, arg))
+            item = StackItem.VALUE if is_bound else StackItem.NULL
+            return FrameShape((*stack, item), _without(names, arg))
+        case Op.PUSH_EXC_INFO:
+            return FrameShape((*stack[:-1], StackItem.HANDLED, StackItem.VALUE), names)
         case Op.MAKE_CELL:
             return FrameShape(stack, _with(names, arg))
         case _:
             takes, gives = effect_of(op, arg, jumps=jumps)
-            return FrameShape((*stack[: len(stack) - takes], *(True,) * gives), names)
+            return FrameShape((*stack[: len(stack) - takes], *(StackItem.VALUE,) * gives), names)
+
+
+def shape_in_handler(handler: Handler, before: FrameShape) -> FrameShape:
+    """Give the shape of a frame at the start of a handler, after an instruction that it protects has raised."""
+    position = (StackItem.UNUSED,) * handler.pushes_position
+    return FrameShape((*before.stack[: handler.depth], *position, StackItem.VALUE), before.names)
+
+
+def _copied(stack: Layout, depth: int) -> Layout:
+    """Give the layout after a copy of a place; what was handled before is copied to be restored, which makes the original useless."""
+    item = stack[-depth]
+    if item is StackItem.HANDLED:
+        stack = (*stack[:-depth], StackItem.UNUSED, *stack[len(stack) - depth + 1 :])
+    return (*stack, item)
+
+
+def _stored(before: FrameShape, name: str) -> FrameShape:
+    """Give the shape after the top of the stack was stored in a slot, which a NULL leaves unbound."""
+    *rest, item = before.stack
+    change = _with if item is StackItem.VALUE else _without
+    return FrameShape(tuple(rest), change(before.names, name))
 
 
 def goes_on(op: Op) -> bool:

@@ -8,7 +8,7 @@ this one does.
             yield x + i
 
 Keeps: what CPython does with it then (`send`, `throw`, `close`, its `finally` blocks) is what it does with the original.
-Does not: make one again that handles an exception, or is written in C, or has ended.
+Does not: make one again that is written in C, or has ended.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from graphwright.base.errors import Unsupported
 from graphwright.capture.entering import Place, live_slots, make_generator_code
 from graphwright.capture.frames import Frame
 from graphwright.capture.machine import Machine
-from graphwright.capture.missing import ABSENT
 from graphwright.capture.opcodes.generators import drive
 from graphwright.capture.opcodes.names import globals_source_of
+from graphwright.ir.program import StackItem
 from graphwright.runtime import resume_generator
 
 _REMEDY: Final = "use the generator up, or call it outside the compiled function"
@@ -52,8 +52,6 @@ def suspended_state(machine: Machine, generator: types.GeneratorType[Any, Any, A
         Unsupported: it cannot be made again.
     """
     frame = _frame_of(machine, generator)
-    if frame.handled is not None:
-        raise _refusal(machine, generator, "it handles an exception")
     code, decoded = frame.info.code, frame.info.decoded
     has_begun = inspect.getgeneratorstate(generator) == inspect.GEN_SUSPENDED
     # Before its first step it stands behind RETURN_GENERATOR; its body begins after the pop of what is sent.
@@ -61,8 +59,7 @@ def suspended_state(machine: Machine, generator: types.GeneratorType[Any, Any, A
     live = live_slots(decoded, index)
     cells = (*code.co_cellvars, *code.co_freevars)
     names = tuple(name for name in frame.slots if name in live and name not in cells)
-    stack = (*frame.stack, None) if has_begun else ()
-    place = Place(index, tuple(value is not ABSENT for value in stack), names)
+    place = Place(index, (*frame.stack_items(), StackItem.VALUE) if has_begun else (), names)
     globals_source_of(machine, frame.function)
     function = types.FunctionType(
         make_generator_code(code, place),
@@ -72,7 +69,7 @@ def suspended_state(machine: Machine, generator: types.GeneratorType[Any, Any, A
         tuple(frame.slots.get(name) or types.CellType() for name in cells) or None,
     )
     function.__qualname__ = generator.__qualname__
-    on_stack = (value for value in stack if value is not ABSENT)
+    on_stack = (*frame.stack_values(), None) if has_begun else ()
     values = (*on_stack, *(frame.slots[name] for name in names))
     return Suspended(function, has_begun, values, code, place)
 
@@ -90,6 +87,6 @@ def _frame_of(machine: Machine, generator: types.GeneratorType[Any, Any, Any]) -
 def _refusal(
     machine: Machine, generator: types.GeneratorType[Any, Any, Any], why: str
 ) -> Unsupported:
-    return machine.unsupported(
-        f"the generator {generator.__qualname__} in the result", why=why, remedy=_REMEDY
+    return machine.unmakeable(
+        generator, f"the generator {generator.__qualname__} in the result", why=why, remedy=_REMEDY
     )

@@ -11,6 +11,8 @@ Its parts are in modules of their own: `sources.py`, `guards.py`, `recipes.py`.
 
 from __future__ import annotations
 
+import enum
+
 import msgspec
 
 from graphwright.ir.aten import AtenGraph
@@ -36,6 +38,24 @@ class SymbolBinding(msgspec.Struct, frozen=True):
     dim: int | None
 
 
+class StackItem(enum.Enum):
+    """What a place on the stack of a frame is taken by."""
+
+    VALUE = "value"
+    NULL = "null"
+    """One of CPython's empty places."""
+    HANDLED = "handled"
+    """`PUSH_EXC_INFO` has put there what was handled before. What is handed over is what is handled from there on."""
+    UNUSED = "unused"
+    """The program takes no notice of it any more: the position below an exception in a handler, what was handled before when that is
+    restored from a copy. It is not handed over; any int will do."""
+
+    @property
+    def is_passed(self) -> bool:
+        """Whether a value is handed over for it."""
+        return self in (StackItem.VALUE, StackItem.HANDLED)
+
+
 class EnteredCode(msgspec.Struct, frozen=True):
     """Code that was made from a generator's, to go on in the middle of it."""
 
@@ -44,7 +64,7 @@ class EnteredCode(msgspec.Struct, frozen=True):
     """The generator's own code."""
     index: int
     """Number of the instruction (of its normalised form) that it goes on at."""
-    stack: tuple[bool, ...]
+    stack: tuple[StackItem, ...]
     """As in `Break`."""
     names: tuple[str, ...]
 
@@ -62,8 +82,8 @@ class Break(msgspec.Struct, frozen=True):
     """The code of the function in the result, which is never run; it is made from that of the frame."""
     index: int
     """Number of the instruction (of its normalised form) that runs in plain CPython."""
-    stack: tuple[bool, ...]
-    """The stack there, bottom first: True for a value, False for one of CPython's empty slots."""
+    stack: tuple[StackItem, ...]
+    """The stack there, bottom first."""
     names: tuple[str, ...]
     callee: int | None
     """Number of the value on the stack that the instruction calls, if it is to be compiled on its own."""

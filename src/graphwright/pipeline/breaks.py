@@ -10,6 +10,7 @@ stack than without; a function that a break was met in runs as a target of its o
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
 import types
@@ -21,6 +22,7 @@ import torch
 from graphwright.capture import (
     Callee,
     Continuation,
+    Exits,
     Place,
     exits_of,
     make_step_code,
@@ -56,6 +58,8 @@ class Resumption(NamedTuple):
 
     piece: Callable[..., Any]
     values: tuple[Any, ...]
+    raised: BaseException | None = None
+    """The exception that goes to a handler, if one was raised."""
 
 
 class _Piece(NamedTuple):
@@ -121,13 +125,13 @@ class _Step:
         self._callee = ends_at.callee
 
     @functools.cached_property
-    def _exits(self) -> tuple[Place, ...]:
+    def _exits(self) -> Exits:
         return exits_of(SESSION.codes.info(self._code).decoded, self._place)
 
     @functools.cached_property
     def _step_code(self) -> types.CodeType:
         # Not before it runs: of the programs that may serve a call, only one goes on.
-        leave = [functools.partial(_leave, number) for number in range(len(self._exits))]
+        leave = [functools.partial(_leave, number) for number in range(len(self._exits.places))]
         return make_step_code(self._code, self._place, self._exits, leave)
 
     def __call__(self, function: types.FunctionType, *values: Any) -> Any:
@@ -136,13 +140,12 @@ class _Step:
             listed[self._callee] = self._pieces.alone(listed[self._callee])
             values = tuple(listed)
         left = _like(function, self._step_code)(*values)
-        if (
-            type(left) is not _Left
-        ):  # the function handled an exception of the instruction, and ran to its end
-            return left
-        piece = self._pieces.continuation(self._code, self._exits[left.number])
+        place = self._exits.places[left.number]
+        piece = self._pieces.continuation(self._code, place)
         rest = _like(function, piece.target.entry_code)
-        return Resumption(piece.compiled, (rest, *left.values))
+        is_raised = place is self._exits.handler
+        raised = left.values[place.num_values - 1] if is_raised else None
+        return Resumption(piece.compiled, (rest, *left.values), raised)
 
 
 def _like(function: types.FunctionType, code: types.CodeType) -> types.FunctionType:
@@ -156,22 +159,43 @@ def _like(function: types.FunctionType, code: types.CodeType) -> types.FunctionT
 
 def _run_all(step: _Step, *state: Any) -> Any:
     """Go on until there is nothing left."""
+    outcome: Any = Resumption(step, state)
+    del state
     try:
-        outcome = step(*state)
         while type(outcome) is Resumption:
+            if outcome.raised is not None:
+                _clear_own_frames(outcome.raised)
             outcome = outcome.piece(*outcome.values)
     except BaseException as error:  # noqa: BLE001  (raised again)
+        del outcome  # it may hold the exception, whose traceback leads here
+        _clear_own_frames(error)
         raise error.with_traceback(_users_part(error.__traceback__))  # noqa: B904  (it is the same one)
     return outcome
 
 
+def _clear_own_frames(error: BaseException) -> None:
+    """Clear the frames of this package that an exception leads to: they have ended, and would keep what they were called with alive."""
+    traceback = error.__traceback__
+    while traceback is not None:
+        frame: types.FrameType | None = traceback.tb_frame
+        if not is_own_frame(traceback.tb_frame):
+            frame = traceback.tb_frame.f_back
+        with contextlib.suppress(RuntimeError):  # the first one that has not ended
+            while frame is not None and is_own_frame(frame):
+                frame.clear()
+                frame = frame.f_back
+        traceback = traceback.tb_next
+
+
 def _users_part(traceback: types.TracebackType | None) -> types.TracebackType | None:
     """Leave the frames of this package, at the top, out of a traceback."""
-    while traceback is not None and _is_own(traceback.tb_frame):
+    while traceback is not None and is_own_frame(traceback.tb_frame):
         traceback = traceback.tb_next
     return traceback
 
 
-def _is_own(frame: types.FrameType) -> bool:
-    name = frame.f_globals.get("__name__", "")
-    return isinstance(name, str) and name.partition(".")[0] == _OWN_PACKAGE
+def is_own_frame(frame: types.FrameType) -> bool:
+    """Tell whether a frame runs code of this package, or code that was generated."""
+    name = str(frame.f_globals.get("__name__", ""))
+    is_generated = frame.f_code.co_filename.startswith(f"<{_OWN_PACKAGE}")
+    return is_generated or name.partition(".")[0] == _OWN_PACKAGE

@@ -124,14 +124,16 @@ def _capture(job: Job) -> Captured:
     broken = dataclasses.replace(symbolic, may_break=lambda: can_break)
     for way in (symbolic, static, broken):
         found = _try_capture(job, way)
-        if not isinstance(found, Captured):
-            if choice.is_empty or way is broken:
+        if isinstance(found, Captured):
+            if way is static:
+                counters.add("capture", "static_again")
+            choice.check_demands(found.program)
+            return found
+        if choice.is_empty or way is broken:
+            try:
                 raise found
-            continue
-        if way is static:
-            counters.add("capture", "static_again")
-        choice.check_demands(found.program)
-        return found
+            finally:
+                del found  # it would be part of a cycle with its own traceback
     message = "every way to capture a call gives a program or raises"
     raise InternalError(message)
 

@@ -29,7 +29,7 @@ from graphwright.base.errors import (
 from graphwright.base.ids import CompileId
 from graphwright.base.logging import LogName, log
 from graphwright.capture import ProgramRaised, is_compiling, is_eager_region
-from graphwright.pipeline.breaks import Pieces
+from graphwright.pipeline.breaks import Pieces, is_own_frame
 from graphwright.pipeline.freezing import find_hindrance
 from graphwright.pipeline.obstacles import find_obstacle
 from graphwright.pipeline.options import CompileOptions, Mode, Stance
@@ -39,7 +39,6 @@ from graphwright.pipeline.session import SESSION, make_observer
 from graphwright.pipeline.stages import Job
 from graphwright.runtime import MISSING, Dispatcher, Entry
 
-_OWN_PACKAGE: Final = __name__.partition(".")[0]
 P = ParamSpec("P")
 R = TypeVar("R")
 Install = Callable[[Callable[..., Any]], None]
@@ -137,11 +136,14 @@ class CompiledTarget:
             if result is not MISSING:
                 return result
             failure = self._unstable(entry, args, kwargs)
-        result = self.target(*args, **kwargs)
-        if failure is not None:
-            # Eager accepts what the compiler failed on, so the fault is ours and not the user's.
-            self._report(failure, settings)
-        return result
+        try:
+            result = self.target(*args, **kwargs)
+            if failure is not None:
+                # Eager accepts what the compiler failed on, so the fault is ours and not the user's.
+                self._report(failure, settings)
+            return result
+        finally:
+            del failure  # it would be part of a cycle with its own traceback
 
     def _run_uncompiled(self, stance: Stance, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Serve a call that needs a new variant, while the stance forbids making one."""
@@ -274,11 +276,7 @@ def _count_own_frames() -> int:
     """Count the frames between the line of the user's that made the call and the caller of this; code that was generated is ours."""
     count = 0
     frame: types.FrameType | None = sys._getframe(1)  # noqa: SLF001  (the documented way)
-    while frame is not None:
-        name = str(frame.f_globals.get("__name__", ""))
-        is_generated = frame.f_code.co_filename.startswith(f"<{_OWN_PACKAGE}")
-        if not is_generated and name.partition(".")[0] != _OWN_PACKAGE:
-            break
+    while frame is not None and is_own_frame(frame):
         count += 1
         frame = frame.f_back
     return count

@@ -351,6 +351,11 @@ class Recorder:
         """Number of ATen nodes so far."""
         return len(self._builder.nodes)
 
+    def let_go(self) -> None:
+        """Let go of what belongs to the program's call; what was recorded stays."""
+        self.location, self._place_of_input, self.on_real_tensor = _nowhere, _unguarded, _unknown
+        self._stand_ins.clear()
+
     def mark(self) -> RecordingMark:
         """Give the point that the recording has come to."""
         builder = self._builder

@@ -1,8 +1,13 @@
-"""State that is handed over at a graph break, which no piece may run eagerly for: generators that stand in the middle, exceptions."""
+"""State that is handed over at a graph break, which no piece may run eagerly for: generators that stand in the middle, exceptions,
+modes of PyTorch's, and what is written in C.
+"""
 
 import contextlib
 import itertools
+import sys
+import traceback
 
+import torch
 from program_cases import Topic, call, t
 
 import graphwright as gw
@@ -190,3 +195,243 @@ def break_before_a_function_is_made(x):
         return lambda y: y * scale
 
     return make(2)(x), [make(i)(x) for i in range(2)]
+
+
+@TOPIC.program(call(t(3)), call(t(5)), is_one_graph=False)
+def break_in_a_handler(x):
+    y = x + 1
+    try:
+        raise ValueError("no")
+    except ValueError as error:
+        y = y * 2
+        gw.graph_break()
+        y = y + len(error.args)
+    gw.graph_break()
+    return y.sum(), sys.exception()
+
+
+@TOPIC.program(call(t(3)), is_one_graph=False)
+def break_in_finally(x):
+    log = []
+    for fails in (False, True):
+        try:
+            try:
+                y = x * 2
+                if fails:
+                    raise KeyError("a")
+            finally:
+                log.append(repr(sys.exception()))
+                gw.graph_break()
+                y = y + 1
+        except KeyError as error:
+            gw.graph_break()
+            log.append((str(error), error.__traceback__ is not None))
+    return y, log
+
+
+def _must_be_short(x):
+    if x.shape[0] > 2:
+        raise ValueError("long")
+    return x
+
+
+@TOPIC.program(call(t(3)), call(t(2)), is_one_graph=False)
+def break_in_nested_handlers(x):
+    log = []
+    try:
+        x = _must_be_short(x)
+    except ValueError:
+        try:
+            {}["a"]
+        except KeyError as inner:
+            gw.graph_break()
+            x = x * 2
+            log.append((type(inner.__context__), repr(sys.exc_info()[1])))
+        gw.graph_break()
+        log.append(repr(sys.exception()))
+    gw.graph_break()
+    return x, log, sys.exception()
+
+
+@TOPIC.program(call(t(3)), is_one_graph=False)
+def break_then_raised_again(x):
+    log = []
+    try:
+        try:
+            x = _must_be_short(x)
+        except ValueError:
+            x = x + 1
+            gw.graph_break()
+            x = x * 2
+            raise
+    except ValueError as error:
+        log.append(str(error))
+        x = x.relu()
+    return x, log
+
+
+@TOPIC.program(call(t(3)), is_one_graph=False)
+def break_then_raised_from(x):
+    try:
+        try:
+            x = _must_be_short(x)
+        except ValueError as error:
+            gw.graph_break()
+            raise RuntimeError("of something long") from error
+    except RuntimeError as error:
+        gw.graph_break()
+        return x * 2, str(error.__cause__), error.__context__ is error.__cause__
+    return x
+
+
+@TOPIC.program(call(t(3)), is_one_graph=False)
+def break_then_leaves_by_the_exception(x):
+    try:
+        x = _must_be_short(x * 2)
+    finally:
+        x = x + 1
+        gw.graph_break()
+        x = x.relu()
+    return x
+
+
+@TOPIC.program(call(t(3)), call(t(3)), is_one_graph=False)
+def what_breaks_the_graph_raises(x):
+    y, found = x + 1, []
+    for text in ("1", "one", "2"):
+        try:
+            print("reading", text)
+            y = y * int(text)
+        except ValueError as error:
+            found.append(str(error))
+            y = y.relu()
+        else:
+            y = y - 1
+        finally:
+            found.append(text)
+    return y, found
+
+
+class _Swallows:
+    def __init__(self, log):
+        self.log = log
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        gw.graph_break()
+        self.log.append((kind, str(error), repr(sys.exception())))
+        return kind is ValueError
+
+
+@TOPIC.program(call(t(3)), is_one_graph=False)
+def break_in_the_exit_of_a_manager(x):
+    log = []
+    with _Swallows(log), _Swallows(log):
+        x = _must_be_short(x + 1)
+    with _Swallows(log):
+        x = x * 2
+    return x, log
+
+
+@TOPIC.program(call(t(3)), is_one_graph=False)
+def exception_that_is_kept(x):
+    kept = None
+    try:
+        x = _must_be_short(x + 1)
+    except ValueError as error:
+        kept = error
+    gw.graph_break()
+    names = [entry.name for entry in traceback.extract_tb(kept.__traceback__)]
+    return x * 2, kept, names[-2:]
+
+
+@TOPIC.program(call(t(3)), is_one_graph=False)
+def generator_that_handles_an_exception(x):
+    log = []
+
+    def careful(error):
+        try:
+            raise error
+        except ValueError:
+            log.append(repr(sys.exception()))
+            yield x
+            log.append(repr(sys.exception()))
+            yield x + 1
+        yield sys.exception()
+
+    gw.graph_break()
+    generator = careful(ValueError("v"))
+    gw.graph_break()
+    first = next(generator)
+    gw.graph_break()
+    return first, list(generator), log
+
+
+@TOPIC.program(call(t(3)), call(t(3)), is_one_graph=False)
+def break_under_inference_mode(x):
+    y = x + 1
+    with torch.inference_mode():
+        z = y * 2
+        gw.graph_break()
+        w = z + 1
+        states = w.is_inference(), torch.is_inference_mode_enabled()
+    v = y * 3
+    return z, w, v, states, v.is_inference(), torch.is_inference_mode_enabled()
+
+
+@TOPIC.program(call(t(3)), is_one_graph=False)
+def exception_out_of_inference_mode(x):
+    try:
+        with torch.inference_mode():
+            x = x + 1
+            gw.graph_break()
+            x = _must_be_short(x * 2)
+    except ValueError:
+        gw.graph_break()
+    return x * 2, torch.is_inference_mode_enabled()
+
+
+@TOPIC.program(call(t(3)), is_one_graph=False)
+def break_under_a_default_device(x):
+    with torch.device("cpu"):
+        y = x + torch.ones(3)
+        gw.graph_break()
+        z = y * torch.ones(3)
+    return z, torch.get_default_device()
+
+
+@TOPIC.program(call(t(3)), is_one_graph=False)
+def break_in_a_loop_over_a_set(x):
+    order = []
+    for number in {3, 17, 4}:
+        x = x + number
+        gw.graph_break()
+        order.append(number)
+    return x, order
+
+
+@TOPIC.program(call(t(3)), is_one_graph=False)
+def views_and_iterators_written_in_c(x):
+    table = {"a": x, "b": x * 2}
+    keys, values = table.keys(), table.values()
+    first, second = itertools.tee(iter([1, 2, 3]))
+    next(first)
+    gw.graph_break()
+    table["c"] = x + 1
+    return list(keys), len(values), next(first), next(second)
+
+
+@TOPIC.program(call(t(3)), call(t(3)), is_one_graph=False)
+def class_made_inside(x):
+    class Scale:
+        def __init__(self, by):
+            self.by = by
+
+        def apply(self, y):
+            return y * self.by
+
+    y = Scale(2).apply(x)
+    gw.graph_break()
+    return Scale(3).apply(y)

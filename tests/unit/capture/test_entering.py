@@ -5,6 +5,7 @@ from __future__ import annotations
 import dis
 import importlib
 import itertools
+import sys
 import types
 from collections.abc import Iterator
 from types import CodeType
@@ -30,6 +31,7 @@ from graphwright.capture.entering import (
 )
 from graphwright.capture.instructions import Op
 from graphwright.capture.rewriting import Protected, assemble, raw_instructions
+from graphwright.ir.program import StackItem
 
 CASES = {
     "arithmetic": """
@@ -151,6 +153,28 @@ def f(x=1):
         x[0]
     except TypeError as error:
         raise ValueError("no") from error
+""",
+    "what is being handled": """
+def f(x=1):
+    import sys
+    try:
+        x.missing
+    except AttributeError:
+        log.append(repr(sys.exc_info()[1]))
+        try:
+            [][x]
+        except IndexError as inner:
+            log.append((repr(sys.exc_info()[1]), type(inner.__context__)))
+        log.append(repr(sys.exc_info()[1]))
+        try:
+            raise
+        except AttributeError as same:
+            log.append(same is sys.exc_info()[1])
+    log.append(sys.exc_info())
+    try:
+        raise KeyError(x) from None
+    finally:
+        log.append(repr(sys.exc_info()[1]))
 """,
     "unbound local": """
 def f(x=1):
@@ -633,10 +657,10 @@ def _codes_of(code: CodeType, every: int = 23) -> Iterator[CodeType]:
             exits = exits_of(decoded, place)
         except Unsupported:
             continue
-        pending += exits
+        pending += exits.places
         is_enterable = place.stack or place.names or "__class__" not in code.co_freevars
         if len(seen) % every == 1 and is_enterable:
-            yield make_step_code(code, place, exits, LEAVE)
+            yield make_step_code(code, place, exits, LEAVE[: len(exits.places)])
             yield make_entry_code(code, place)
 
 
@@ -666,21 +690,44 @@ def test_what_has_no_frame_to_enter_is_refused(source: str) -> None:
     code = function_code(source)
 
     with pytest.raises(Unsupported, match=r"<case>:1 in"):
-        make_entry_code(code, Place(len(decode(code).instructions) - 1, (True,), ()))
+        make_entry_code(code, Place(len(decode(code).instructions) - 1, (StackItem.VALUE,), ()))
 
 
-@pytest.mark.parametrize(
-    ("statement", "op", "stack"),
-    [
-        ("return x", Op.RETURN_VALUE, (True,)),
-        ("raise x", Op.RAISE, (True,)),
-    ],
-)
-def test_what_ends_the_frame_is_no_step(statement: str, op: Op, stack: tuple[bool, ...]) -> None:
-    code = function_code(f"def f(x):\n {statement}")
+def test_what_ends_the_frame_is_no_step() -> None:
+    code = function_code("def f(x):\n return x")
 
     with pytest.raises(Unsupported, match=r"<case>:2 in f"):
-        exits_of(decode(code), Place(index_of(code, op), stack, ("x",)))
+        exits_of(decode(code), Place(index_of(code, Op.RETURN_VALUE), (StackItem.VALUE,), ("x",)))
+
+
+def test_raise_has_no_way_but_its_handler() -> None:
+    code = function_code("def f(x):\n try:\n  raise x\n except E:\n  pass\n raise x")
+    raises = [i for i, one in enumerate(decode(code).instructions) if one.op is Op.RAISE]
+    caught, free = (
+        exits_of(decode(code), Place(index, (StackItem.VALUE,), ("x",)))
+        for index in (raises[0], raises[-1])
+    )
+
+    assert caught.ways == free.ways == ()
+    assert free.handler is None
+    assert caught.handler is not None
+    assert caught.handler.stack == (StackItem.VALUE,)
+
+
+def test_an_exception_is_handled_in_entered_code_as_long_as_in_the_function() -> None:
+    code = function_code("def f(x):\n try:\n  x()\n except ValueError:\n  see()\n see()")
+    decoded = decode(code)
+    seen: list[BaseException | None] = []
+    error = ValueError("handed over")
+    load = next(
+        i for i, one in enumerate(decoded.instructions) if one.arg == "see" and one.line == 5
+    )
+    place = Place(first_of_raw(decoded, load), (StackItem.HANDLED,), ())
+    space = {"see": lambda: seen.append(sys.exception())}
+
+    types.FunctionType(make_entry_code(code, place), space)(error)
+
+    assert seen == [error, None]
 
 
 def test_place_inside_an_instruction_is_a_fault() -> None:
@@ -688,7 +735,7 @@ def test_place_inside_an_instruction_is_a_fault() -> None:
     inside = index_of(code, Op.LOAD_SPECIAL) + 1
 
     with pytest.raises(InternalError, match="inside an instruction"):
-        exits_of(decode(code), Place(inside, (True, True), ()))
+        exits_of(decode(code), Place(inside, (StackItem.VALUE,) * 2, ()))
 
 
 def test_place_before_the_body_is_a_fault() -> None:
@@ -713,7 +760,7 @@ def test_super_without_a_first_argument_is_refused() -> None:
     code = next(one for one in iter_code(function_code(source)) if one.co_name == "g")
     after_call = index_of(code, Op.CALL) + 1
 
-    assert make_entry_code(code, Place(after_call, (True,), ())).co_argcount == 1
+    assert make_entry_code(code, Place(after_call, (StackItem.VALUE,), ())).co_argcount == 1
     with pytest.raises(Unsupported, match="super"):
         make_entry_code(code, Place(after_call + 1, (), ()))
 
@@ -754,7 +801,7 @@ def test_nothing_outlives_its_last_use() -> None:
     decoded = decode(code)
     place = Place(index_of(code, Op.CALL) - 2, (), ("x", "g"))
     exits = exits_of(decoded, place)
-    entry = types.FunctionType(make_entry_code(code, exits[0]), {})
+    entry = types.FunctionType(make_entry_code(code, exits.ways[0]), {})
     step = types.FunctionType(make_step_code(code, place, exits, [entry]), {})
 
     found = step(Thing(), lambda: list(seen))

@@ -7,7 +7,7 @@ from typing import Any, Final
 from graphwright.capture.frames import Frame, Opcode
 from graphwright.capture.instructions import Op
 from graphwright.capture.machine import Machine
-from graphwright.capture.missing import ABSENT
+from graphwright.capture.missing import ABSENT, Handled
 
 
 def raise_(machine: Machine, frame: Frame, arg: int) -> None:
@@ -16,10 +16,11 @@ def raise_(machine: Machine, frame: Frame, arg: int) -> None:
         if machine.handled is None:
             msg = "No active exception to reraise"
             raise RuntimeError(msg)
+        machine.note_raised(machine.handled, is_new=False)
         raise machine.handled
     cause = frame.stack.pop() if arg == 2 else ABSENT
     error = _make_exception(machine, frame.stack.pop())
-    machine.note_raised(error)
+    machine.note_raised(error, is_new=True)
     if cause is not ABSENT:
         error.__cause__ = _make_cause(machine, cause)
     try:
@@ -48,20 +49,25 @@ def _make_exception(machine: Machine, value: Any) -> BaseException:
 
 def reraise(machine: Machine, frame: Frame, arg: int) -> None:
     """RERAISE."""
-    raise frame.stack.pop()
+    error = frame.stack.pop()
+    machine.note_raised(error, is_new=False)
+    try:
+        raise error
+    finally:
+        del error  # see Note [No cycles through exceptions]
 
 
 def push_exc_info(machine: Machine, frame: Frame, arg: Any) -> None:
     """PUSH_EXC_INFO."""
     error = frame.stack.pop()
-    frame.stack.append(machine.handled)
+    frame.stack.append(Handled(machine.handled))
     frame.stack.append(error)
     machine.handled = error
 
 
 def pop_except(machine: Machine, frame: Frame, arg: Any) -> None:
     """POP_EXCEPT."""
-    machine.handled = frame.stack.pop()
+    machine.handled = frame.stack.pop().before
 
 
 def check_exc_match(machine: Machine, frame: Frame, arg: Any) -> None:

@@ -32,36 +32,38 @@ def drive(machine: Machine, frame: Frame) -> Generator[Any, Any, Any]:
     while True:
         if thrown is None:
             frame.stack.append(sent)
-            machine.run_frame(frame)
+            given = [machine.run_frame(frame)]
         else:
             caught, thrown = [thrown], None  # see Note [No cycles through exceptions]
-            _throw(machine, frame, caught)
-        if not frame.is_generator:
-            return frame.value
+            given = [_throw(machine, frame, caught)]
         sent = thrown = None
+        if not frame.is_generator:
+            return given.pop()
         try:
-            sent = yield frame.value
+            sent = yield given.pop()  # while it waits, it holds nothing but its frame
         except BaseException as error:
             if machine.is_over:
                 raise
             thrown = error
 
 
-def _throw(machine: Machine, frame: Frame, caught: list[BaseException]) -> None:
-    """Raise the exception in `caught` where the generator stands; one that delegates passes it on first, as `yield from` does."""
+def _throw(machine: Machine, frame: Frame, caught: list[BaseException]) -> Any:
+    """Raise the exception in `caught` where the generator stands, and give what it yields or returns.
+
+    One that delegates passes it on first, as `yield from` does.
+    """
     if not _is_delegating(frame):
-        machine.run_frame(frame, caught.pop())
-        return
+        return machine.run_frame(frame, caught.pop())
     try:
-        frame.value = _throw_into(machine, frame.stack[-1], caught)
+        return _throw_into(machine, frame.stack[-1], caught)
     except StopIteration as stop:
         frame.stack[-1] = stop.value
         frame.resume_at = frame.info.args[frame.index - 1]
-        machine.run_frame(frame)
+        return machine.run_frame(frame)
     except GraphwrightError:
         raise
     except BaseException as raised:  # noqa: BLE001  (the program decides what it catches)
-        machine.run_frame(frame, raised)
+        return machine.run_frame(frame, raised)
 
 
 def _is_delegating(frame: Frame) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from graphwright.capture.frames import Frame, Opcode
 from graphwright.capture.instructions import Op
 from graphwright.capture.machine import Machine
-from graphwright.capture.missing import ABSENT, DELETED, Missing
+from graphwright.capture.missing import ABSENT, DELETED, UNUSED, Handled, Missing
 
 
 def pop(machine: Machine, frame: Frame, arg: Any) -> None:
@@ -23,7 +23,11 @@ def push_null(machine: Machine, frame: Frame, arg: Any) -> None:
 
 def copy(machine: Machine, frame: Frame, arg: int) -> None:
     """COPY."""
-    frame.stack.append(frame.stack[-arg])
+    stack = frame.stack
+    value = stack[-arg]
+    if type(value) is Handled:
+        stack[-arg] = UNUSED
+    stack.append(value)
 
 
 def swap(machine: Machine, frame: Frame, arg: int) -> None:
