@@ -3,6 +3,7 @@
 import functools
 import sys
 import traceback
+import types
 import warnings
 
 import numpy as np
@@ -159,15 +160,18 @@ def test_break_inside_a_grad_mode(context, capsys):
 
 
 def test_break_where_state_cannot_be_handed_over_is_told_of(capsys):
+    def make():
+        return {"made in C": types.SimpleNamespace(factor=3)}
+
     def program(x):
-        with torch.inference_mode():
-            y = x * 2
-            print("inside")
-        return y + 1
+        held = make()
+        y = x * 2
+        print("inside")
+        return y * held["made in C"].factor
 
     with pytest.warns(gw.errors.GraphwrightWarning, match="nor can the graph be broken there"):
         found = gw.compile(program)(torch.ones(2))
-    assert torch.equal(found, torch.full((2,), 3.0))
+    assert torch.equal(found, torch.full((2,), 6.0))
 
 
 def test_break_inside_autocast(capsys):
@@ -418,8 +422,7 @@ def test_exception_from_before_the_call_that_is_caught_keeps_its_traceback():
     error, of_eager = KeyError("k"), KeyError("k")
     catches(torch.ones(2), of_eager)
 
-    with pytest.warns(gw.errors.GraphwrightWarning, match="that existed before the call"):
-        result = gw.compile(catches)(torch.ones(2), error)
+    result = gw.compile(catches)(torch.ones(2), error)
 
     assert torch.equal(result, torch.full((2,), 2.0))
     frames = [traceback.extract_tb(one.__traceback__) for one in (error, of_eager)]
