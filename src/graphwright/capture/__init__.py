@@ -11,9 +11,10 @@ call are reached through `World`, which guards what is read of them and keeps as
 Read first: `session.py` (the life of a capture), `world.py` (objects that existed before), then `interpreter.py`.
 """
 
-from graphwright.capture.breaks import Callee, Continuation, code_of_target
+from graphwright.capture.breaks import Callee, Continuation, code_of_target, is_compiled_alone
 from graphwright.capture.controls import (
     ALLOWED,
+    disabled_alone,
     graph_break,
     is_compiling,
     is_eager_region,
@@ -30,6 +31,7 @@ from graphwright.capture.entering import (
     make_step_code,
 )
 from graphwright.capture.frames import CodeTable
+from graphwright.capture.redirecting import make_redirecting_code
 from graphwright.capture.session import (
     Captured,
     CaptureOptions,
@@ -53,14 +55,17 @@ __all__ = [
     "ProgramRaised",
     "capture_call",
     "code_of_target",
+    "disabled_alone",
     "exits_of",
     "graph_break",
+    "is_compiled_alone",
     "is_compiling",
     "is_eager_region",
     "make_carrier_code",
     "make_code_table",
     "make_disabled",
     "make_generator_code",
+    "make_redirecting_code",
     "make_step_code",
     "mark_outside",
     "original_of_disabled",

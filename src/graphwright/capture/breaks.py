@@ -20,6 +20,7 @@ from typing import Any, Final, assert_never, final
 import torch
 
 from graphwright.base.errors import Unsupported
+from graphwright.capture.controls import disabled_alone
 from graphwright.capture.entering import (
     Place,
     exits_of,
@@ -208,7 +209,7 @@ class Stopped:
             index=self.place.index,
             stack=self.place.stack,
             names=self.place.names,
-            callee=self._find_callee() if was_nested else None,
+            callee=self._find_callee(was_nested=was_nested),
             met=error.met,
             why=error.why,
             remedy=error.remedy,
@@ -216,8 +217,12 @@ class Stopped:
             frames=error.frames,
         )
 
-    def _find_callee(self) -> int | None:
-        """Give the number, among the values, of the user's function that the frame was in when the capture ended."""
+    def _find_callee(self, *, was_nested: bool) -> int | None:
+        """Give the number, among the values, of the function that the frame stands at the call of, if it is to be compiled on its own.
+
+        Args:
+            was_nested: the frame was in the function when the capture ended.
+        """
         frame = self._frame
         step = frame.info.decoded.instructions[frame.index]
         if step.op is Op.CALL:
@@ -227,12 +232,15 @@ class Stopped:
         else:
             return None
         place = next(place for place in (first, first + 1) if frame.stack[place] is not ABSENT)
-        if not _is_compiled_alone(frame.stack[place]):
+        function = frame.stack[place]
+        is_redirected = disabled_alone(getattr(function, "__func__", function)) is not None
+        if not (is_redirected or (was_nested and is_compiled_alone(function))):
             return None
         return sum(item.is_passed for item in self.place.stack[:place])
 
 
-def _is_compiled_alone(function: object) -> bool:
+def is_compiled_alone(function: object) -> bool:
+    """Tell whether a callable is a function, method or module of the user's, which can be a target of its own."""
     if isinstance(function, types.MethodType):
         function = function.__func__
     if isinstance(function, torch.nn.Module):

@@ -36,6 +36,8 @@ class Outside:
     why: str
     original: object = None
     """What a disabled function was made from."""
+    is_recursive: bool = True
+    """Whether nothing that it calls is compiled either."""
 
 
 def mark_outside(function: Callable[P, R], why: str = _CHANGES_COMPILING) -> Callable[P, R]:
@@ -109,7 +111,7 @@ def make_disabled(
     if not hasattr(function, "__qualname__"):
         disabled.__qualname__ = disabled.__name__ = type(function).__name__
     why = reason or "it is marked with gw.disable"
-    vars(disabled)[_MARK] = Outside(disabled, why, function)
+    vars(disabled)[_MARK] = Outside(disabled, why, function, is_recursive)
     return disabled
 
 
@@ -119,6 +121,14 @@ def original_of_disabled(function: Any) -> Any:
     if isinstance(mark, Outside) and mark.function is function and mark.original is not None:
         return mark.original
     return function
+
+
+def disabled_alone(function: object) -> types.FunctionType | None:
+    """Give the function that `function` was made from, if that is disabled and what it calls is not; else None."""
+    mark = getattr(function, _MARK, None)
+    if not isinstance(mark, Outside) or mark.function is not function or mark.is_recursive:
+        return None
+    return mark.original if isinstance(mark.original, types.FunctionType) else None
 
 
 @final

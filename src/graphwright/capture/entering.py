@@ -37,11 +37,13 @@ from graphwright.capture.decode import decode, iter_raw_handlers
 from graphwright.capture.instructions import JUMPS, CodeFlag, Decoded, Op
 from graphwright.capture.liveness import live_slots, may_reach_super
 from graphwright.capture.rewriting import (
+    CALL_HEADS,
     Label,
     Protected,
     Unit,
     assemble,
     cache_counts,
+    plain_load,
     raw_instructions,
 )
 from graphwright.capture.stack_layout import (
@@ -132,12 +134,6 @@ SLOT_PAIR_OPCODES: Final[Mapping[str, tuple[str, str]]] = {
 """Raw instructions whose argument is the numbers of two slots, four bits each, and the instructions that they stand for."""
 
 MAX_PAIRED_SLOT: Final = 15
-
-CALL_HEADS: Final = frozenset({"KW_NAMES", "PRECALL"})
-"""Raw instructions that are one with the call after them (3.11, 3.12)."""
-
-METHOD_LOADS: Final = frozenset({"LOAD_ATTR", "LOAD_SUPER_ATTR"})
-"""Raw instructions that load a method to call when the low bit of their argument is set (3.12 on)."""
 
 LOOP_ENDS: Final = frozenset({"END_FOR", "POP_TOP", "POP_ITER"})
 """What stands at the target of a `FOR_ITER` and has to do with it (3.12 on)."""
@@ -609,22 +605,11 @@ class _Writer:
             return [msgspec.structs.replace(unit, name=name, target=JUMPED, label=None)]
         if unit.name == "PUSH_EXC_INFO":
             return [*self._kept(self._slots.handled[-1]), msgspec.structs.replace(unit, label=None)]
-        load = self._plain_load(unit)
+        load = plain_load(unit)
         if load is None:
             return self._renumbered(msgspec.structs.replace(unit, label=None))
         swap = [self._new("SWAP", 2)] if self._table.has_null_below else []
         return [load, self._new("PUSH_NULL"), *swap]
-
-    def _plain_load(self, unit: Unit) -> Unit | None:
-        """Give the load of an attribute that stands in for the load of a method, or None when `unit` is not one.
-
-        The latter leaves a method and its object, or a NULL and an attribute, depending on what it finds.
-        """
-        if unit.name == "LOAD_METHOD":
-            return self._new("LOAD_ATTR", unit.arg)
-        marks_methods = "LOAD_METHOD" not in self._table.rules
-        is_method = unit.name in METHOD_LOADS and marks_methods and unit.arg & 1
-        return msgspec.structs.replace(unit, arg=unit.arg & ~1, label=None) if is_method else None
 
     def _loop_end(self, jumped: Place) -> list[Unit]:
         """Copy what stands at the target of a `FOR_ITER` and belongs to it: some versions skip a part of it, and run the rest."""

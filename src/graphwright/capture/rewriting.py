@@ -57,6 +57,13 @@ class Protected(NamedTuple):
     pushes_position: bool
 
 
+CALL_HEADS: Final = frozenset({"KW_NAMES", "PRECALL"})
+"""Raw instructions that are one with the call after them (3.11, 3.12)."""
+
+METHOD_LOADS: Final = frozenset({"LOAD_ATTR", "LOAD_SUPER_ATTR"})
+"""Raw instructions that load a method to call when the low bit of their argument is set (3.12 on)."""
+
+
 class Assembled(NamedTuple):
     """What `CodeType.replace` wants."""
 
@@ -105,6 +112,18 @@ def assemble(
             for one in sorted(handlers, key=lambda one: starts[index_of[one.start]])
         ),
     )
+
+
+def plain_load(unit: Unit) -> Unit | None:
+    """Give the load of an attribute that stands in for the load of a method, or None when `unit` is not one.
+
+    The latter leaves a method and its object, or a NULL and an attribute, depending on what it finds.
+    """
+    if unit.name == "LOAD_METHOD":
+        return Unit("LOAD_ATTR", unit.arg, unit.position, cache_counts().get("LOAD_ATTR", 0))
+    marks_methods = "LOAD_METHOD" not in dis.opmap
+    is_method = unit.name in METHOD_LOADS and marks_methods and unit.arg & 1
+    return msgspec.structs.replace(unit, arg=unit.arg & ~1, label=None) if is_method else None
 
 
 @functools.cache

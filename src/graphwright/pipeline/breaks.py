@@ -24,7 +24,10 @@ from graphwright.capture import (
     Continuation,
     Exits,
     Place,
+    disabled_alone,
     exits_of,
+    is_compiled_alone,
+    make_redirecting_code,
     make_step_code,
 )
 from graphwright.ir.program import Break
@@ -81,6 +84,7 @@ class Pieces:
         self._make = make
         self._lock = threading.Lock()
         self._pieces: dict[object, _Piece] = {}
+        self._redirecting_codes: dict[types.CodeType, types.CodeType] = {}
 
     def _piece(self, key: object, make_target: Callable[[], Any], *, is_piece: bool) -> _Piece:
         with self._lock:
@@ -97,14 +101,31 @@ class Pieces:
         return self._piece((code, place), make, is_piece=True)
 
     def alone(self, function: Any) -> Callable[..., Any]:
-        """Give a user's function, method or module as a target of its own."""
+        """Give a user's function, method or module as a target of its own; of a disabled function, what it calls."""
         if isinstance(function, types.MethodType):
             return functools.partial(self.alone(function.__func__), function.__self__)
+        original = disabled_alone(function)
+        if original is not None:
+            return _with_code(original, self._redirecting(original.__code__))
         is_module = isinstance(function, torch.nn.Module)
         key = type(function) if is_module else function.__code__
         name = key.__qualname__ if is_module else key.co_qualname
         piece = self._piece(key, functools.partial(Callee, name), is_piece=False)
         return functools.partial(piece.compiled, function)
+
+    def _redirecting(self, code: types.CodeType) -> types.CodeType:
+        """Give code that calls the compiled forms of what `code` calls."""
+        with self._lock:
+            found = self._redirecting_codes.get(code)
+            if found is None:
+                found = make_redirecting_code(code, self._compiled_if_alone)
+                self._redirecting_codes[code] = found
+            return found
+
+    def _compiled_if_alone(self, function: Any) -> Any:
+        is_redirected = disabled_alone(getattr(function, "__func__", function)) is not None
+        is_target = is_redirected or is_compiled_alone(function)
+        return self.alone(function) if is_target else function
 
     def make_go_on(
         self, ends_at: Break, code: types.CodeType, *, is_piece: bool
@@ -154,6 +175,13 @@ def _like(function: types.FunctionType, code: types.CodeType) -> types.FunctionT
         code, function.__globals__, function.__name__, None, function.__closure__
     )
     made.__qualname__ = function.__qualname__
+    return made
+
+
+def _with_code(function: types.FunctionType, code: types.CodeType) -> types.FunctionType:
+    """Make a function that is like another in all but its code."""
+    made = _like(function, code)
+    made.__defaults__, made.__kwdefaults__ = function.__defaults__, function.__kwdefaults__
     return made
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
+import traceback
 import warnings
 
 import pytest
@@ -88,6 +89,77 @@ def test_wrapper_of_a_disabled_function_is_captured_up_to_it():
 
     with pytest.raises(AttributeError, match="no_such_method"):
         gw.compile(wrapper, fullgraph=True, backend="eager")(X)
+
+
+def test_functions_that_a_disabled_one_calls_are_compiled_where_it_alone_is_disabled():
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append([node.name for node in graph.graph.nodes if node.op == "call_function"])
+        return graph.forward
+
+    class Scale:
+        def __init__(self, by):
+            self.by = by
+
+        def apply(self, x):
+            return x * self.by
+
+    def add_one(x):
+        return x + 1
+
+    @gw.disable(recursive=False)
+    def outside(x, scale, *, k=1):
+        y = x - k
+        return [add_one(y), scale.apply(y), add_one(y)]
+
+    def program(x):
+        return outside(torch.relu(x), Scale(2), k=3)
+
+    found = gw.compile(program, backend=backend)(X)
+
+    assert [one.tolist() for one in found] == [one.tolist() for one in program(X)]
+    assert graphs == [["relu"], ["add"], ["mul"]]
+
+
+def test_disabled_method_alone_has_its_calls_compiled():
+    before = dict(gw.counters["capture"])
+
+    class Model:
+        @gw.disable(recursive=False)
+        def run(self, x):
+            return self.inner(x) + 1
+
+        def inner(self, x):
+            return x * 2
+
+    model = Model()
+    result = gw.compile(lambda x: model.run(x + 1))(X)
+
+    assert torch.equal(result, (X + 1) * 2 + 1)
+    assert gw.counters["capture"]["graphs"] - before.get("graphs", 0) == 2
+
+
+def test_exceptions_through_a_disabled_function_have_the_lines_of_eager():
+    def fails(x):
+        raise ValueError("inside")
+
+    @gw.disable(recursive=False)
+    def outside(x):
+        return fails(x)
+
+    def program(x):
+        return outside(x + 1)
+
+    lines = []
+    for function in (program, gw.compile(program)):
+        with pytest.raises(ValueError, match="inside") as caught:
+            function(X)
+        entries = traceback.extract_tb(caught.value.__traceback__)
+        lines.append([(one.name, one.lineno) for one in entries if one.filename == __file__][1:])
+
+    assert lines[0] == lines[1]
+    assert len(lines[0]) == 3
 
 
 def test_function_disabled_with_torchs_mark_ends_the_graph():
