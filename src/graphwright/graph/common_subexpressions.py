@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import msgspec
 
-from graphwright.graph.renumbering import has_effect, rename_reads, with_nodes
 from graphwright.ir.aten import AtenGraph, AtenNode
+from graphwright.ir.renumbering import has_effect, rename_reads, with_nodes
 
 
 def common_subexpressions(graph: AtenGraph) -> AtenGraph:

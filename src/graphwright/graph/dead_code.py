@@ -10,8 +10,8 @@ Keeps: nodes with effects, and random nodes, since a draw moves the random strea
 
 from __future__ import annotations
 
-from graphwright.graph.renumbering import has_effect, iter_reads, with_nodes
 from graphwright.ir.aten import AtenGraph, AtenNode
+from graphwright.ir.renumbering import has_effect, iter_reads, with_nodes
 
 
 def dead_code(graph: AtenGraph) -> AtenGraph:

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from graphwright.graph.decomps import DECOMPOSITIONS
 from graphwright.graph.decomps.emitter import Emitter
-from graphwright.graph.renumbering import iter_metas, iter_reads, with_nodes
 from graphwright.ir.aten import AtenGraph, AtenNode, TensorMeta
+from graphwright.ir.renumbering import iter_metas, iter_reads, with_nodes
 
 
 def decompositions(graph: AtenGraph) -> AtenGraph:

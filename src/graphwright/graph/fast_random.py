@@ -21,7 +21,6 @@ from typing import Final, final
 
 from graphwright.graph.decomps.emitter import Emitter, as_list, static_shape
 from graphwright.graph.decomps.rules import give, result_meta, tensor
-from graphwright.graph.renumbering import iter_metas, with_nodes
 from graphwright.ir.aten import (
     AtenGraph,
     AtenNode,
@@ -34,6 +33,7 @@ from graphwright.ir.aten import (
 )
 from graphwright.ir.dtypes import DType
 from graphwright.ir.node_arguments import argument, is_given, is_number, number_of
+from graphwright.ir.renumbering import iter_metas, with_nodes
 
 _GOLDEN: Final = -7046029254386353131
 """2**64 divided by the golden ratio, odd: steps of it meet every number once."""

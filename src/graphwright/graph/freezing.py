@@ -20,7 +20,6 @@ from typing import Final, final
 
 import msgspec
 
-from graphwright.graph.renumbering import has_effect, iter_metas, iter_reads, renumbered
 from graphwright.ir.aten import (
     AtenGraph,
     AtenNode,
@@ -31,6 +30,7 @@ from graphwright.ir.aten import (
 )
 from graphwright.ir.fold import Fold
 from graphwright.ir.overloads import UNDECLARED_VIEWS, find_overload, gives_view
+from graphwright.ir.renumbering import has_effect, iter_metas, iter_reads, renumbered
 
 SMALL_BYTES: Final = 1 << 20
 """Results up to this size stay in the second cache, and may be larger than what they are made from."""

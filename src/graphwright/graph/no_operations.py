@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from graphwright.graph.renumbering import iter_metas, with_nodes
 from graphwright.ir.aten import AtenGraph, AtenNode, Ref, TensorMeta
+from graphwright.ir.renumbering import iter_metas, with_nodes
 
 _IDENTITIES: Final = frozenset(
     {

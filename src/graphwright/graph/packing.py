@@ -18,7 +18,6 @@ import msgspec
 
 from graphwright.graph.decomps.emitter import Emitter, as_list, static_shape
 from graphwright.graph.decomps.rules import result_meta
-from graphwright.graph.renumbering import iter_metas, with_nodes
 from graphwright.ir.aten import (
     AtenGraph,
     AtenNode,
@@ -30,6 +29,7 @@ from graphwright.ir.aten import (
     TensorMeta,
 )
 from graphwright.ir.packed import PACKED_MM, PANEL_COLS
+from graphwright.ir.renumbering import iter_metas, with_nodes
 from graphwright.ir.strides import row_major
 
 

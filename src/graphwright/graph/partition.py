@@ -18,9 +18,9 @@ from typing import Final, final
 
 import msgspec
 
-from graphwright.graph.renumbering import has_effect, iter_metas, iter_reads, renumbered
 from graphwright.ir.aten import AtenGraph, AtenNode, GraphOutput, InputMutation, TensorMeta
 from graphwright.ir.overloads import find_overload, gives_view
+from graphwright.ir.renumbering import has_effect, iter_metas, iter_reads, renumbered
 
 
 class Partition(msgspec.Struct, frozen=True):

@@ -15,8 +15,8 @@ from typing import Final
 
 import msgspec
 
-from graphwright.graph.renumbering import iter_reads, with_nodes
 from graphwright.ir.aten import AtenGraph, AtenNode, KwArg, LiteralArg
+from graphwright.ir.renumbering import iter_reads, with_nodes
 
 
 class _Alone(msgspec.Struct, frozen=True):
