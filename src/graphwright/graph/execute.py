@@ -9,35 +9,22 @@ Does not: record autograd history; gradients are the caller's business.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, Final, assert_never
+from typing import Any
 
 import torch
 from torch._ops import OpOverload
 
+from graphwright.ir.arguments import NO_SYMBOLS, make_argument
 from graphwright.ir.aten import (
-    Arg,
     AtenGraph,
     AtenNode,
-    ComplexArg,
     ConstantTensor,
-    DeviceArg,
-    DTypeArg,
-    FloatArg,
     GraphOutput,
-    LayoutArg,
-    ListArg,
-    LiteralArg,
-    MemoryFormatArg,
-    Ref,
-    SymArg,
     TensorMeta,
 )
 from graphwright.ir.dims import evaluate_dim
 from graphwright.ir.overloads import find_overload, gives_view, schema_of
 from graphwright.ir.symint import Dim
-
-NO_SYMBOLS: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 def execute(
@@ -79,8 +66,8 @@ def make_constant(constant: ConstantTensor) -> torch.Tensor:
 def _run_node(
     node: AtenNode, values: Sequence[torch.Tensor | None], symbols: Mapping[str, int]
 ) -> list[torch.Tensor | None]:
-    args = [_make_argument(arg, values, symbols) for arg in node.args]
-    kwargs = {kwarg.name: _make_argument(kwarg.value, values, symbols) for kwarg in node.kwargs}
+    args = [make_argument(arg, values, symbols) for arg in node.args]
+    kwargs = {kwarg.name: make_argument(kwarg.value, values, symbols) for kwarg in node.kwargs}
     overload = find_overload(node.op)
     if schema_of(overload).is_mutable:
         returned = _run_on_copies(overload, args, kwargs)
@@ -148,32 +135,6 @@ def _iter_results(returned: object) -> Iterator[object]:
             yield from _iter_results(item)
     else:
         yield returned
-
-
-def _make_argument(
-    arg: Arg, values: Sequence[torch.Tensor | None], symbols: Mapping[str, int]
-) -> Any:
-    match arg:
-        case Ref():
-            return values[arg.id]
-        case ListArg():
-            return [_make_argument(item, values, symbols) for item in arg.items]
-        case LiteralArg() | FloatArg():
-            return arg.value
-        case SymArg():
-            return evaluate_dim(arg.expr, symbols)
-        case DTypeArg():
-            return arg.dtype.torch_dtype
-        case DeviceArg():
-            return torch.device(arg.device)
-        case LayoutArg():
-            return getattr(torch, arg.layout)
-        case MemoryFormatArg():
-            return getattr(torch, arg.memory_format)
-        case ComplexArg():
-            return complex(float.fromhex(arg.real), float.fromhex(arg.imag))
-        case _:
-            assert_never(arg)
 
 
 def _storage(tensor: torch.Tensor) -> int:

@@ -120,6 +120,8 @@ class ExternKind(enum.Enum):
     strides are those of the buffers, and copies them where they are not."""
     INPLACE = "inplace"
     """Writes into its arguments; `outs` is empty."""
+    CHECK = "check"
+    """A check of lookups (`ir/lookups.py`): raises where its first argument, a BOOL, holds; else nothing is called."""
 
 
 class RunKernel(msgspec.Struct, frozen=True, tag="run_kernel"):
@@ -213,3 +215,9 @@ class Plan(msgspec.Struct, frozen=True):
     """What gives the folded ones among `constants`."""
     is_long: bool = True
     """The whole call is expected to take over about 20 µs."""
+
+    @property
+    def num_calls(self) -> int:
+        """How many steps call an op; checks call none."""
+        calls = [step for step in self.steps if isinstance(step, CallExtern)]
+        return sum(call.kind is not ExternKind.CHECK for call in calls)

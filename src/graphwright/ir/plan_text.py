@@ -271,8 +271,10 @@ def _iter_kernel_faults(plan: Plan, step: RunKernel, where: str) -> Iterator[str
 
 
 def _iter_extern_faults(plan: Plan, step: CallExtern, where: str) -> Iterator[str]:
-    if step.kind is ExternKind.INPLACE and step.outs:
-        yield f"{where} works in place and has outs"
+    if step.kind in (ExternKind.INPLACE, ExternKind.CHECK) and step.outs:
+        yield f"{where} ({step.kind.value}) has outs"
+    if step.kind is ExternKind.CHECK and not isinstance(step.args[0], TensorArg):
+        yield f"{where} checks what is no tensor"
     if step.kind is ExternKind.FUNCTIONAL:
         for out in step.outs:
             if out is not None and not isinstance(plan.buffers[out.buffer].place, ExternPlace):

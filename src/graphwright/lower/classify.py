@@ -9,17 +9,29 @@ from __future__ import annotations
 from typing import Final
 
 from graphwright.ir.aten import Arg, AtenGraph, AtenNode, ComplexArg, ListArg, Ref, TensorMeta
+from graphwright.ir.dtypes import DType
 from graphwright.ir.node_arguments import argument, is_number, number_of
 from graphwright.ir.numerics import DEFAULT, Numerics
 from graphwright.ir.overloads import UNDECLARED_VIEWS, find_overload, gives_view
 from graphwright.lower.exactness import is_exact
+from graphwright.lower.intervals import interval_of
 from graphwright.lower.products import PRODUCTS, serves_product
 from graphwright.lower.promotion import SUPPORTED
-from graphwright.lower.rules import CHOICES, ELEMENTS, POINTWISE, REDUCTIONS, SCANS, scan_axis
+from graphwright.lower.rules import (
+    CHOICES,
+    ELEMENTS,
+    POINTWISE,
+    REDUCTIONS,
+    SCANS,
+    SCATTERS,
+    scan_axis,
+)
+from graphwright.lower.rules.rows import ElementRow, Lookup, ScatterRow, no_lookups
 from graphwright.lower.values import ValueKind, Values, operands_of, refs_of
 
 FEWEST_DEAR_LINES: Final = 8
 """A scan that is dear to compute is left to eager where it goes along fewer lines."""
+_INDEX_DTYPES: Final = frozenset({DType.INT64, DType.INT32})
 LAZY_FLAGS: Final = frozenset({"aten._conj.default", "aten._neg_view.default"})
 """Ops whose result is a view with a flag that changes its values: memory alone does not tell them."""
 
@@ -86,8 +98,11 @@ def _kind_by_rows(values: Values, node: AtenNode) -> ValueKind:
         is_served = _is_plain(values, node) and CHOICES[op].choose(node) is not None
         return ValueKind.POINTWISE if is_served else ValueKind.EXTERN
     if op in ELEMENTS:
-        is_served = _is_plain(values, node) and ELEMENTS[op].can_lower(values, node)
+        is_served = _serves_lookups(values, node, ELEMENTS[op])
         return ValueKind.ELEMENTS if is_served else ValueKind.EXTERN
+    if op in SCATTERS:
+        is_served = _serves_lookups(values, node, SCATTERS[op])
+        return ValueKind.SCATTER if is_served else ValueKind.EXTERN
     if op in REDUCTIONS:
         is_served = _is_plain(values, node) and _serves_reduction(values, node)
         return ValueKind.REDUCTION if is_served else ValueKind.EXTERN
@@ -130,6 +145,39 @@ def _serves_pointwise(values: Values, node: AtenNode) -> bool:
         return True
     divisor = argument(node, 1, "other")
     return is_number(divisor) and number_of(divisor) != 0
+
+
+def _serves_lookups(values: Values, node: AtenNode, row: ElementRow | ScatterRow) -> bool:
+    """Tell whether a row serves `node`, whose indices are known to be in range."""
+    if not _is_plain(values, node) or not row.can_lower(values, node):
+        return False
+    return all(is_in_range(values, lookup) for lookup in row.lookups(values, node))
+
+
+def unchecked_lookups(values: Values, node: AtenNode) -> tuple[Lookup, ...]:
+    """Give the lookups of a node that a row would serve if all indices were known to be in range; none where they are."""
+    row = ELEMENTS.get(node.op) or SCATTERS.get(node.op)
+    if row is None or row.lookups is no_lookups:
+        return ()
+    if not _is_plain(values, node) or not row.can_lower(values, node):
+        return ()
+    lookups = row.lookups(values, node)
+    can_check = all(
+        lookup.extent
+        and values.dtype(lookup.indices) in _INDEX_DTYPES
+        and values.layouts[lookup.indices].numel
+        for lookup in lookups
+    )
+    is_known = all(is_in_range(values, lookup) for lookup in lookups)
+    return lookups if can_check and not is_known else ()
+
+
+def is_in_range(values: Values, lookup: Lookup) -> bool:
+    """Tell whether all indices are known to be in range, or pass over what is not."""
+    if not lookup.is_checked:
+        return True
+    interval = interval_of(values, lookup.indices)
+    return interval is not None and interval.low >= lookup.lowest and interval.high < lookup.extent
 
 
 def _serves_reduction(values: Values, node: AtenNode) -> bool:

@@ -44,7 +44,8 @@ class Root(msgspec.Struct, frozen=True):
     access: RootAccess
     is_reduction: bool
     """It reduces axes of more than one element."""
-    is_scan: bool
+    is_alone: bool
+    """It shares its kernel with no other root: a scan, or a scatter."""
     is_sectioned: bool
     is_product: bool
     """It multiplies matrices."""
@@ -62,7 +63,7 @@ class Cluster:
         self.space = space
         self.reads = reads
         self.values = set(root.values)
-        self.is_scan = root.is_scan
+        self.is_alone = root.is_alone
         self.is_sectioned = root.is_sectioned
         self.product = root if root.is_product else None
         """The product of matrices that it computes: one at most."""
@@ -238,7 +239,7 @@ class Partition:
 
     def _joint_space(self, one: Cluster, two: Cluster) -> Space | None:
         """Give the space that serves both, if any."""
-        if one.is_scan or two.is_scan:
+        if one.is_alone or two.is_alone:
             return None
         first, second = one.space, two.space
         if first == second:
@@ -424,7 +425,7 @@ def make_root(roots: Roots, node: AtenNode, order: int) -> Root:
             is_reduced and extent != 1
             for extent, is_reduced in zip(domain.shape, domain.reduced, strict=True)
         ),
-        is_scan=is_scan,
+        is_alone=is_scan or values.kinds[first] is ValueKind.SCATTER,
         is_sectioned=roots.weights[first].is_sectioned,
         is_product=values.kinds[first] is ValueKind.PRODUCT,
         has_row_order=not has_axes or _has_row_order(values, domain, first),

@@ -7,6 +7,8 @@ result rounded to the node's dtype.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from graphwright.base.errors import InternalError
@@ -16,7 +18,7 @@ from graphwright.ir.node_arguments import argument, is_number, number_of
 from graphwright.lower.expressions import Evaluation, Expression, Operand, Parameter
 from graphwright.lower.promotion import computation_dtype, promote
 from graphwright.lower.reader import Indices, Reader
-from graphwright.lower.rules import CHOICES, ELEMENTS, POINTWISE
+from graphwright.lower.rules import CHOICES, ELEMENTS, POINTWISE, SCATTERS
 from graphwright.lower.rules.rows import CommonDType
 from graphwright.lower.scalars import Number, Scalar
 from graphwright.lower.values import Values
@@ -51,19 +53,27 @@ class _NodeEnvironment(msgspec.Struct, frozen=True):
 
 
 def define_element(reader: Reader, value: int, indices: Indices) -> Scalar:
-    """Give element `indices` of a value that a pointwise or element row defines."""
+    """Give element `indices` of a value that a pointwise or element row defines; of a scatter, what it starts from."""
     values = reader.values
     node = values.nodes[value]
     assert node is not None, "a source is in memory, it is not defined"
-    row = ELEMENTS.get(node.op)
-    if row is not None:
-        return reader.builder.cast(row.element(reader, node, indices), values.dtype(value))
+    define = _definition(node)
+    if define is not None:
+        return reader.builder.cast(define(reader, node, indices), values.dtype(value))
     expression, common_from = expression_of(node)
     is_result = common_from is CommonDType.RESULT
     common = values.dtype(value) if is_result else common_dtype(values, node)
     environment = _NodeEnvironment(reader, node, indices)
     evaluation = Evaluation(reader.builder, environment, common, computation_dtype(common))
     return reader.builder.cast(evaluation.run(expression), values.dtype(value))
+
+
+def _definition(node: AtenNode) -> Callable[[Reader, AtenNode, Indices], Scalar] | None:
+    row = ELEMENTS.get(node.op)
+    if row is not None:
+        return row.element
+    scatter = SCATTERS.get(node.op)
+    return None if scatter is None else scatter.initial
 
 
 def expression_of(node: AtenNode) -> tuple[Expression, CommonDType]:

@@ -19,7 +19,7 @@ from graphwright.ir.node_arguments import Number, argument, is_number, number_of
 from graphwright.ir.ops import ReduceOp, ScalarOp
 from graphwright.lower.elements import expression_of
 from graphwright.lower.expressions import Apply, Expression, Operand, Parameter
-from graphwright.lower.rules import REDUCTIONS
+from graphwright.lower.rules import REDUCTIONS, SCATTERS
 from graphwright.lower.values import ValueKind
 
 _ROUNDED_ONCE: Final = frozenset(
@@ -52,6 +52,7 @@ _MOVES: Final = frozenset(
 )
 """Ops whose elements are operands' elements, or numbers among the arguments."""
 _ANY_ORDER: Final = frozenset(set(ReduceOp) - {ReduceOp.SUM, ReduceOp.PROD})
+_EXACT_UPDATES: Final = (None, ScalarOp.MAXIMUM, ScalarOp.MINIMUM)
 _TOO_MANY: Final = 2
 """So many roundings may be fewer in eager."""
 
@@ -69,6 +70,8 @@ def is_exact(kind: ValueKind, node: AtenNode) -> bool:
             return _gives_integers(node) or all(part.op in _ANY_ORDER for part in parts)
         case ValueKind.SOURCE | ValueKind.VIEW | ValueKind.EXTERN:
             return True
+        case ValueKind.SCATTER:
+            return SCATTERS[node.op].combine(node) in _EXACT_UPDATES or _gives_integers(node)
         case ValueKind.PRODUCT | ValueKind.SCAN:
             return _gives_integers(node)
         case _:

@@ -13,6 +13,7 @@ from typing import Final
 import torch
 
 from graphwright.ir.aten import Arg, AtenNode, ListArg, Ref
+from graphwright.ir.lookups import CHECK_LOOKUP
 from graphwright.ir.node_arguments import argument
 from graphwright.ir.overloads import find_overload, schema_of
 from graphwright.ir.plan import CallExtern, ExternArg, ExternKind, NamedArg, TensorArg, TupleArg
@@ -85,10 +86,10 @@ class ExternMaker:
             kwargs=tuple(
                 NamedArg(kwarg.name, self._argument(kwarg.value)) for kwarg in node.kwargs
             ),
-            kind=ExternKind.OUT if is_out else ExternKind.FUNCTIONAL,
+            kind=_kind_of(node, is_out=is_out),
             outs=outs,
             loc=node.loc,
-            is_long=is_long(self._values, node),
+            is_long=node.op != CHECK_LOOKUP and is_long(self._values, node),
         )
 
     def copy_into(self, node: AtenNode, target: int) -> CallExtern:
@@ -123,6 +124,12 @@ class ExternMaker:
         if isinstance(arg, ListArg):
             return TupleArg(tuple(self._argument(item, renamed) for item in arg.items))
         return arg
+
+
+def _kind_of(node: AtenNode, *, is_out: bool) -> ExternKind:
+    if node.op == CHECK_LOOKUP:
+        return ExternKind.CHECK
+    return ExternKind.OUT if is_out else ExternKind.FUNCTIONAL
 
 
 def written_copies(node: AtenNode) -> dict[int, int]:

@@ -26,7 +26,9 @@ from graphwright.lower.roots import Roots
 from graphwright.lower.rows_nest import SUM_BLOCK, RowsNest
 from graphwright.lower.scalars import ScalarKind
 from graphwright.lower.scan_nest import ScanNest
+from graphwright.lower.scatter_nest import ScatterNest
 from graphwright.lower.splits import SplitProgram, choose_loop, split_program, widen_lanes
+from graphwright.lower.updates import build_updates
 from graphwright.lower.values import ValueKind
 from graphwright.lower.writer import KernelWriter
 
@@ -78,9 +80,7 @@ def build_kernel(
         stored: those of the cluster's values that must be written to memory.
         num_threads: how many threads may share the kernel's parallel loops.
     """
-    programs = [
-        program for program in build_programs(roots, cluster, stored) if _does_anything(program)
-    ]
+    programs = [program for program in _programs(roots, cluster, stored) if _does_anything(program)]
     if not programs:
         return None
     inputs = {
@@ -106,6 +106,15 @@ def build_kernel(
     built = _finish(roots, cluster, writer, work)
     once = [reuse for reuse in reuses if not writer.is_reread(reuse.stored)]
     return msgspec.structs.replace(built, reuses=tuple(once))
+
+
+def _programs(roots: Roots, cluster: Cluster, stored: Collection[int]) -> list[Program]:
+    """Give the programs of a cluster; a scatter's begin with what it starts from, and end with its updates."""
+    programs = build_programs(roots, cluster, stored)
+    first = cluster.roots[0]
+    if roots.values.kinds[first.values[0]] is ValueKind.SCATTER:
+        programs.append(build_updates(roots, first))
+    return programs
 
 
 def _does_anything(program: Program) -> bool:
@@ -156,6 +165,9 @@ def _write_program(writer: KernelWriter, program: Program, num_threads: int) -> 
         return _write_product(writer, program, num_threads)
     if program.scan is not None:
         ScanNest(writer, program, program.scan, num_threads).write()
+        return []
+    if program.scatter is not None:
+        ScatterNest(writer, program, program.scatter, num_threads).write()
         return []
     scalars = reachable(program)
     if not any(is_reduce(scalar) for scalar in scalars):

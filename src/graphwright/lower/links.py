@@ -17,7 +17,7 @@ from graphwright.ir.aten import AtenNode, Ref
 from graphwright.lower.affine import ZERO, Affine, Division, Split, atom_affine, divide, dot
 from graphwright.lower.products import product_of
 from graphwright.lower.reader import Indices, SplitNeeded, indices_at, ref_of
-from graphwright.lower.rules import ELEMENTS
+from graphwright.lower.rules import ELEMENTS, SCATTERS
 from graphwright.lower.values import ValueKind, Values, operands_of
 
 _MAX_SPLITS: Final = 8
@@ -113,8 +113,8 @@ def read_operands(node: AtenNode) -> list[int]:
 
 
 def indices_of(node: AtenNode, operand: int, indices: Indices) -> Indices | None:
-    """Give the index at which an element row reads `operand`, where that is the result's own index; else None."""
-    row = ELEMENTS[node.op]
+    """Give the index at which an element row (or a scatter) reads `operand`, where that is the result's own index; else None."""
+    row = ELEMENTS.get(node.op) or SCATTERS[node.op]
     places = [place for place, arg in enumerate(node.args) if arg == Ref(operand)]
     return indices if places and all(place in row.same_index for place in places) else None
 
@@ -141,7 +141,7 @@ class _Walk:
         """Visit what `node` reads to compute its element at `indices` (of its domain)."""
         values = self.values
         kind = values.kinds[node.results[0]] if node.results[0] >= 0 else ValueKind.REDUCTION
-        if kind is ValueKind.ELEMENTS or indices is None:
+        if kind in (ValueKind.ELEMENTS, ValueKind.SCATTER) or indices is None:
             for operand in read_operands(node):
                 self.visit(operand, None if indices is None else indices_of(node, operand, indices))
         elif kind in (ValueKind.REDUCTION, ValueKind.SCAN):

@@ -73,6 +73,8 @@ def reachable(program: Program) -> list[Scalar]:
 
     for scalar in program.scan.following if program.scan else ():
         visit(scalar)
+    if program.scatter is not None and program.scatter.condition is not None:
+        visit(program.scatter.condition)
     for store in program.stores:
         visit(store.scalar)
         for part in program.builder.dynamic_parts(store.offset):

@@ -93,6 +93,17 @@ class Scan(msgspec.Struct, frozen=True):
         return choices[0][0], tuple(args[1] for args in choices)
 
 
+class Scatter(msgspec.Struct, frozen=True):
+    """How the updates of a scatter go; its one store says where, and what."""
+
+    element: Scalar
+    """`CARRIED`: the element that is changed, as it was before."""
+    condition: Scalar | None
+    """Whether there is an update."""
+    free: frozenset[int]
+    """Atoms along which no element is changed twice."""
+
+
 class Program:
     """One scalar program. Built once, then only read."""
 
@@ -103,6 +114,7 @@ class Program:
         self.product: ProductElement | None = None
         """The product of matrices that the program's elements are made from."""
         self.scan: Scan | None = None
+        self.scatter: Scatter | None = None
 
     @property
     def reduced_mask(self) -> int:
@@ -182,13 +194,17 @@ def _with_wide_lanes(section: _Section) -> _Section:
 
 
 def _split(section: _Section, number: int, inner: int) -> _Section:
-    atom = section.atoms[number]
+    return _Section(split_atoms(section.atoms, number, inner), section.shift)
+
+
+def split_atoms(atoms: tuple[Atom, ...], number: int, inner: int) -> tuple[Atom, ...]:
+    """Give the atoms with one of them split, so that the finer one has extent `inner`."""
+    atom = atoms[number]
     outer = Atom(
         atom.extent // inner, atom.is_reduced, atom.stride * inner, atom.kept_stride * inner
     )
     fine = Atom(inner, atom.is_reduced, atom.stride, atom.kept_stride)
-    before, after = section.atoms[:number], section.atoms[number + 1 :]
-    return _Section((*before, outer, fine, *after), section.shift)
+    return (*atoms[:number], outer, fine, *atoms[number + 1 :])
 
 
 def _cut(section: _Section, number: int, bound: int) -> list[_Section]:
@@ -255,7 +271,7 @@ class _Assembly:
                 self._add_reduction(root)
             elif root.is_product:
                 self._add_product(root)
-            elif root.is_scan:
+            elif self._values.kinds[root.values[0]] is ValueKind.SCAN:
                 self._add_scan(root)
             else:
                 self._add_pointwise(root)

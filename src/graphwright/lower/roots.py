@@ -58,7 +58,7 @@ class Weight(msgspec.Struct, frozen=True):
     """The values on the longest way to what is read."""
 
 
-_AXIS_KINDS: Final = frozenset({ValueKind.REDUCTION, ValueKind.SCAN})
+_AXIS_KINDS: Final = frozenset({ValueKind.REDUCTION, ValueKind.SCAN, ValueKind.SCATTER})
 """Kernels of these go along some axes in a certain way."""
 _ROOT_KINDS: Final = _AXIS_KINDS | {ValueKind.EXTERN, ValueKind.PRODUCT}
 """Values of these kinds are never computed in passing."""
@@ -208,6 +208,8 @@ class Roots:
     def _replicates(self, reader: AtenNode, value: int) -> bool:
         """Tell whether `reader` goes over `value` again and again in its innermost loop."""
         values = self.values
+        if values.kinds[next(n for n in reader.results if n >= 0)] is ValueKind.SCATTER:
+            return False
         if self._has_axes(reader):
             total = values.layouts[ref_of(reader.args[0])].numel
             return total > values.layouts[value].numel

@@ -38,6 +38,8 @@ class ValueKind(enum.Enum):
     """A product of matrices that a kernel computes tile by tile."""
     SCAN = "scan"
     """Each element is computed from the operand's elements up to its own place along one axis."""
+    SCATTER = "scatter"
+    """Elements that updates, which name their places, change one after the other."""
     EXTERN = "extern"
     """A result of a call."""
 

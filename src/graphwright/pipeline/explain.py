@@ -14,7 +14,6 @@ from typing import Any, Final
 import msgspec
 
 from graphwright.base.counters import counters
-from graphwright.ir.plan import CallExtern
 from graphwright.ir.program import Break, Program
 from graphwright.observe import Observer
 from graphwright.pipeline.session import collect_observers
@@ -80,14 +79,13 @@ class Explanation(msgspec.Struct, frozen=True):
 def report_of(entry: Entry) -> CaptureReport:
     """Give the report of a new entry."""
     program, plan = entry.program, entry.plan
-    num_calls = sum(isinstance(step, CallExtern) for step in plan.steps) if plan else None
     return CaptureReport(
         name=program.name,
         location=program.loc.render() if program.loc else "",
         num_operations=len(program.graph.nodes),
         num_guards=len(program.guards),
         num_kernels=None if plan is None else len(plan.kernels),
-        num_extern_calls=num_calls,
+        num_extern_calls=None if plan is None else plan.num_calls,
         ends_at=_break_of(program),
     )
 

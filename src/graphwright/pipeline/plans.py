@@ -34,7 +34,7 @@ from graphwright.ir.encoding import structural_hash
 from graphwright.ir.loops import Kernel
 from graphwright.ir.loops_text import render_kernel
 from graphwright.ir.numerics import Numerics
-from graphwright.ir.plan import CallExtern, Plan, Release
+from graphwright.ir.plan import Plan, Release
 from graphwright.ir.plan_text import render_plan, verify_plan
 from graphwright.lower import find_packable, lower_graph
 from graphwright.observe import Observer
@@ -142,9 +142,7 @@ def num_threads_of(settings: Config) -> int:
 def _count(plan: Plan, kernels: Sequence[Kernel]) -> None:
     counters.add("codegen", "kernels", len(kernels))
     counters.add("codegen", "fused_nodes", sum(len(kernel.origins) for kernel in kernels))
-    counters.add(
-        "codegen", "extern_calls", sum(isinstance(step, CallExtern) for step in plan.steps)
-    )
+    counters.add("codegen", "extern_calls", plan.num_calls)
 
 
 def load_kernels(

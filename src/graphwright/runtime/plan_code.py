@@ -28,6 +28,7 @@ from graphwright.ir.aten import (
 from graphwright.ir.dims import render_dim, render_dims, symbols_of
 from graphwright.ir.dtypes import DType
 from graphwright.ir.locations import Loc
+from graphwright.ir.lookups import check_lookup
 from graphwright.ir.overloads import find_overload
 from graphwright.ir.plan import (
     ArenaPlace,
@@ -137,6 +138,7 @@ class PlanCode:
         }
         self.namespace: dict[str, object] = {
             "torch": torch,
+            check_lookup.__name__: check_lookup,
             "constants_of_plan": constants,
             **{name: getattr(tensors, name) for name in _TENSOR_FUNCTIONS},
             **kernels,
@@ -232,7 +234,7 @@ class PlanCode:
                 for name, out in zip(names, step.outs, strict=True)
                 if out is not None
             ]
-        call = f"torch.ops.{step.op}({', '.join(args)})"
+        call = f"{called_name(step)}({', '.join(args)})"
         if step.kind is not ExternKind.FUNCTIONAL:
             return [f"{call}{note}"]
         return [f"results = list(iter_results({call})){note}", *self._iter_adopted(step)]
@@ -321,6 +323,11 @@ def _render_view(name: str, arg: TensorArg | TensorMeta) -> str:
 def render_form(arg: TensorArg | TensorMeta | Buffer) -> str:
     """Give dtype, shape and strides as arguments of a call."""
     return f"{_dtype(arg.dtype)}, {render_dims(arg.shape)}, {render_dims(arg.strides)}"
+
+
+def called_name(step: CallExtern) -> str:
+    """Give the expression of what an extern call calls."""
+    return check_lookup.__name__ if step.kind is ExternKind.CHECK else f"torch.ops.{step.op}"
 
 
 def out_names(op: str) -> tuple[str, ...]:

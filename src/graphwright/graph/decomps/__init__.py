@@ -9,6 +9,7 @@ from graphwright.graph.decomps.attention import ATTENTION
 from graphwright.graph.decomps.losses import LOSSES
 from graphwright.graph.decomps.norms import NORMS
 from graphwright.graph.decomps.rules import Decomposition, rows
+from graphwright.graph.decomps.scatters import SCATTERS
 from graphwright.graph.decomps.softmax import SOFTMAX
 from graphwright.graph.decomps.statistics import STATISTICS
 from graphwright.graph.decomps.vectors import VECTORS
@@ -18,6 +19,7 @@ DECOMPOSITIONS = rows(
     *NORMS.values(),
     *STATISTICS.values(),
     *LOSSES.values(),
+    *SCATTERS.values(),
     *VECTORS.values(),
     *ATTENTION.values(),
 )

@@ -1,6 +1,6 @@
 """Rule tables of the lowering, one module a family, joined here.
 
-In: nothing.   Out: `POINTWISE`, `CHOICES`, `ELEMENTS`, `REDUCTIONS`, `SCANS`, `OUT_VARIANTS`: overload name → row.
+In: nothing.   Out: `POINTWISE`, `CHOICES`, `ELEMENTS`, `REDUCTIONS`, `SCANS`, `SCATTERS`, `OUT_VARIANTS`: overload name → row.
 
 Read first: `rows.py` (what a row is), `pointwise.py`.
 """
@@ -10,14 +10,16 @@ from graphwright.lower.rules.creation import CREATION
 from graphwright.lower.rules.extern import OUT_VARIANTS
 from graphwright.lower.rules.images import IMAGES
 from graphwright.lower.rules.index import INDEX
+from graphwright.lower.rules.lookup import LOOKUPS
 from graphwright.lower.rules.loss import LOSSES
 from graphwright.lower.rules.pointwise import POINTWISE
 from graphwright.lower.rules.reduction import REDUCTIONS
 from graphwright.lower.rules.rows import rows
 from graphwright.lower.rules.scan import SCANS, scan_axis
+from graphwright.lower.rules.scatter import SCATTERS
 
 CHOICES = rows(*NUMBERED.values(), *LOSSES.values())
-ELEMENTS = rows(*CREATION.values(), *INDEX.values(), *IMAGES.values())
+ELEMENTS = rows(*CREATION.values(), *INDEX.values(), *LOOKUPS.values(), *IMAGES.values())
 
 __all__ = [
     "CHOICES",
@@ -27,5 +29,6 @@ __all__ = [
     "POINTWISE",
     "REDUCTIONS",
     "SCANS",
+    "SCATTERS",
     "scan_axis",
 ]

@@ -1,8 +1,6 @@
-"""Ops that move elements: concatenation, padding, scattering of slices, lookup. One row an overload.
+"""Ops that move elements: concatenation, padding, scattering of slices. One row an overload.
 
 In: nothing.   Out: `INDEX`, overload name → `ElementRow`.
-Keeps: memory safety. A lookup is lowered only where its indices are known to be in range when compiling; elsewhere the op
-is called as it is, and raises what eager raises.
 
 Ops that join pieces ask the reader in which piece an index lies; the kernel is then built in sections, one for each piece, so
 that no element is chosen at run time.
@@ -14,14 +12,11 @@ from collections.abc import Callable, Mapping
 from itertools import accumulate
 from typing import Final
 
-import msgspec
-
-from graphwright.ir.aten import Arg, AtenNode, ListArg, LiteralArg, Ref
+from graphwright.ir.aten import Arg, AtenNode, ListArg, LiteralArg
 from graphwright.ir.dtypes import DType
 from graphwright.ir.node_arguments import argument, integer_of, integers_of, is_number, number_of
 from graphwright.ir.ops import ScalarOp
 from graphwright.lower.affine import Affine, Split, divide
-from graphwright.lower.intervals import interval_of
 from graphwright.lower.reader import Indices, Reader, SplitNeeded, ref_of
 from graphwright.lower.rules.creation import always
 from graphwright.lower.rules.joining import Piece, join, join_nonempty
@@ -252,133 +247,6 @@ def _modulo(reader: Reader, index: Affine, extent: int) -> Affine:
     return builder.dynamic_index(position, extent)
 
 
-def _looked_up(reader: Reader, index: Scalar, extent: int) -> Affine:
-    """Give a computed index, negative ones counted from the end, as an index of an axis."""
-    builder = reader.builder
-    index = builder.cast(index, DType.INT64)
-    if index.kind.value == "index" and index.affine is not None:
-        return index.affine
-    return builder.dynamic_index(index, extent)
-
-
-def _wrapped(reader: Reader, index: Scalar, extent: int, low: int) -> Scalar:
-    if low >= 0:
-        return index
-    builder = reader.builder
-    index = builder.cast(index, DType.INT64)
-    is_negative = builder.compute(ScalarOp.LT, (index, builder.const(0, DType.INT64)), DType.BOOL)
-    from_end = builder.compute(
-        ScalarOp.ADD, (index, builder.const(extent, DType.INT64)), DType.INT64
-    )
-    return builder.compute(ScalarOp.WHERE, (is_negative, from_end, index), DType.INT64)
-
-
-def _in_range(values: Values, index: int, extent: int, lowest: int) -> bool:
-    interval = interval_of(values, index)
-    return interval is not None and interval.low >= lowest and interval.high < extent
-
-
-def _embedding(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
-    """embedding(weight, indices): the last axis is the row's."""
-    extent = reader.values.layouts[ref_of(node.args[0])].shape[0]
-    row = _looked_up(reader, reader.operand(node, 1, indices[:-1]), extent)
-    return reader.operand(node, 0, (row, indices[-1]))
-
-
-def _embedding_is_safe(values: Values, node: AtenNode) -> bool:
-    extent = values.layouts[ref_of(node.args[0])].shape[0]
-    return _in_range(values, ref_of(node.args[1]), extent, 0)
-
-
-def _index_select(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
-    """index_select(x, dim, index)."""
-    shape = reader.values.layouts[ref_of(node.args[0])].shape
-    axis = integer_of(node, 1, "dim", 0) % len(shape)
-    place = (indices[axis],) if reader.values.layouts[ref_of(node.args[2])].shape else ()
-    index = _looked_up(reader, reader.operand(node, 2, place), shape[axis])
-    return reader.operand(node, 0, _replace(indices, axis, index))
-
-
-def _index_select_is_safe(values: Values, node: AtenNode) -> bool:
-    shape = values.layouts[ref_of(node.args[0])].shape
-    if not shape:
-        return False
-    extent = shape[integer_of(node, 1, "dim", 0)]
-    return _in_range(values, ref_of(node.args[2]), extent, 0)
-
-
-def _gather(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
-    """gather(x, dim, index)."""
-    shape = reader.values.layouts[ref_of(node.args[0])].shape
-    axis = integer_of(node, 1, "dim", 0) % len(shape)
-    index = _looked_up(reader, reader.operand(node, 2, indices), shape[axis])
-    return reader.operand(node, 0, _replace(indices, axis, index))
-
-
-def _gather_is_safe(values: Values, node: AtenNode) -> bool:
-    shape = values.layouts[ref_of(node.args[0])].shape
-    if not shape or not values.layouts[ref_of(node.args[2])].shape:
-        return False
-    return _in_range(values, ref_of(node.args[2]), shape[integer_of(node, 1, "dim", 0)], 0)
-
-
-class _IndexPlan(msgspec.Struct, frozen=True):
-    """How index.Tensor(x, [i0, None, i1, …]) places its axes."""
-
-    tensors: tuple[int | None, ...]
-    """For each axis of x, its index tensor."""
-    start: int
-    """Where the axes of the broadcast index stand in the result."""
-    rank: int
-    """How many there are."""
-
-
-def _index_plan(values: Values, node: AtenNode) -> _IndexPlan | None:
-    listed = node.args[1]
-    assert isinstance(listed, ListArg), "a list of tensors"
-    rank = len(values.layouts[ref_of(node.args[0])].shape)
-    tensors = [item.id if isinstance(item, Ref) else None for item in listed.items]
-    tensors += [None] * (rank - len(tensors))
-    given = [axis for axis, tensor in enumerate(tensors) if tensor is not None]
-    if not given:
-        return None
-    are_adjacent = given == list(range(given[0], given[-1] + 1))
-    index_rank = max(len(values.layouts[tensors[axis] or 0].shape) for axis in given)
-    return _IndexPlan(tuple(tensors), given[0] if are_adjacent else 0, index_rank)
-
-
-def _index(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
-    values = reader.values
-    plan = _index_plan(values, node)
-    assert plan is not None, "checked when the node was classified"
-    shape = values.layouts[ref_of(node.args[0])].shape
-    looked_up = indices[plan.start : plan.start + plan.rank]
-    plain = iter(indices[: plan.start] + indices[plan.start + plan.rank :])
-    own: list[Affine] = []
-    for tensor, extent in zip(plan.tensors, shape, strict=True):
-        if tensor is None:
-            own.append(next(plain))
-            continue
-        interval = interval_of(values, tensor)
-        assert interval is not None, "checked when the node was classified"
-        index = reader.read_broadcast(tensor, looked_up)
-        wrapped = _wrapped(reader, index, extent, interval.low)
-        own.append(_looked_up(reader, wrapped, extent))
-    return reader.operand(node, 0, tuple(own))
-
-
-def _index_is_safe(values: Values, node: AtenNode) -> bool:
-    plan = _index_plan(values, node)
-    if plan is None:
-        return False
-    shape = values.layouts[ref_of(node.args[0])].shape
-    return all(
-        values.dtype(tensor) is not DType.BOOL and _in_range(values, tensor, extent, -extent)
-        for tensor, extent in zip(plan.tensors, shape, strict=True)
-        if tensor is not None
-    )
-
-
 INDEX: Final[Mapping[str, ElementRow]] = rows(
     ElementRow("aten.cat.default", _cat, _has_elements),
     ElementRow("aten.stack.default", _stack, _has_elements),
@@ -388,8 +256,4 @@ INDEX: Final[Mapping[str, ElementRow]] = rows(
     ElementRow("aten.flip.default", _flip, always),
     ElementRow("aten.roll.default", _roll, _roll_has_axes),
     ElementRow("aten.repeat.default", _repeat, _has_operand_elements),
-    ElementRow("aten.embedding.default", _embedding, _embedding_is_safe),
-    ElementRow("aten.index_select.default", _index_select, _index_select_is_safe),
-    ElementRow("aten.gather.default", _gather, _gather_is_safe),
-    ElementRow("aten.index.Tensor", _index, _index_is_safe),
 )

@@ -16,7 +16,7 @@ import msgspec
 from graphwright.base.errors import InternalError
 from graphwright.ir.aten import AtenNode
 from graphwright.ir.dtypes import DType
-from graphwright.ir.ops import ReduceOp
+from graphwright.ir.ops import ReduceOp, ScalarOp
 from graphwright.lower.affine import Affine
 from graphwright.lower.expressions import Expression
 from graphwright.lower.reader import Reader
@@ -52,6 +52,30 @@ class ChoiceRow(msgspec.Struct, frozen=True):
     common: CommonDType = CommonDType.RESULT
 
 
+class Lookup(msgspec.Struct, frozen=True):
+    """Indices along one axis of an operand (or of a result), which are values of another operand."""
+
+    indices: int
+    """The value that holds them."""
+    axis: int
+    extent: int
+    """Of the axis."""
+    wraps: bool = False
+    """Negative ones count from the end."""
+    is_checked: bool = True
+    """One out of range is an error; else the op passes over it."""
+
+    @property
+    def lowest(self) -> int:
+        """The least index in range."""
+        return -self.extent if self.wraps else 0
+
+
+def no_lookups(_values: Values, _node: AtenNode) -> tuple[Lookup, ...]:
+    """Give the lookups of an op that has none."""
+    return ()
+
+
 class ElementRow(msgspec.Struct, frozen=True):
     """An op whose result's elements are computed one by one, from operands' elements at other indices."""
 
@@ -67,6 +91,31 @@ class ElementRow(msgspec.Struct, frozen=True):
     """Elements of the operand are read for several elements of the result: what is dear to compute is better in memory."""
     same_index: tuple[int, ...] = ()
     """Positions of operands that are read, if at all, at the very index of the result."""
+    lookups: Callable[[Values, AtenNode], tuple[Lookup, ...]] = no_lookups
+    """Where its indices come from; it is lowered where they are known, or checked (`checks.py`), to be in range."""
+
+
+class ScatterRow(msgspec.Struct, frozen=True):
+    """An op that starts from given elements and goes over updates, each of which changes one element."""
+
+    op: str
+    can_lower: Callable[[Values, AtenNode], bool]
+    """Whether the row serves this node; else the op is called as it is."""
+    domain: Callable[[Values, AtenNode], tuple[int, ...]]
+    """The shape of what there is one update for each of; they are made in row-major order."""
+    place: Callable[[Reader, AtenNode, tuple[Affine, ...]], tuple[Affine, ...]]
+    """The element that the update at an index changes."""
+    update: Callable[[Reader, AtenNode, tuple[Affine, ...]], Scalar]
+    combine: Callable[[AtenNode], ScalarOp | None]
+    """(the element, the update) → the element; None where the update replaces it."""
+    lookups: Callable[[Values, AtenNode], tuple[Lookup, ...]]
+    """Where the places come from; along all other axes, an index of the result is the update's own."""
+    initial: Callable[[Reader, AtenNode, tuple[Affine, ...]], Scalar]
+    """The element of the result before all updates."""
+    condition: Callable[[Reader, AtenNode, tuple[Affine, ...]], Scalar] | None = None
+    """Whether there is an update at an index."""
+    same_index: tuple[int, ...] = (0,)
+    """Positions of operands that are read at the very index of the result."""
 
 
 class ReductionPart(msgspec.Struct, frozen=True):

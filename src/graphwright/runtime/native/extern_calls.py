@@ -13,10 +13,17 @@ import msgspec
 import torch
 
 from graphwright.ir.aten import ComplexArg, ConstantTensor, FloatArg, LiteralArg
+from graphwright.ir.lookups import check_lookup
 from graphwright.ir.plan import CallExtern, ExternArg, ExternKind, Plan, TensorArg, TupleArg
 from graphwright.ir.plan_text import iter_tensor_args
 from graphwright.runtime import tensors
-from graphwright.runtime.plan_code import PlanCode, arg_symbols, out_names, render_form
+from graphwright.runtime.plan_code import (
+    PlanCode,
+    arg_symbols,
+    called_name,
+    out_names,
+    render_form,
+)
 
 PythonCall = Callable[..., Any]
 
@@ -154,7 +161,7 @@ class _CallWriter:
         if self._plan.symbols:
             listed = ", ".join(self._plan.symbols)
             lines.append(f"    ({listed},) = symbols")
-        call = f"torch.ops.{self._step.op}({', '.join(self._iter_arguments())})"
+        call = f"{called_name(self._step)}({', '.join(self._iter_arguments())})"
         if self._step.kind is ExternKind.FUNCTIONAL:
             lines.append(f"    results = list(iter_results({call}))")
             lines.append(f"    return ({''.join(self._iter_results(names))})")
@@ -162,6 +169,7 @@ class _CallWriter:
             lines += [f"    {call}", "    return ()"]
         namespace: dict[str, Any] = {
             "torch": torch,
+            check_lookup.__name__: check_lookup,
             "adopt": tensors.adopt,
             "iter_results": tensors.iter_results,
         }

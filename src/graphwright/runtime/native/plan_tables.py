@@ -33,6 +33,7 @@ from graphwright.ir.plan import (
     ViewOfInput,
     ViewOfOutput,
 )
+from graphwright.ir.plan_text import iter_tensor_args
 from graphwright.ir.program import Program
 from graphwright.ir.recipes import BuildTuple, FromConstant, FromOutput, FromSource, Recipe
 from graphwright.ir.sources import EnumConst
@@ -153,7 +154,9 @@ class PlanTables:
     # Steps.
 
     def _is_native(self, step: RunKernel | CallExtern | Release) -> bool:
-        return not isinstance(step, CallExtern) or self._shims[id(step)] is not None
+        """Tell whether a step needs no Python, unless it is to raise."""
+        is_call = isinstance(step, CallExtern) and step.kind is not ExternKind.CHECK
+        return not is_call or self._shims[id(step)] is not None
 
     def _is_long(self, step: RunKernel | CallExtern | Release) -> bool:
         match step:
@@ -261,6 +264,10 @@ class PlanTables:
     def _add_extern(self, step: CallExtern) -> None:
         found = self._shims[id(step)]
         by_python = self._python_operands(step)
+        if step.kind is ExternKind.CHECK:
+            (flag,) = iter_tensor_args(step.args[0])
+            self._table.add("call_python_if", 0, *by_python, offset_of(flag.buffer))
+            return
         if found is None:
             self._table.add("call_python", 0, *by_python)
             return

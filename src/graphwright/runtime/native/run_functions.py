@@ -249,17 +249,13 @@ def _write_adopt_result(module: Module, layout: Layout) -> None:
 def _write_python_calls(module: Module, layout: Layout) -> None:
     # an extern call by Python: callable w2, w4 tensors at w3, w6 outs at w5
     with step_function(module, layout, "call_python") as w:
-        outcome = w.fn.call(
-            "call_extern",
-            "i32",
-            w.frame,
-            w.word(2, "ptr"),
-            w.word(3, "ptr"),
-            w.word(4),
-            w.word(5, "ptr"),
-            w.word(6),
-        )
-        w.fn.ret(outcome)
+        _call_extern(w)
+    # the same where the bool at the beginning of buffer w7 holds
+    with step_function(module, layout, "call_python_if") as w:
+        flag = w.fn.load("ptr", w.context(Context.BUFFERS), w.word(7))
+        with w.fn.if_(w.fn.compare("eq", w.fn.load("i8", flag), 0)):
+            w.go_on()
+        _call_extern(w)
     # callable w2 gets the w4 objects in the slots whose offsets are at w3
     with step_function(module, layout, "tell_python") as w:
         w.fn.call("take_lock", "void", w.frame)
@@ -274,6 +270,11 @@ def _write_python_calls(module: Module, layout: Layout) -> None:
         )
         w.raise_if_null(made)
         w.drop(made)
+
+
+def _call_extern(w: Writer) -> None:
+    operands = (w.word(2, "ptr"), w.word(3, "ptr"), w.word(4), w.word(5, "ptr"), w.word(6))
+    w.fn.ret(w.fn.call("call_extern", "i32", w.frame, *operands))
 
 
 def _write_shim_call(module: Module, layout: Layout, signature: str) -> None:

@@ -1,0 +1,110 @@
+"""Scatters in terms of simpler ones: sums of narrow floats, means, and results that leave out what was there.
+
+In: nothing.   Out: `SCATTERS`, overload name → `Decomposition`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from graphwright.graph.decomps.emitter import Emitter, as_list, row_major
+from graphwright.graph.decomps.rules import Decomposition, give, rows, tensor
+from graphwright.ir.aten import (
+    Arg,
+    AtenNode,
+    DTypeArg,
+    FloatArg,
+    KwArg,
+    LiteralArg,
+    Ref,
+    TensorMeta,
+)
+from graphwright.ir.node_arguments import argument
+from graphwright.ir.scatters import rounds_once
+
+_IDENTITIES: Final = {"sum": 0.0, "mean": 0.0, "prod": 1.0, "amax": -math.inf, "amin": math.inf}
+
+
+def _combine(emit: Emitter, node: AtenNode) -> bool:
+    """Combine narrow floats in float32."""
+    x = tensor(node, 0)
+    if not rounds_once(node, len(emit.shape(x)), emit.dtype(tensor(node, 2))):
+        return False
+    wide = emit.widened(x)
+    if wide == x:
+        return False
+    given = node.args[3]
+    update = emit.widened(given) if isinstance(given, Ref) else given
+    args = [wide, *node.args[1:3], update, *node.args[4:]]
+    give(emit, node, _like(emit, node.op, args, wide, node.kwargs))
+    return True
+
+
+def _like(
+    emit: Emitter, op: str, args: Sequence[Arg], like: Ref, kwargs: Sequence[KwArg] = ()
+) -> Ref:
+    """Add a node whose result is as `like`, in row order."""
+    meta = emit.meta(like)
+    shape = emit.shape(like)
+    return emit.node(op, args, TensorMeta(meta.dtype, shape, row_major(shape), meta.device), kwargs)
+
+
+def _scatter_reduce(emit: Emitter, node: AtenNode) -> bool:
+    """Start from what is there, or from the identity at each place that is named; divide a mean by the count."""
+    x, source = tensor(node, 0), tensor(node, 3)
+    named = argument(node, 4, "reduce")
+    name = str(named.value) if isinstance(named, LiteralArg) else ""
+    includes = argument(node, 5, "include_self") != LiteralArg(value=False)
+    if name != "mean" and includes:
+        return _combine(emit, node)
+    if not emit.dtype(x).is_float or name not in _IDENTITIES:
+        return False
+    dim_and_index = node.args[1:3]
+    is_sum = name in ("sum", "mean", "prod")
+    start = emit.widened(x) if is_sum else x
+    update = emit.widened(source) if is_sum else source
+    if not includes:
+        identity = FloatArg(_IDENTITIES[name].hex())
+        start = _like(emit, "aten.scatter.value", [start, *dim_and_index, identity], start)
+    how = LiteralArg("sum" if name == "mean" else name)
+    args = [start, *dim_and_index, update, how]
+    result = emit.cast(_like(emit, "aten.scatter_reduce.two", args, start), emit.dtype(x))
+    if name == "mean":
+        result = emit.pointwise(
+            "aten.div.Tensor", result, _counts(emit, node, start, includes=includes)
+        )
+    give(emit, node, result)
+    return True
+
+
+def _counts(emit: Emitter, node: AtenNode, like: Ref, *, includes: bool) -> Ref:
+    """Count what each element is the mean of; 1 where that is nothing."""
+    x, source = tensor(node, 0), tensor(node, 3)
+    start = _filled(emit, emit.shape(x), like, int(includes))
+    ones = _filled(emit, emit.shape(source), like, 1)
+    args = [start, *node.args[1:3], ones]
+    counts = emit.cast(_like(emit, "aten.scatter_add.default", args, start), emit.dtype(x))
+    return emit.pointwise("aten.clamp_min.default", counts, 1)
+
+
+def _filled(emit: Emitter, shape: tuple[int, ...], like: Ref, number: int) -> Ref:
+    meta = emit.meta(like)
+    kwargs = (KwArg("dtype", DTypeArg(meta.dtype)),)
+    full = TensorMeta(meta.dtype, shape, row_major(shape), meta.device)
+    return emit.node("aten.full.default", [as_list(shape), LiteralArg(number)], full, kwargs)
+
+
+SCATTERS: Final[Mapping[str, Decomposition]] = rows(
+    Decomposition("aten.scatter_reduce.two", _scatter_reduce),
+    *(
+        Decomposition(f"aten.{name}", _combine)
+        for name in (
+            "scatter_add.default",
+            "scatter.reduce",
+            "scatter.value_reduce",
+            "index_add.default",
+        )
+    ),
+)

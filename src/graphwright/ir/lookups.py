@@ -1,0 +1,80 @@
+"""The op that raises, in the place of ops whose indices are out of range, what eager raises.
+
+In: whether an index is out of range, the indices, the op that looks up.   Out: nothing, or eager's exception.
+Keeps: the error is the op's own: where an index is out of range the op itself is called, on the indices and on memory that stands in
+for its other operands, and refuses.
+
+    %2 = embedding(%0, %1)    →    %2 = clamp(%1, 0, 999);  %3 = any(ne(%2, %1));  check_lookup(%3, [%1], embedding(_, %1))
+                                   %4 = embedding(%0, %2)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import torch
+
+from graphwright.base.errors import InternalError
+from graphwright.ir.arguments import NO_SYMBOLS, make_argument
+from graphwright.ir.aten import Arg, AtenNode, KwArg, TensorMeta
+from graphwright.ir.dims import evaluate_dim
+from graphwright.ir.overloads import find_overload
+from graphwright.ir.renumbering import iter_reads, rename_reads
+
+CHECK_LOOKUP: Final = "graphwright.check_lookup.default"
+_LIBRARY: Final = torch.library.Library("graphwright", "DEF")
+
+
+class _Lookup(msgspec.Struct, frozen=True):
+    """A call that looks up; its tensors are numbered, the indices first."""
+
+    op: str
+    args: tuple[Arg, ...]
+    kwargs: tuple[KwArg, ...]
+    others: tuple[TensorMeta, ...]
+    """What the operands are that are no indices."""
+
+
+def describe_lookup(node: AtenNode, indices: Sequence[int], metas: Sequence[TensorMeta]) -> str:
+    """Give the text that `check_lookup` calls `node` by.
+
+    Args:
+        node: the node that looks up.
+        indices: those of its operands that are passed on.
+        metas: what the values of the graph are.
+    """
+    others = [value for value in dict.fromkeys(iter_reads(node)) if value not in indices]
+    numbers = {value: number for number, value in enumerate([*indices, *others])}
+    renamed = rename_reads(node, numbers)
+    stand_ins = tuple(metas[value] for value in others)
+    lookup = _Lookup(node.op, renamed.args, renamed.kwargs, stand_ins)
+    return msgspec.json.encode(lookup).decode()
+
+
+def check_lookup(is_wrong: torch.Tensor, indices: Sequence[torch.Tensor], lookup: str) -> None:
+    """Raise what eager raises where `is_wrong`, a bool, holds.
+
+    Raises:
+        InternalError: eager would not raise.
+    """
+    if not is_wrong:
+        return
+    call = msgspec.json.decode(lookup, type=_Lookup)
+    tensors = [*indices, *map(_stand_in, call.others)]
+    args = [make_argument(arg, tensors) for arg in call.args]
+    kwargs = {kwarg.name: make_argument(kwarg.value, tensors) for kwarg in call.kwargs}
+    find_overload(call.op)(*args, **kwargs)
+    message = f"{call.op} takes indices that were held to be out of range: {list(indices)}"
+    raise InternalError(message)
+
+
+def _stand_in(meta: TensorMeta) -> torch.Tensor:
+    shape = [evaluate_dim(extent, NO_SYMBOLS) for extent in meta.shape]
+    strides = [evaluate_dim(stride, NO_SYMBOLS) for stride in meta.strides]
+    return torch.empty_strided(shape, strides, dtype=meta.dtype.torch_dtype, device=meta.device)
+
+
+_LIBRARY.define("check_lookup(Tensor is_wrong, Tensor[] indices, str lookup) -> ()")
+_LIBRARY.impl("check_lookup", check_lookup, "CompositeExplicitAutograd")

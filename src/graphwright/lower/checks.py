@@ -1,0 +1,91 @@
+"""Check the indices of lookups once, before the kernels that look up.
+
+In: a graph, classified.   Out: the graph in which every lookup that has a row uses indices known to be in range.
+Keeps: an index out of range raises what eager raises, before any later effect; no kernel looks at it.
+
+Indices that a caller passes can be anything. They are clamped where they are used, which costs nothing beside the lookup, and one
+pass over them tells whether that changed any: then `check_lookup` calls the op itself, which refuses.
+
+    %2 = gather(%0, 1, %1)    →    %2 = clamp(%1, 0, 9);  %3 = any(ne(%2, %1));  check_lookup(%3, [%1], …)
+                                   %4 = gather(%0, 1, %2)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import final
+
+import msgspec
+
+from graphwright.ir.aten import AtenGraph, AtenNode, ListArg, LiteralArg, Ref, TensorMeta
+from graphwright.ir.dtypes import DType
+from graphwright.ir.lookups import CHECK_LOOKUP, describe_lookup
+from graphwright.ir.renumbering import rename_reads, with_nodes
+from graphwright.lower.classify import is_in_range, unchecked_lookups
+from graphwright.lower.intervals import Interval
+from graphwright.lower.rules.rows import Lookup
+from graphwright.lower.spaces import dense_strides
+from graphwright.lower.values import Values, static_dims
+
+
+def checked(values: Values) -> AtenGraph:
+    """Give the graph of `values` with its lookups checked."""
+    graph = values.graph
+    found = {number: unchecked_lookups(values, node) for number, node in enumerate(graph.nodes)}
+    if not any(found.values()):
+        return graph
+    writer = _Checks(values)
+    for number, node in enumerate(graph.nodes):
+        writer.add(node, found[number])
+    return with_nodes(graph, writer.nodes, {})
+
+
+@final
+class _Checks:
+    def __init__(self, values: Values) -> None:
+        self.nodes: list[AtenNode] = []
+        self._values = values
+        self._metas: list[TensorMeta] = list(values.metas)
+        self._clamped: dict[tuple[int, Interval], int] = {}
+        """(indices, their bounds) → the same indices, clamped."""
+
+    def add(self, node: AtenNode, lookups: Sequence[Lookup]) -> None:
+        """Write `node`, its `lookups` checked before it."""
+        renamed: dict[int, int] = {}
+        indices = list(dict.fromkeys(lookup.indices for lookup in lookups))
+        for value in indices:
+            own = [lookup for lookup in lookups if lookup.indices == value]
+            if not all(is_in_range(self._values, lookup) for lookup in own):
+                lowest = max(lookup.lowest for lookup in own)
+                highest = min(lookup.extent for lookup in own) - 1
+                bounds = Interval(lowest, highest)
+                renamed[value] = self._checked(node, value, bounds, indices)
+        self.nodes.append(rename_reads(node, renamed))
+
+    def _checked(self, node: AtenNode, value: int, bounds: Interval, passed: Sequence[int]) -> int:
+        """Give `value`, of which `bounds` are the only ones that are no error, clamped to them."""
+        key = (value, bounds)
+        known = self._clamped.get(key)
+        if known is not None:
+            return known
+        given = self._metas[value]
+        strides = dense_strides(static_dims(given.shape), range(len(given.shape)))
+        dense = msgspec.structs.replace(given, strides=strides, offset=0)
+        indices = Ref(value)
+        limits = (LiteralArg(bounds.low), LiteralArg(bounds.high))
+        clamped = self._write(node, "aten.clamp.default", (indices, *limits), dense)
+        flags = msgspec.structs.replace(dense, dtype=DType.BOOL)
+        differs = self._write(node, "aten.ne.Tensor", (clamped, indices), flags)
+        flag = msgspec.structs.replace(flags, shape=(), strides=())
+        is_wrong = self._write(node, "aten.any.default", (differs,), flag)
+        text = describe_lookup(node, passed, self._metas)
+        args = (is_wrong, ListArg(tuple(map(Ref, passed))), LiteralArg(text))
+        self.nodes.append(AtenNode(CHECK_LOOKUP, args, (), (), (), node.loc))
+        self._clamped[key] = clamped.id
+        return clamped.id
+
+    def _write(self, node: AtenNode, op: str, args: tuple[object, ...], meta: TensorMeta) -> Ref:
+        number = len(self._metas)
+        self._metas.append(meta)
+        self.nodes.append(AtenNode(op, args, (), (number,), (meta,), node.loc))  # type: ignore[arg-type]
+        return Ref(number)
