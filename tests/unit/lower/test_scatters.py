@@ -177,36 +177,3 @@ def test_indices_are_checked_once_for_all_that_use_them():
     )
 
     assert sum(isinstance(step, CallExtern) for step in lowered.plan.steps) == 1
-
-
-LOOKUPS = {
-    "embedding": lambda x, i: A.embedding(x, i),
-    "index_select": lambda x, i: x.index_select(0, i),
-    "index": lambda x, i: x[i],
-    "index of two axes": lambda x, i: x[i, i],
-    "gather": lambda x, i: x.gather(0, i[:, None]),
-    "scatter": lambda x, i: x.scatter(0, i[:, None], 1.0),
-    "scatter_add": lambda x, i: x.scatter_add(0, i[:, None], x[:2, :1]),
-    "scatter_reduce": lambda x, i: x.scatter_reduce(0, i[:, None], x[:2, :1], "amax"),
-    "index_add": lambda x, i: x.index_add(0, i, x[:2]),
-    "index_copy": lambda x, i: x.index_copy(0, i, x[:2]),
-    "index_fill": lambda x, i: x.index_fill(0, i, 1.0),
-    "index_put": lambda x, i: torch.index_put(x, (i,), x[:2], accumulate=True),
-}
-
-
-@pytest.mark.parametrize("wrong", [4, 7, -1, -5])
-@pytest.mark.parametrize("name", LOOKUPS)
-def test_indices_out_of_range_raise_what_eager_raises(name, wrong):
-    x, places = drawn((4, 3), torch.float32), torch.tensor([0, 1])
-    lowered = lowered_of(LOOKUPS[name], x, places)
-    places = torch.tensor([0, wrong])
-    try:
-        expected = LOOKUPS[name](x, places)
-    except (IndexError, RuntimeError) as error:
-        with pytest.raises(type(error)) as raised:
-            run_compiled(lowered, [x, places])
-        assert str(raised.value) == str(error)
-    else:
-        (actual,) = run_compiled(lowered, [x, places])
-        torch.testing.assert_close(actual, expected, rtol=0, atol=0)

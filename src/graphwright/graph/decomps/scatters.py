@@ -32,14 +32,18 @@ def _combine(emit: Emitter, node: AtenNode) -> bool:
     x = tensor(node, 0)
     if not rounds_once(node, len(emit.shape(x)), emit.dtype(tensor(node, 2))):
         return False
-    wide = emit.widened(x)
-    if wide == x:
+    wide, given = emit.widened(x), node.args[3]
+    if wide == x or not _is_alike(emit, x, given):
         return False
-    given = node.args[3]
     update = emit.widened(given) if isinstance(given, Ref) else given
     args = [wide, *node.args[1:3], update, *node.args[4:]]
     give(emit, node, _like(emit, node.op, args, wide, node.kwargs))
     return True
+
+
+def _is_alike(emit: Emitter, x: Ref, given: Arg) -> bool:
+    """Tell whether an update has the dtype that eager asks for; it refuses other tensors."""
+    return not isinstance(given, Ref) or emit.dtype(given) is emit.dtype(x)
 
 
 def _like(
@@ -59,7 +63,7 @@ def _scatter_reduce(emit: Emitter, node: AtenNode) -> bool:
     includes = argument(node, 5, "include_self") != LiteralArg(value=False)
     if name != "mean" and includes:
         return _combine(emit, node)
-    if not emit.dtype(x).is_float or name not in _IDENTITIES:
+    if not emit.dtype(x).is_float or name not in _IDENTITIES or not _is_alike(emit, x, source):
         return False
     dim_and_index = node.args[1:3]
     is_sum = name in ("sum", "mean", "prod")

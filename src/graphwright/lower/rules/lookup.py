@@ -6,7 +6,8 @@ Keeps: memory safety. A row is used only where all indices are known to be in ra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -65,14 +66,28 @@ def along_axis(*, wraps: bool = False) -> Callable[[Values, AtenNode], tuple[Loo
     return lookups
 
 
-def has_axes(values: Values, node: AtenNode) -> bool:
-    """Tell whether the first operand has an axis to look along."""
-    return bool(shape_of(values, node, 0))
+def lists_places(values: Values, node: AtenNode) -> bool:
+    """Tell whether the indices of op(x, dim, index, …) are a list, or a single one."""
+    return bool(shape_of(values, node, 0)) and len(shape_of(values, node, 2)) <= 1
 
 
-def have_axes(values: Values, node: AtenNode) -> bool:
-    """The same for the indices too."""
-    return has_axes(values, node) and bool(shape_of(values, node, 2))
+def names_places(values: Values, node: AtenNode) -> bool:
+    """Tell whether the indices of op(x, dim, index, …) have the axes of x, no longer than those of x but for `dim`."""
+    shape, index = shape_of(values, node, 0), shape_of(values, node, 2)
+    if not shape or len(index) != len(shape):
+        return False
+    axis = integer_of(node, 1, "dim", 0) % len(shape)
+    return fits_in(replaced_extent(index, axis, 0), shape)
+
+
+def fits_in(shape: Sequence[int], other: Sequence[int]) -> bool:
+    """Tell whether no axis is longer than the other's."""
+    return len(shape) == len(other) and all(map(operator.le, shape, other))
+
+
+def replaced_extent(shape: tuple[int, ...], axis: int, extent: int) -> tuple[int, ...]:
+    """Give `shape` with another extent along `axis`."""
+    return (*shape[:axis], extent, *shape[axis + 1 :])
 
 
 def place_by_list(reader: Reader, node: AtenNode, indices: Indices) -> Indices:
@@ -113,18 +128,21 @@ def index_plan(values: Values, node: AtenNode) -> IndexPlan | None:
     masks = (DType.BOOL, DType.UINT8)
     if not given or any(values.dtype(tensor) in masks for tensor in tensors if tensor is not None):
         return None
+    shape = _broadcast(shapes)
+    if shape is None or len(tensors) != rank:
+        return None
     are_adjacent = given == list(range(given[0], given[-1] + 1))
-    shape = tuple(_broadcast(shapes))
     return IndexPlan(tuple(tensors), given[0] if are_adjacent else 0, shape)
 
 
-def _broadcast(shapes: list[tuple[int, ...]]) -> list[int]:
+def _broadcast(shapes: list[tuple[int, ...]]) -> tuple[int, ...] | None:
+    """Give the shape that shapes broadcast to, if they do."""
     rank = max(map(len, shapes))
     padded = [(1,) * (rank - len(shape)) + shape for shape in shapes]
-    return [
-        next((extent for extent in extents if extent != 1), 1)
-        for extents in zip(*padded, strict=True)
-    ]
+    together = [set(extents) - {1} for extents in zip(*padded, strict=True)]
+    if any(len(extents) > 1 for extents in together):
+        return None
+    return tuple(next(iter(extents), 1) for extents in together)
 
 
 def indexes_by_numbers(values: Values, node: AtenNode) -> bool:
@@ -181,16 +199,20 @@ def _embedding(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
     return reader.operand(node, 0, (row, indices[-1]))
 
 
+def _has_rows(values: Values, node: AtenNode) -> bool:
+    return len(shape_of(values, node, 0)) == 2
+
+
 LOOKUPS: Final[Mapping[str, ElementRow]] = rows(
-    ElementRow("aten.embedding.default", _embedding, has_axes, lookups=_embedding_lookups),
+    ElementRow("aten.embedding.default", _embedding, _has_rows, lookups=_embedding_lookups),
     ElementRow(
         "aten.index_select.default",
         _element_at(place_by_list),
-        has_axes,
+        lists_places,
         lookups=along_axis(),
     ),
     ElementRow(
-        "aten.gather.default", _element_at(place_by_element), have_axes, lookups=along_axis()
+        "aten.gather.default", _element_at(place_by_element), names_places, lookups=along_axis()
     ),
     ElementRow(
         "aten.index.Tensor", _element_at(place_by_index), indexes_by_numbers, lookups=index_lookups

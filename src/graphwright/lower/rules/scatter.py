@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from graphwright.ir.aten import AtenNode, LiteralArg
+from graphwright.ir.aten import AtenNode, LiteralArg, Ref
 from graphwright.ir.dtypes import DType
 from graphwright.ir.node_arguments import argument, flag_of, integer_of, number_of
 from graphwright.ir.ops import ScalarOp
@@ -19,15 +19,17 @@ from graphwright.lower.promotion import computation_dtype
 from graphwright.lower.reader import Indices, Reader, ref_of
 from graphwright.lower.rules.lookup import (
     along_axis,
-    has_axes,
-    have_axes,
+    fits_in,
     index_lookups,
     index_plan,
     indexes_by_numbers,
+    lists_places,
     looked_up,
+    names_places,
     place_by_element,
     place_by_index,
     place_by_list,
+    replaced_extent,
     shape_of,
 )
 from graphwright.lower.rules.rows import Lookup, ScatterRow, rows
@@ -112,7 +114,16 @@ def _reduces(values: Values, node: AtenNode) -> bool:
 
 
 def _sums(values: Values, node: AtenNode) -> bool:
-    return _rounds_as_eager(values, node) and have_axes(values, node)
+    return _rounds_as_eager(values, node) and _has_updates(values, node)
+
+
+def _has_updates(values: Values, node: AtenNode) -> bool:
+    """Tell whether there is an update for each index, as eager asks; a number is one for all."""
+    if not isinstance(node.args[3], Ref):
+        return names_places(values, node)
+    is_alike = values.dtype(ref_of(node.args[3])) is _result_dtype(node)
+    has_all = fits_in(_index_shape(values, node), shape_of(values, node, 3))
+    return is_alike and has_all and names_places(values, node)
 
 
 # index_add(x, dim, index, source): index is a list
@@ -126,7 +137,7 @@ def _filled_shape(values: Values, node: AtenNode) -> tuple[int, ...]:
     shape = shape_of(values, node, 0)
     axis = integer_of(node, 1, "dim", 0) % len(shape)
     (count,) = shape_of(values, node, 2) or (1,)
-    return (*shape[:axis], count, *shape[axis + 1 :])
+    return replaced_extent(shape, axis, count)
 
 
 def _adds_rows(values: Values, node: AtenNode) -> bool:
@@ -134,7 +145,24 @@ def _adds_rows(values: Values, node: AtenNode) -> bool:
 
 
 def _has_source(values: Values, node: AtenNode) -> bool:
-    return has_axes(values, node) and bool(shape_of(values, node, 3))
+    """Tell whether there is a slice for each index, as eager asks."""
+    is_alike = values.dtype(ref_of(node.args[3])) is _result_dtype(node)
+    is_served = is_alike and lists_places(values, node)
+    return is_served and shape_of(values, node, 3) == _filled_shape(values, node)
+
+
+def _copies_rows(values: Values, node: AtenNode) -> bool:
+    return _has_source(values, node) and _is_long(values, node)
+
+
+def _fills(values: Values, node: AtenNode) -> bool:
+    given = node.args[3]
+    is_number = not isinstance(given, Ref) or not values.layouts[given.id].shape
+    return is_number and lists_places(values, node) and _is_long(values, node)
+
+
+def _is_long(values: Values, node: AtenNode) -> bool:
+    return values.dtype(ref_of(node.args[2])) is DType.INT64
 
 
 def _scaled_source(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
@@ -166,8 +194,16 @@ def _accumulates(node: AtenNode) -> ScalarOp | None:
 
 
 def _puts(values: Values, node: AtenNode) -> bool:
-    adds_bools = _accumulates(node) is not None and _result_dtype(node) is DType.BOOL
-    return not adds_bools and has_axes(values, node) and indexes_by_numbers(values, node)
+    dtype, given = _result_dtype(node), ref_of(node.args[2])
+    adds_bools = _accumulates(node) is not None and dtype is DType.BOOL
+    is_alike = values.dtype(given) is dtype and not adds_bools
+    if not is_alike or not indexes_by_numbers(values, node):
+        return False
+    wanted, shape = _indexed_shape(values, node), values.layouts[given].shape
+    own = wanted[len(wanted) - len(shape) :]
+    return len(shape) <= len(wanted) and all(
+        extent in (1, other) for extent, other in zip(shape, own, strict=True)
+    )
 
 
 # Rows of gradients, added to the rows of an embedding
@@ -202,8 +238,9 @@ def _is_row(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
     return is_row
 
 
-def _is_unscaled(_values: Values, node: AtenNode) -> bool:
-    return not flag_of(node, 4, "scale_grad_by_freq")
+def _is_unscaled(values: Values, node: AtenNode) -> bool:
+    has_rows = shape_of(values, node, 0)[:-1] == shape_of(values, node, 1)
+    return has_rows and not flag_of(node, 4, "scale_grad_by_freq")
 
 
 def _first_shape(values: Values, node: AtenNode) -> tuple[int, ...]:
@@ -213,7 +250,7 @@ def _first_shape(values: Values, node: AtenNode) -> tuple[int, ...]:
 def _scatter(name: str, update: _Element, *, reduces: bool = False) -> ScatterRow:
     return ScatterRow(
         op=f"aten.{name}",
-        can_lower=_reduces if reduces else have_axes,
+        can_lower=_reduces if reduces else _has_updates,
         domain=_index_shape,
         place=place_by_element,
         update=update,
@@ -226,7 +263,7 @@ def _scatter(name: str, update: _Element, *, reduces: bool = False) -> ScatterRo
 def _fill(name: str, update: _Element) -> ScatterRow:
     return ScatterRow(
         op=f"aten.{name}",
-        can_lower=has_axes,
+        can_lower=_fills,
         domain=_filled_shape,
         place=place_by_list,
         update=update,
@@ -264,7 +301,7 @@ SCATTERS: Final[Mapping[str, ScatterRow]] = rows(
     ),
     ScatterRow(
         op="aten.index_copy.default",
-        can_lower=_has_source,
+        can_lower=_copies_rows,
         domain=_source_shape,
         place=place_by_list,
         update=_element(3),
