@@ -263,6 +263,8 @@ def _pooling() -> Iterable[Case]:
     for kind, make in (("", tensors(image)), (" channels last", channels_last(*image))):
         yield Case("pooling", f"max_pool2d 3/2{kind}", lambda x: F.max_pool2d(x, 3, 2, 1), make)
         yield Case("pooling", f"max_pool2d 2/2{kind}", lambda x: F.max_pool2d(x, 2), make)
+        yield Case("pooling", f"max_pool2d positions{kind}",
+                   lambda x: F.max_pool2d(x, 3, 2, 1, return_indices=True), make)  # fmt: skip
         yield Case("pooling", f"avg_pool2d 2/2{kind}", lambda x: F.avg_pool2d(x, 2), make)
         yield Case("pooling", f"avg_pool2d 3/1{kind}", lambda x: F.avg_pool2d(x, 3, 1, 1), make)
         yield Case("pooling", f"adaptive_avg 7{kind}", lambda x: F.adaptive_avg_pool2d(x, 7), make)

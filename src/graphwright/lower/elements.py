@@ -57,7 +57,7 @@ def define_element(reader: Reader, value: int, indices: Indices) -> Scalar:
     values = reader.values
     node = values.nodes[value]
     assert node is not None, "a source is in memory, it is not defined"
-    define = _definition(node)
+    define = _definition(node, value)
     if define is not None:
         return reader.builder.cast(define(reader, node, indices), values.dtype(value))
     expression, common_from = expression_of(node)
@@ -68,10 +68,10 @@ def define_element(reader: Reader, value: int, indices: Indices) -> Scalar:
     return reader.builder.cast(evaluation.run(expression), values.dtype(value))
 
 
-def _definition(node: AtenNode) -> Callable[[Reader, AtenNode, Indices], Scalar] | None:
+def _definition(node: AtenNode, value: int) -> Callable[[Reader, AtenNode, Indices], Scalar] | None:
     row = ELEMENTS.get(node.op)
     if row is not None:
-        return row.element
+        return row.element if row.second is None or value == node.results[0] else row.second
     scatter = SCATTERS.get(node.op)
     return None if scatter is None else scatter.initial
 

@@ -295,13 +295,14 @@ class _Assembly:
         return numel == self._cluster.space.numel
 
     def _add_pointwise(self, root: Root) -> None:
-        value = root.values[0]
         is_full = self._is_full(root.domain)
         if is_full and self._is_empty:
             return
         place = self._place if is_full else self._row
         indices = self._reader.locate_in(Layout(root.domain.shape, root.domain.strides), place)
-        self._store(value, indices, self._reader.read(value, indices))
+        for value in root.values:
+            if value in self._stored:
+                self._store(value, indices, self._reader.read(value, indices))
 
     def _add_product(self, root: Root) -> None:
         """The element of the product is one scalar; the sum with the addend is made of it."""

@@ -156,8 +156,11 @@ class Roots:
                 continue
             weight = self._weigh(node)
             self.weights[value] = weight
-            if self._needs_place(value, weight):
-                self._is_root[value] = True
+            needs_all = any(values.is_used(other) for other in node.results if other > value)
+            if needs_all or self._needs_place(value, weight):
+                for result in node.results:
+                    if result >= 0:
+                        self._is_root[result] = True
                 kept.append(node)
         self.nodes = kept
 

@@ -15,8 +15,11 @@ from typing import Final
 from graphwright.ir.loops import Access, Index, LoopKind
 from graphwright.lower.loops import LoopSpec, OpenLoops, constant, merge_kept, reachable
 from graphwright.lower.programs import Program, Scatter
+from graphwright.lower.scalars import Scalar
 from graphwright.lower.writer import KernelWriter, NestWriter
 
+FEWEST_NEIGHBOURS: Final = 8
+"""A loop of fewer iterations is not worth vectors, where another one is the innermost."""
 SMALLEST_BLOCK: Final = 32
 """Elements that a thread changes of each row, at least."""
 
@@ -39,7 +42,7 @@ class ScatterNest:
 
     def write(self) -> None:
         """Write them."""
-        inner = self._free.pop() if self._has_free_rows() else None
+        inner = self._take_inner()
         opened = OpenLoops(self._writer, self._num_threads)
         cost = self._cost
         for loop in self._ordered:
@@ -52,10 +55,15 @@ class ScatterNest:
             self._write_ordered(inner, start, stops)
         opened.close()
 
-    def _has_free_rows(self) -> bool:
-        """Tell whether the innermost loop is one whose iterations go to places of their own."""
+    def _take_inner(self) -> LoopSpec | None:
+        """Take the free loop that is best made of vectors: over neighbours in the result, or the innermost one."""
+        (store,) = self._program.stores
+        for number, loop in enumerate(self._free):
+            if store.offset.coeff(loop.atom) == 1 and loop.extent >= FEWEST_NEIGHBOURS:
+                return self._free.pop(number)
         wide = [number for number, atom in enumerate(self._program.atoms) if atom.extent > 1]
-        return bool(self._free) and wide[-1] in self._free[-1].atoms
+        is_last = bool(self._free) and wide[-1] in self._free[-1].atoms
+        return self._free.pop() if is_last else None
 
     def _open_rows(
         self, opened: OpenLoops, inner: LoopSpec, cost: int
@@ -76,23 +84,29 @@ class ScatterNest:
         for loop in self._ordered:
             writer.open_loop(loop.atom)
         condition = self._scatter.condition
-        if condition is not None:
+        is_inner = condition is not None and inner is not None and bool(condition.mask & inner.mask)
+        if condition is not None and not is_inner:
             writer.open_if(writer.emit(condition))
         if inner is not None:
             writer.open_loop(inner.atom)
-        self._write_update()
+        self._write_update(condition if is_inner else None)
         if inner is not None:
             writer.close_loop(LoopKind.VECTOR, start, stops)
-        if condition is not None:
+        if condition is not None and not is_inner:
             writer.close_if()
         for loop in reversed(self._ordered):
             writer.close_loop(LoopKind.SERIAL, constant(0), (constant(loop.extent),))
 
-    def _write_update(self) -> None:
+    def _write_update(self, condition: Scalar | None) -> None:
+        """Write the update at hand; under a condition that is its own, if there is one."""
         writer = self._writer
+        if condition is not None:
+            writer.open_if(writer.emit(condition))
         (store,) = self._program.stores
         writer.kernel.will_read(store.target)
         if self._scatter.element in reachable(self._program):
             buffer = writer.kernel.param(store.target, Access.READ)
             writer.know(self._scatter.element, writer.emit_load(buffer, writer.index(store.offset)))
         writer.emit_stores([store])
+        if condition is not None:
+            writer.close_if()

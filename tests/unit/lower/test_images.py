@@ -50,7 +50,6 @@ OWN = {
     "pool of a padded image": (lambda x: F.max_pool2d(F.pad(x, (1,) * 4, "replicate"), 2), IMAGE),
 }
 EXTERN = {
-    "positions asked for": (lambda x: F.max_pool2d(x, 2, return_indices=True), IMAGE),
     "unlike divisors": (lambda x: F.avg_pool2d(x, 3, 1, 1, count_include_pad=False), IMAGE),
     "an average cut at the end": (lambda x: F.avg_pool2d(x, 3, 2, ceil_mode=True), IMAGE),
     "uneven windows": (lambda x: F.adaptive_avg_pool2d(x, (5, 7)), IMAGE),

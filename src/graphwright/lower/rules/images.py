@@ -23,7 +23,7 @@ from graphwright.lower.promotion import computation_dtype
 from graphwright.lower.reader import Indices, Reader, ref_of
 from graphwright.lower.rules.joining import Piece, join, join_nonempty
 from graphwright.lower.rules.rows import ElementRow, rows
-from graphwright.lower.scalars import Scalar, ScalarKind
+from graphwright.lower.scalars import Scalar, ScalarBuilder, ScalarKind
 from graphwright.lower.values import Values
 
 MOST_TAPS: Final = 36
@@ -89,32 +89,36 @@ def _adaptive_windows(values: Values, node: AtenNode, rank: int) -> list[Window]
 
 
 def _iter_taps(
-    reader: Reader, node: AtenNode, indices: Indices, windows: Sequence[Window], outside: Scalar
+    reader: Reader,
+    indices: Indices,
+    windows: Sequence[Window],
+    read: Callable[[Indices], Scalar],
+    outside: Scalar,
 ) -> Iterator[Scalar]:
-    """Give the elements of the window in order; `outside` for those past the image."""
+    """Give what is read for each element of the window, in order; `outside` for those past the image."""
     first = len(indices) - len(windows)
     for taps in itertools.product(*(range(window.taps) for window in windows)):
         places = [
             window.place(index, tap)
             for window, index, tap in zip(windows, indices[first:], taps, strict=True)
         ]
-        yield _inside(reader, node, indices[:first], places, windows, outside)
+        yield _inside(reader, indices[:first], places, windows, read, outside)
 
 
 def _inside(
     reader: Reader,
-    node: AtenNode,
     settled: Indices,
     places: Sequence[Affine],
     windows: Sequence[Window],
+    read: Callable[[Indices], Scalar],
     outside: Scalar,
 ) -> Scalar:
     """Settle one axis, then the rest: whether the place is in the image."""
     if not places:
-        return reader.builder.cast(reader.operand(node, 0, settled), outside.dtype)
+        return read(settled)
 
     def element(index: Affine) -> Scalar:
-        return _inside(reader, node, (*settled, index), places[1:], windows[1:], outside)
+        return _inside(reader, (*settled, index), places[1:], windows[1:], read, outside)
 
     pieces = [
         Piece(0, lambda _index: outside),
@@ -124,22 +128,101 @@ def _inside(
     return join(reader, places[0], pieces, outside.dtype)
 
 
+def _operand(reader: Reader, node: AtenNode) -> Callable[[Indices], Scalar]:
+    """Give what reads an element of the image, in the dtype that is computed in."""
+    dtype = computation_dtype(reader.values.dtype(ref_of(node.args[0])))
+    return lambda indices: reader.builder.cast(reader.operand(node, 0, indices), dtype)
+
+
 def _max_pool(rank: int) -> Callable[[Reader, AtenNode, Indices], Scalar]:
     def element(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
-        builder = reader.builder
-        dtype = computation_dtype(reader.values.dtype(ref_of(node.args[0])))
-        text = identity_of(ReduceOp.MAX, dtype)
-        outside = builder.const(float(text) if dtype.is_float else int(text), dtype)
-        windows = _max_windows(reader.values, node, rank)
+        if reader.values.is_used(node.results[1]):
+            return _largest(reader, node, indices, rank).element
+        outside = _lowest(reader, node)
         largest = outside
-        for tap in _iter_taps(reader, node, indices, windows, outside):
+        windows = _max_windows(reader.values, node, rank)
+        for tap in _iter_taps(reader, indices, windows, _operand(reader, node), outside):
             if largest is outside:
                 largest = tap
             elif tap is not outside:
-                largest = builder.compute(ScalarOp.MAXIMUM, (largest, tap), dtype)
+                largest = reader.builder.compute(ScalarOp.MAXIMUM, (largest, tap), tap.dtype)
         return largest
 
     return element
+
+
+def _max_position(rank: int) -> Callable[[Reader, AtenNode, Indices], Scalar]:
+    """Give where in the image the largest element lies, in row-major order."""
+
+    def element(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
+        windows = _max_windows(reader.values, node, rank)
+        first = Affine()
+        for window, index in zip(windows, indices[-rank:], strict=True):
+            first = first.times(window.extent).plus(window.place(index, 0))
+        distance = _largest(reader, node, indices, rank).distance
+        builder = reader.builder
+        operands = (builder.index(first), builder.cast(distance, DType.INT64))
+        return builder.compute(ScalarOp.ADD, operands, DType.INT64)
+
+    return element
+
+
+class _Largest(msgspec.Struct, frozen=True):
+    """The largest of the taps so far."""
+
+    element: Scalar
+    distance: Scalar
+    """Its place, from that of the window's first tap, in row-major order."""
+    is_any: Scalar
+    """Whether there was a tap in the image."""
+
+
+def _largest(reader: Reader, node: AtenNode, indices: Indices, rank: int) -> _Largest:
+    """Give the largest element of a window: the first one, or the last NaN."""
+    builder = reader.builder
+    windows = _max_windows(reader.values, node, rank)
+    outside = _lowest(reader, node)
+    yes, no = (builder.const(value=flag, dtype=DType.BOOL) for flag in (True, False))
+    elements = _iter_taps(reader, indices, windows, _operand(reader, node), outside)
+    flags = _iter_taps(reader, indices, windows, lambda _indices: yes, no)
+    distances = itertools.product(*(range(window.taps) for window in windows))
+    found: _Largest | None = None
+    for element, is_inside, taps in zip(elements, flags, distances, strict=True):
+        if is_inside is no:
+            continue
+        distance = 0
+        for window, tap in zip(windows, taps, strict=True):
+            distance = distance * window.extent + tap * window.gap
+        own = _Largest(element, builder.const(distance, DType.INT32), is_inside)
+        found = own if found is None else _larger(builder, found, own, yes)
+    assert found is not None, "each window has an element in the image"
+    return found
+
+
+def _larger(builder: ScalarBuilder, found: _Largest, tap: _Largest, yes: Scalar) -> _Largest:
+    dtype, both = tap.element.dtype, (tap.element, found.element)
+    is_larger = builder.compute(ScalarOp.GT, both, DType.BOOL)
+    if dtype.is_float:
+        is_nan = builder.compute(ScalarOp.IS_NAN, (tap.element,), DType.BOOL)
+        is_larger = builder.compute(ScalarOp.BITWISE_OR, (is_larger, is_nan), DType.BOOL)
+    is_any = found.is_any
+    if is_any is not yes:
+        is_none = builder.compute(ScalarOp.LOGICAL_NOT, (is_any,), DType.BOOL)
+        is_first = builder.compute(ScalarOp.BITWISE_AND, (is_none, tap.is_any), DType.BOOL)
+        is_larger = builder.compute(ScalarOp.BITWISE_OR, (is_larger, is_first), DType.BOOL)
+        is_any = builder.compute(ScalarOp.BITWISE_OR, (is_any, tap.is_any), DType.BOOL)
+    return _Largest(
+        builder.compute(ScalarOp.WHERE, (is_larger, *both), dtype),
+        builder.compute(ScalarOp.WHERE, (is_larger, tap.distance, found.distance), DType.INT32),
+        is_any,
+    )
+
+
+def _lowest(reader: Reader, node: AtenNode) -> Scalar:
+    """Give what no element is smaller than."""
+    dtype = computation_dtype(reader.values.dtype(ref_of(node.args[0])))
+    text = identity_of(ReduceOp.MAX, dtype)
+    return reader.builder.const(float(text) if dtype.is_float else int(text), dtype)
 
 
 def _sum_pool(
@@ -153,7 +236,7 @@ def _sum_pool(
         outside = builder.const(0, dtype)
         windows = windows_of(reader.values, node, rank)
         total: Scalar | None = None
-        for tap in _iter_taps(reader, node, indices, windows, outside):
+        for tap in _iter_taps(reader, indices, windows, _operand(reader, node), outside):
             if tap.kind is not ScalarKind.CONST or total is None:
                 is_first = total is None or total is outside
                 total = tap if is_first else builder.compute(ScalarOp.ADD, (total, tap), dtype)  # type: ignore[arg-type]
@@ -194,11 +277,9 @@ def _is_served(values: Values, node: AtenNode, windows: Sequence[Window]) -> boo
 
 
 def _serves_max(rank: int) -> Callable[[Values, AtenNode], bool]:
-    """Only where nobody asks for the positions: then one element is all that is computed."""
-
     def serves(values: Values, node: AtenNode) -> bool:
-        is_alone = node.results[0] >= 0 and not values.is_used(node.results[1])
-        return is_alone and _is_served(values, node, _max_windows(values, node, rank))
+        is_known = node.results[0] >= 0
+        return is_known and _is_served(values, node, _max_windows(values, node, rank))
 
     return serves
 
@@ -354,7 +435,10 @@ def _rows_of_rank(rank: int) -> tuple[ElementRow, ...]:
         average = _sum_pool(_average_windows, rank, _average)
         adaptive = _sum_pool(_adaptive_windows, rank, _average_by_axis)
         found += [
-            _pool(f"max_pool{rank}d_with_indices", _max_pool(rank), _serves_max(rank)),
+            msgspec.structs.replace(
+                _pool(f"max_pool{rank}d_with_indices", _max_pool(rank), _serves_max(rank)),
+                second=_max_position(rank),
+            ),
             _pool(f"avg_pool{rank}d", average, _serves_average(rank)),
             _pool(f"_adaptive_avg_pool{rank}d", adaptive, _serves_adaptive(rank)),
         ]

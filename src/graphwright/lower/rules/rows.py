@@ -91,6 +91,8 @@ class ElementRow(msgspec.Struct, frozen=True):
     """Elements of the operand are read for several elements of the result: what is dear to compute is better in memory."""
     same_index: tuple[int, ...] = ()
     """Positions of operands that are read, if at all, at the very index of the result."""
+    second: Callable[[Reader, AtenNode, tuple[Affine, ...]], Scalar] | None = None
+    """Gives the element of the second result, of an op that has two of one shape."""
     lookups: Callable[[Values, AtenNode], tuple[Lookup, ...]] = no_lookups
     """Where its indices come from; it is lowered where they are known, or checked (`checks.py`), to be in range."""
 

@@ -7,6 +7,7 @@ after each update where eager does so; where eager rounds once (`graph/decomps/s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -15,6 +16,7 @@ from graphwright.ir.dtypes import DType
 from graphwright.ir.node_arguments import argument, flag_of, integer_of, number_of
 from graphwright.ir.ops import ScalarOp
 from graphwright.ir.scatters import rounds_once
+from graphwright.lower.affine import ZERO
 from graphwright.lower.promotion import computation_dtype
 from graphwright.lower.reader import Indices, Reader, ref_of
 from graphwright.lower.rules.lookup import (
@@ -34,7 +36,7 @@ from graphwright.lower.rules.lookup import (
 )
 from graphwright.lower.rules.rows import Lookup, ScatterRow, rows
 from graphwright.lower.scalars import Scalar
-from graphwright.lower.values import Values
+from graphwright.lower.values import Values, static_dims
 
 _Element = Callable[[Reader, AtenNode, Indices], Scalar]
 _Serves = Callable[[Values, AtenNode], bool]
@@ -223,19 +225,68 @@ def _row_place(reader: Reader, node: AtenNode, indices: Indices) -> Indices:
 def _is_row(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
     """Rows that do not exist are passed over, and the padding's row."""
     builder = reader.builder
-    row = builder.cast(reader.operand(node, 1, indices[:-1]), DType.INT64)
-    num_rows, padding = (
-        builder.const(integer_of(node, place, "", -1), DType.INT64) for place in (2, 3)
+    row = reader.operand(node, 1, indices[:-1])
+    padding = builder.const(integer_of(node, 3, "padding_idx", -1), row.dtype)
+    is_row = _is_below(reader, row, integer_of(node, 2, "num_weights", 0))
+    is_other = builder.compute(ScalarOp.NE, (row, padding), DType.BOOL)
+    return builder.compute(ScalarOp.BITWISE_AND, (is_row, is_other), DType.BOOL)
+
+
+def _is_below(reader: Reader, index: Scalar, extent: int) -> Scalar:
+    """Tell whether 0 <= index < extent."""
+    builder = reader.builder
+    index = builder.cast(index, DType.INT64)
+    zero, end = builder.const(0, DType.INT64), builder.const(extent, DType.INT64)
+    is_positive = builder.compute(ScalarOp.GE, (index, zero), DType.BOOL)
+    is_less = builder.compute(ScalarOp.LT, (index, end), DType.BOOL)
+    return builder.compute(ScalarOp.BITWISE_AND, (is_positive, is_less), DType.BOOL)
+
+
+# Gradients of the largest elements of windows: op(grad, x, …, positions), positions in the image, in row-major order
+
+
+def _positions_lookup(position: int, rank: int) -> Callable[[Values, AtenNode], tuple[Lookup, ...]]:
+    def lookups(values: Values, node: AtenNode) -> tuple[Lookup, ...]:
+        shape = shape_of(values, node, 1)
+        image = math.prod(shape[-rank:])
+        return (Lookup(ref_of(node.args[position]), len(shape) - 1, image, is_checked=False),)
+
+    return lookups
+
+
+def _pool_gradient(name: str, position: int, rank: int) -> ScatterRow:
+    lookups = _positions_lookup(position, rank)
+
+    def place(reader: Reader, node: AtenNode, indices: Indices) -> Indices:
+        (lookup,) = lookups(reader.values, node)
+        index = looked_up(reader, reader.operand(node, position, indices), lookup)
+        return (*indices[:-rank], *[ZERO] * (rank - 1), index)
+
+    def is_in_image(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
+        (lookup,) = lookups(reader.values, node)
+        return _is_below(reader, reader.operand(node, position, indices), lookup.extent)
+
+    def serves(values: Values, node: AtenNode) -> bool:
+        """Tell whether the axes of the result's image can be seen as one."""
+        grad, shape = shape_of(values, node, 0), shape_of(values, node, 1)
+        meta = node.metas[0]
+        assert meta is not None, f"{node.op} has a result"
+        step, own = static_dims(meta.strides[-rank:]), shape[-rank:]
+        is_one = all(step[axis] == step[axis + 1] * own[axis + 1] for axis in range(rank - 1))
+        return is_one and len(grad) == len(shape) and grad == shape_of(values, node, position)
+
+    return ScatterRow(
+        op=f"aten.{name}.default",
+        can_lower=serves,
+        domain=_first_shape,
+        place=place,
+        update=_element(0),
+        combine=_adds,
+        lookups=lookups,
+        initial=_zero,
+        condition=is_in_image,
+        same_index=(),
     )
-    conditions = (
-        builder.compute(ScalarOp.GE, (row, builder.const(0, DType.INT64)), DType.BOOL),
-        builder.compute(ScalarOp.LT, (row, num_rows), DType.BOOL),
-        builder.compute(ScalarOp.NE, (row, padding), DType.BOOL),
-    )
-    is_row = conditions[0]
-    for condition in conditions[1:]:
-        is_row = builder.compute(ScalarOp.BITWISE_AND, (is_row, condition), DType.BOOL)
-    return is_row
 
 
 def _is_unscaled(values: Values, node: AtenNode) -> bool:
@@ -321,6 +372,10 @@ SCATTERS: Final[Mapping[str, ScatterRow]] = rows(
         lookups=index_lookups,
         initial=_first,
     ),
+    _pool_gradient("max_pool2d_with_indices_backward", 7, rank=2),
+    _pool_gradient("max_pool3d_with_indices_backward", 7, rank=3),
+    _pool_gradient("adaptive_max_pool2d_backward", 2, rank=2),
+    _pool_gradient("adaptive_max_pool3d_backward", 2, rank=3),
     ScatterRow(
         op="aten.embedding_dense_backward.default",
         can_lower=_is_unscaled,
