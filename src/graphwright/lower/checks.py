@@ -21,10 +21,10 @@ from graphwright.ir.aten import AtenGraph, AtenNode, ListArg, LiteralArg, Ref, T
 from graphwright.ir.dtypes import DType
 from graphwright.ir.lookups import CHECK_LOOKUP, describe_lookup
 from graphwright.ir.renumbering import rename_reads, with_nodes
+from graphwright.ir.strides import row_major
 from graphwright.lower.classify import is_in_range, unchecked_lookups
 from graphwright.lower.intervals import Interval
 from graphwright.lower.rules.rows import Lookup
-from graphwright.lower.spaces import dense_strides
 from graphwright.lower.values import Values, static_dims
 
 
@@ -69,7 +69,7 @@ class _Checks:
         if known is not None:
             return known
         given = self._metas[value]
-        strides = dense_strides(static_dims(given.shape), range(len(given.shape)))
+        strides = row_major(static_dims(given.shape))
         dense = msgspec.structs.replace(given, strides=strides, offset=0)
         indices = Ref(value)
         limits = (LiteralArg(bounds.low), LiteralArg(bounds.high))

@@ -7,6 +7,7 @@ Keeps: what `rules/scatter.py` says of the order.
 from __future__ import annotations
 
 from graphwright.ir.dtypes import DType
+from graphwright.ir.strides import row_major
 from graphwright.lower.affine import Affine, dot
 from graphwright.lower.clusters import Root
 from graphwright.lower.elements import define_element
@@ -17,14 +18,13 @@ from graphwright.lower.roots import Roots
 from graphwright.lower.rules import SCATTERS
 from graphwright.lower.rules.rows import ScatterRow
 from graphwright.lower.scalars import Scalar, ScalarBuilder
-from graphwright.lower.spaces import dense_strides
 from graphwright.lower.values import Layout
 
 
 def build_updates(roots: Roots, root: Root) -> Program:
     """Give the program of the updates that `root`, a scatter, makes to its result."""
     shape = SCATTERS[root.node.op].domain(roots.values, root.node)
-    strides = dense_strides(shape, range(len(shape)))
+    strides = row_major(shape)
     atoms = tuple(
         Atom(extent, is_reduced=False, stride=stride, kept_stride=stride)
         for extent, stride in zip(shape, strides, strict=True)

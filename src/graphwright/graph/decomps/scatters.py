@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from graphwright.graph.decomps.emitter import Emitter, as_list, row_major
+from graphwright.graph.decomps.emitter import Emitter, as_list
 from graphwright.graph.decomps.rules import Decomposition, give, rows, tensor
 from graphwright.ir.aten import (
     Arg,
@@ -23,6 +23,7 @@ from graphwright.ir.aten import (
 )
 from graphwright.ir.node_arguments import argument
 from graphwright.ir.scatters import rounds_once
+from graphwright.ir.strides import row_major
 
 _IDENTITIES: Final = {"sum": 0.0, "mean": 0.0, "prod": 1.0, "amax": -math.inf, "amin": math.inf}
 
