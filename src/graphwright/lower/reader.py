@@ -209,3 +209,8 @@ def ref_of(arg: Arg) -> int:
     """Give the value that a tensor argument refers to."""
     assert isinstance(arg, Ref), f"a tensor argument is a reference, not {arg}"
     return arg.id
+
+
+def shape_of(values: Values, node: AtenNode, position: int = 0) -> tuple[int, ...]:
+    """Give the shape of the tensor argument at `position`."""
+    return values.layouts[ref_of(node.args[position])].shape

@@ -13,13 +13,16 @@ from graphwright.lower.rules.index import INDEX
 from graphwright.lower.rules.lookup import LOOKUPS
 from graphwright.lower.rules.loss import LOSSES
 from graphwright.lower.rules.pointwise import POINTWISE
+from graphwright.lower.rules.pools import POOLS
 from graphwright.lower.rules.reduction import REDUCTIONS
 from graphwright.lower.rules.rows import rows
 from graphwright.lower.rules.scan import SCANS, scan_axis
 from graphwright.lower.rules.scatter import SCATTERS
 
 CHOICES = rows(*NUMBERED.values(), *LOSSES.values())
-ELEMENTS = rows(*CREATION.values(), *INDEX.values(), *LOOKUPS.values(), *IMAGES.values())
+ELEMENTS = rows(
+    *CREATION.values(), *INDEX.values(), *LOOKUPS.values(), *IMAGES.values(), *POOLS.values()
+)
 
 __all__ = [
     "CHOICES",
@@ -27,6 +30,7 @@ __all__ = [
     "IMAGES",
     "OUT_VARIANTS",
     "POINTWISE",
+    "POOLS",
     "REDUCTIONS",
     "SCANS",
     "SCATTERS",

@@ -18,15 +18,10 @@ from graphwright.ir.node_arguments import integer_of
 from graphwright.ir.ops import ScalarOp
 from graphwright.lower.affine import Affine
 from graphwright.lower.intervals import interval_of
-from graphwright.lower.reader import Indices, Reader, ref_of
+from graphwright.lower.reader import Indices, Reader, ref_of, shape_of
 from graphwright.lower.rules.rows import ElementRow, Lookup, rows
 from graphwright.lower.scalars import Scalar, ScalarKind
 from graphwright.lower.values import Values
-
-
-def shape_of(values: Values, node: AtenNode, position: int) -> tuple[int, ...]:
-    """Give the shape of a tensor argument."""
-    return values.layouts[ref_of(node.args[position])].shape
 
 
 def replaced(indices: Indices, axis: int, index: Affine) -> Indices:

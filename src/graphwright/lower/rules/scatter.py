@@ -18,7 +18,7 @@ from graphwright.ir.ops import ScalarOp
 from graphwright.ir.scatters import rounds_once
 from graphwright.lower.affine import ZERO
 from graphwright.lower.promotion import computation_dtype
-from graphwright.lower.reader import Indices, Reader, ref_of
+from graphwright.lower.reader import Indices, Reader, ref_of, shape_of
 from graphwright.lower.rules.lookup import (
     along_axis,
     fits_in,
@@ -32,7 +32,6 @@ from graphwright.lower.rules.lookup import (
     place_by_index,
     place_by_list,
     replaced_extent,
-    shape_of,
 )
 from graphwright.lower.rules.rows import Lookup, ScatterRow, rows
 from graphwright.lower.scalars import Scalar
