@@ -19,7 +19,7 @@ from graphwright.lower.elements import expression_of
 from graphwright.lower.expressions import cost_of
 from graphwright.lower.links import read_operands
 from graphwright.lower.reader import ref_of
-from graphwright.lower.rules import ELEMENTS, IMAGES, POOLS
+from graphwright.lower.rules import ELEMENTS, IMAGES, POOL_GRADIENTS, POOLS
 from graphwright.lower.values import ValueKind, Values
 
 CHEAP_COST: Final = 2
@@ -43,6 +43,7 @@ SECTIONED: Final = frozenset(
         "aten.roll.default",
         *IMAGES,
         *POOLS,
+        *POOL_GRADIENTS,
     }
 )
 """Ops that join pieces: their kernels are built in sections, which no reduction can be."""

@@ -113,3 +113,58 @@ def test_a_dear_operand_is_computed_once():
     )
 
     assert len(lowered.kernels) == 2
+
+
+FLOATS = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
+GRADIENTS = {
+    "repeated": (
+        lambda g: A.upsample_nearest2d_backward(g, [24, 45], [2, 16, 12, 15], 2.0, 3.0),
+        (24, 45),
+    ),
+    "repeated exactly": (
+        lambda g: A._upsample_nearest_exact2d_backward(g, [24, 45], [2, 16, 12, 15]),
+        (24, 45),
+    ),
+    "averages": (
+        lambda g, x: A.avg_pool2d_backward(g, x, [3, 2], [3, 2], [0], False, True, None),
+        (4, 7),
+    ),
+    "averages with a divisor": (
+        lambda g, x: A.avg_pool2d_backward(g, x, [3, 2], [], [0], False, False, 5),
+        (4, 7),
+    ),
+    "adaptive": (lambda g, x: A._adaptive_avg_pool2d_backward(g, x), (4, 5)),
+}
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last], ids=str)
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_gradients_go_back_to_what_windows_are_made_of(name, dtype, memory_format):
+    function, size = GRADIENTS[name]
+    gradient = torch.randn(2, 16, *size).to(dtype).contiguous(memory_format=memory_format)
+    image = torch.randn(2, 16, 12, 15).to(dtype).contiguous(memory_format=memory_format)
+    args = [gradient, image][: function.__code__.co_argcount]
+    expected = function(*args)
+
+    lowered = lower_graph(graph_of(function, *args), num_threads=2)
+
+    assert not any(isinstance(step, CallExtern) for step in lowered.plan.steps)
+    (actual,) = run_compiled(lowered, args)
+    assert actual.stride() == expected.stride()
+    torch.testing.assert_close(actual, expected, rtol=0, atol=0)
+
+
+def test_gradients_of_lines_and_volumes():
+    volume, gradient = torch.randn(2, 3, 4, 6, 8), torch.randn(2, 3, 2, 2, 4)
+    window = ([2, 3, 2], [2, 3, 2], [0], False, True, None)
+    check(lambda g: A.avg_pool3d_backward(g, volume, *window), gradient)
+    check(lambda g: A._adaptive_avg_pool3d_backward(g, volume), gradient)
+    check(lambda g: A.upsample_nearest3d_backward(g, [2, 2, 4], [2, 3, 1, 2, 2]), gradient)
+    check(lambda g: A.upsample_nearest1d_backward(g, [4], [3, 2, 2]), gradient[0, :, 0])
+
+
+def test_gradients_of_windows_that_overlap_are_left_to_eager():
+    image, window = torch.randn(1, 2, 9, 9), ([3, 3], [2, 2], [1, 1], False, True, None)
+
+    check(lambda g: A.avg_pool2d_backward(g, image, *window), torch.randn(1, 2, 5, 5), externs=1)

@@ -13,6 +13,7 @@ from graphwright.lower.rules.index import INDEX
 from graphwright.lower.rules.lookup import LOOKUPS
 from graphwright.lower.rules.loss import LOSSES
 from graphwright.lower.rules.pointwise import POINTWISE
+from graphwright.lower.rules.pool_gradients import POOL_GRADIENTS
 from graphwright.lower.rules.pools import POOLS
 from graphwright.lower.rules.reduction import REDUCTIONS
 from graphwright.lower.rules.rows import rows
@@ -21,7 +22,12 @@ from graphwright.lower.rules.scatter import SCATTERS
 
 CHOICES = rows(*NUMBERED.values(), *LOSSES.values())
 ELEMENTS = rows(
-    *CREATION.values(), *INDEX.values(), *LOOKUPS.values(), *IMAGES.values(), *POOLS.values()
+    *CREATION.values(),
+    *INDEX.values(),
+    *LOOKUPS.values(),
+    *IMAGES.values(),
+    *POOLS.values(),
+    *POOL_GRADIENTS.values(),
 )
 
 __all__ = [
@@ -31,6 +37,7 @@ __all__ = [
     "OUT_VARIANTS",
     "POINTWISE",
     "POOLS",
+    "POOL_GRADIENTS",
     "REDUCTIONS",
     "SCANS",
     "SCATTERS",

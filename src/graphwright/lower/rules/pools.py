@@ -48,7 +48,7 @@ class Window(msgspec.Struct, frozen=True):
         return index.times(self.step).shifted(tap * self.gap - self.before)
 
 
-def _spread(
+def spread(
     node: AtenNode, position: int, name: str, rank: int, default: Sequence[int]
 ) -> list[int]:
     """Give a number for each axis of the window, as eager spreads a single one."""
@@ -60,19 +60,19 @@ def _spread(
 
 def _max_windows(values: Values, node: AtenNode, rank: int) -> list[Window]:
     """max_pool2d_with_indices(x, kernel, stride, padding, dilation, ceil_mode)."""
-    taps = _spread(node, 1, "kernel_size", rank, ())
-    steps = _spread(node, 2, "stride", rank, taps)
-    pads = _spread(node, 3, "padding", rank, (0,))
-    gaps = _spread(node, 4, "dilation", rank, (1,))
+    taps = spread(node, 1, "kernel_size", rank, ())
+    steps = spread(node, 2, "stride", rank, taps)
+    pads = spread(node, 3, "padding", rank, (0,))
+    gaps = spread(node, 4, "dilation", rank, (1,))
     extents = shape_of(values, node)[-rank:]
     return [Window(*one) for one in zip(extents, taps, steps, pads, gaps, strict=True)]
 
 
 def _average_windows(values: Values, node: AtenNode, rank: int) -> list[Window]:
     """avg_pool2d(x, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override)."""
-    taps = _spread(node, 1, "kernel_size", rank, ())
-    steps = _spread(node, 2, "stride", rank, taps)
-    pads = _spread(node, 3, "padding", rank, (0,))
+    taps = spread(node, 1, "kernel_size", rank, ())
+    steps = spread(node, 2, "stride", rank, taps)
+    pads = spread(node, 3, "padding", rank, (0,))
     extents = shape_of(values, node)[-rank:]
     return [Window(*one) for one in zip(extents, taps, steps, pads, strict=True)]
 
@@ -221,11 +221,13 @@ def _lowest(reader: Reader, node: AtenNode) -> Scalar:
     return reader.builder.const(float(text) if dtype.is_float else int(text), dtype)
 
 
-def _sum_pool(
+def sum_pool(
     windows_of: Callable[[Values, AtenNode, int], list[Window]],
     rank: int,
     divide: Callable[[Reader, AtenNode, Scalar, list[Window]], Scalar],
 ) -> Callable[[Reader, AtenNode, Indices], Scalar]:
+    """Give the rule of an element that is a sum over a window, divided as `divide` says."""
+
     def element(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
         builder = reader.builder
         dtype = computation_dtype(reader.values.dtype(ref_of(node.args[0])))
@@ -332,8 +334,8 @@ def _pool(
 def _rows_of_rank(rank: int) -> tuple[ElementRow, ...]:
     """Give the rows of pools over `rank` axes."""
     largest = _pool(f"max_pool{rank}d_with_indices", _max_pool(rank), _serves_max(rank))
-    average = _sum_pool(_average_windows, rank, _average)
-    adaptive = _sum_pool(_adaptive_windows, rank, _average_by_axis)
+    average = sum_pool(_average_windows, rank, _average)
+    adaptive = sum_pool(_adaptive_windows, rank, _average_by_axis)
     return (
         msgspec.structs.replace(largest, second=_max_position(rank)),
         _pool(f"avg_pool{rank}d", average, _serves_average(rank)),
