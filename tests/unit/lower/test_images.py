@@ -168,3 +168,48 @@ def test_gradients_of_windows_that_overlap_are_left_to_eager():
     image, window = torch.randn(1, 2, 9, 9), ([3, 3], [2, 2], [1, 1], False, True, None)
 
     check(lambda g: A.avg_pool2d_backward(g, image, *window), torch.randn(1, 2, 5, 5), externs=1)
+
+
+SIZES = {
+    "twice": {"scale_factor": 2},
+    "smaller": {"scale_factor": 0.7},
+    "by a given factor": {"scale_factor": 1.7, "recompute_scale_factor": True},
+    "a size": {"size": 20},
+    "aligned corners": {"size": 13, "align_corners": True},
+    "one element": {"size": 1, "align_corners": True},
+    "one axis as it was": {"size": (21, 7)},
+}
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("name", SIZES)
+def test_interpolated_images_are_no_further_off_than_eagers(name, dtype, mode):
+    image = torch.randn(2, 16, 9, 7).to(dtype).contiguous(memory_format=torch.channels_last)
+
+    check_against_double(lambda x: F.interpolate(x, mode=mode, **SIZES[name]), image, externs=0)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_cubic_polynomials_along_memory(name):
+    image = torch.randn(2, 3, 9, 7)
+
+    check_against_double(
+        lambda x: F.interpolate(x, mode="bicubic", **SIZES[name]), image, externs=0
+    )
+
+
+def test_linear_interpolation_along_memory_is_left_to_eager():
+    image = torch.randn(2, 3, 9, 7)
+
+    check_against_double(lambda x: F.interpolate(x, mode="bilinear", size=20), image, externs=1)
+
+
+def check_against_double(function, x, *, externs):
+    exact, eager = function(x.double()), function(x)
+    (actual,), calls = run(function, x)
+
+    assert len(calls) == externs, calls
+    assert actual.stride() == eager.stride()
+    one_bit = torch.finfo(x.dtype).eps * exact.abs().max()
+    assert (actual - exact).abs().max() <= 2 * (eager - exact).abs().max() + one_bit

@@ -16,6 +16,7 @@ from graphwright.lower.rules.pointwise import POINTWISE
 from graphwright.lower.rules.pool_gradients import POOL_GRADIENTS
 from graphwright.lower.rules.pools import POOLS
 from graphwright.lower.rules.reduction import REDUCTIONS
+from graphwright.lower.rules.resampling import RESAMPLING
 from graphwright.lower.rules.rows import rows
 from graphwright.lower.rules.scan import SCANS, scan_axis
 from graphwright.lower.rules.scatter import SCATTERS
@@ -28,6 +29,7 @@ ELEMENTS = rows(
     *IMAGES.values(),
     *POOLS.values(),
     *POOL_GRADIENTS.values(),
+    *RESAMPLING.values(),
 )
 
 __all__ = [

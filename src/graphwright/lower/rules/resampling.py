@@ -1,0 +1,238 @@
+"""Images at another size, interpolated between their elements: linearly along each axis, or by cubic polynomials. One row an overload.
+
+In: nothing.   Out: `RESAMPLING`, overload name → `ElementRow`.
+Keeps: places and weights are computed as eager computes them, in the dtype that it computes elements in; no place is outside of the image.
+Does not: interpolate linearly along the innermost axis of memory, where neighbours are gathered one by one: eager's kernel, which has
+its places in a table, takes 1.1 ms for 16×32×2048 elements where gathers take 1.6 (AMD EPYC 9004). Where channels are innermost, own code
+takes 0.6 of eager's time, and cubic polynomials 0.02 to 0.9 of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import msgspec
+
+from graphwright.ir.aten import AtenNode
+from graphwright.ir.dtypes import DType
+from graphwright.ir.node_arguments import (
+    argument,
+    flag_of,
+    integers_of,
+    is_given,
+    is_number,
+    number_of,
+)
+from graphwright.ir.ops import ScalarOp
+from graphwright.lower.affine import Affine
+from graphwright.lower.promotion import computation_dtype
+from graphwright.lower.reader import Indices, Reader, ref_of, shape_of
+from graphwright.lower.rules.rows import ElementRow, rows
+from graphwright.lower.scalars import Number, Scalar, ScalarBuilder
+from graphwright.lower.values import Values
+
+_CUBIC: Final = -0.75
+"""The polynomials' parameter in eager (Keys 1981 has -0.5)."""
+_LINEAR_COST: Final = 8
+_CUBIC_COST: Final = 16
+"""Of an element, along one axis."""
+
+
+class _Tap(msgspec.Struct, frozen=True):
+    """An element of the image along one axis, and what it counts; all of it where `weight` is None."""
+
+    index: Affine
+    weight: Scalar | None
+
+
+class _Axis(msgspec.Struct, frozen=True):
+    """How an axis of the result lies on the image's."""
+
+    extent: int
+    size: int
+    """Of the result."""
+    scale: float
+    """Elements of the image for one of the result."""
+    has_aligned_corners: bool
+
+
+def _axes(values: Values, node: AtenNode, rank: int) -> list[_Axis]:
+    """upsample_bilinear2d(x, output_size, align_corners, scales_h, scales_w)."""
+    is_aligned = flag_of(node, 2, "align_corners")
+    sizes = integers_of(argument(node, 1, "output_size")) or ()
+    extents = shape_of(values, node)[-rank:]
+    axes = []
+    for place, (extent, size) in enumerate(zip(extents, sizes, strict=True)):
+        given = argument(node, 3 + place, "")
+        if is_aligned:
+            scale = (extent - 1) / (size - 1) if size > 1 else 0.0
+        elif is_number(given) and number_of(given) > 0:
+            scale = 1.0 / number_of(given)
+        else:
+            scale = extent / size
+        axes.append(_Axis(extent, size, scale, is_aligned))
+    return axes
+
+
+class _Arithmetic:
+    """Computes with places, in the dtype that elements are computed in."""
+
+    def __init__(self, builder: ScalarBuilder, dtype: DType) -> None:
+        self._builder = builder
+        self.dtype = dtype
+
+    def of(self, op: ScalarOp, *operands: Scalar | Number) -> Scalar:
+        """Apply an operation; numbers get the dtype of the scalars."""
+        dtype = next(one.dtype for one in operands if isinstance(one, Scalar))
+        scalars = [
+            one if isinstance(one, Scalar) else self._builder.const(one, dtype) for one in operands
+        ]
+        return self._builder.compute(op, scalars, dtype)
+
+    def clamped(self, value: Scalar, low: Number, high: Number) -> Scalar:
+        """Give low <= value <= high."""
+        return self.of(ScalarOp.MINIMUM, self.of(ScalarOp.MAXIMUM, value, low), high)
+
+    def polynomial(self, x: Scalar, *coefficients: float) -> Scalar:
+        """Give the polynomial's value, its highest coefficient first."""
+        value = self.of(ScalarOp.MUL, x, coefficients[0])
+        for coefficient in coefficients[1:-1]:
+            value = self.of(ScalarOp.MUL, self.of(ScalarOp.ADD, value, coefficient), x)
+        return self.of(ScalarOp.ADD, value, coefficients[-1])
+
+    def place(self, axis: _Axis, index: Affine) -> Scalar:
+        """Give where on the image an index of the result lies."""
+        position = self._builder.cast(self._builder.index(index), self.dtype)
+        if axis.has_aligned_corners:
+            return self.of(ScalarOp.MUL, position, axis.scale)
+        middle = self.of(ScalarOp.ADD, position, 0.5)
+        return self.of(ScalarOp.SUB, self.of(ScalarOp.MUL, middle, axis.scale), 0.5)
+
+    def element(self, axis: _Axis, index: Scalar) -> Affine:
+        """Give a computed index, clamped to the image, as an index."""
+        inside = self.clamped(index, 0, axis.extent - 1)
+        return self._builder.dynamic_index(inside, axis.extent)
+
+    def whole(self, value: Scalar) -> Scalar:
+        """Give a whole number as an integer."""
+        return self._builder.cast(value, DType.INT64)
+
+    def distance(self, value: Scalar, whole: Scalar) -> Scalar:
+        """Give how far `value` is past a whole number, at most 1."""
+        rest = self.of(ScalarOp.SUB, value, self._builder.cast(whole, self.dtype))
+        return self.clamped(rest, 0.0, 1.0)
+
+
+_TapsOf = Callable[[_Arithmetic, _Axis, Affine], list[_Tap]]
+
+
+def _linear(arithmetic: _Arithmetic, axis: _Axis, index: Affine) -> list[_Tap]:
+    """Weigh the two elements around the place by how near they are."""
+    place = arithmetic.of(ScalarOp.MAXIMUM, arithmetic.place(axis, index), 0.0)
+    first = arithmetic.of(ScalarOp.MINIMUM, arithmetic.whole(place), axis.extent - 1)
+    past = arithmetic.distance(place, first)
+    second = arithmetic.of(ScalarOp.ADD, first, 1)
+    before = arithmetic.of(ScalarOp.ADD, arithmetic.of(ScalarOp.NEG, past), 1.0)
+    return [
+        _Tap(arithmetic.element(axis, first), before),
+        _Tap(arithmetic.element(axis, second), past),
+    ]
+
+
+def _cubic(arithmetic: _Arithmetic, axis: _Axis, index: Affine) -> list[_Tap]:
+    """Weigh four elements around the place by polynomials of their distance (Keys 1981, equation 4)."""
+    place = arithmetic.place(axis, index)
+    whole = arithmetic.whole(arithmetic.of(ScalarOp.FLOOR, place))
+    past = arithmetic.distance(place, whole)
+    rest = arithmetic.of(ScalarOp.ADD, arithmetic.of(ScalarOp.NEG, past), 1.0)
+    near = (_CUBIC + 2, -(_CUBIC + 3), 0.0, 1.0)
+    far = (_CUBIC, -5 * _CUBIC, 8 * _CUBIC, -4 * _CUBIC)
+    weights = (
+        arithmetic.polynomial(arithmetic.of(ScalarOp.ADD, past, 1.0), *far),
+        arithmetic.polynomial(past, *near),
+        arithmetic.polynomial(rest, *near),
+        arithmetic.polynomial(arithmetic.of(ScalarOp.ADD, rest, 1.0), *far),
+    )
+    return [
+        _Tap(arithmetic.element(axis, arithmetic.of(ScalarOp.ADD, whole, number - 1)), weight)
+        for number, weight in enumerate(weights)
+    ]
+
+
+def _interpolated(rank: int, taps_of: _TapsOf) -> Callable[[Reader, AtenNode, Indices], Scalar]:
+    def element(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
+        dtype = computation_dtype(reader.values.dtype(ref_of(node.args[0])))
+        arithmetic = _Arithmetic(reader.builder, dtype)
+        axes = _axes(reader.values, node, rank)
+        taps = [
+            [_Tap(index, None)] if axis.extent == axis.size else taps_of(arithmetic, axis, index)
+            for axis, index in zip(axes, indices[-rank:], strict=True)
+        ]
+        return weighed(reader, node, indices[:-rank], taps)
+
+    def weighed(reader: Reader, node: AtenNode, settled: Indices, taps: list[list[_Tap]]) -> Scalar:
+        """Give the sum over the taps of the first axis, of the sums over those of the others."""
+        builder = reader.builder
+        dtype = computation_dtype(reader.values.dtype(ref_of(node.args[0])))
+        if not taps:
+            return builder.cast(reader.operand(node, 0, settled), dtype)
+        total: Scalar | None = None
+        for tap in taps[0]:
+            part = weighed(reader, node, (*settled, tap.index), taps[1:])
+            if tap.weight is not None:
+                part = builder.compute(ScalarOp.MUL, (part, tap.weight), dtype)
+            total = part if total is None else builder.compute(ScalarOp.ADD, (total, part), dtype)
+        assert total is not None, "each axis has a tap"
+        return total
+
+    return element
+
+
+def _serves(rank: int) -> Callable[[Values, AtenNode], bool]:
+    def serves(values: Values, node: AtenNode) -> bool:
+        result = node.metas[0]
+        sizes = integers_of(argument(node, 1, "output_size"))
+        scales = [argument(node, 3 + place, "") for place in range(rank)]
+        is_known = all(
+            is_number(scale) or not is_given(node, 3 + place, "")
+            for place, scale in enumerate(scales)
+        )
+        is_float = result is not None and result.dtype.is_float
+        has_sizes = sizes is not None and len(sizes) == rank and 0 not in sizes
+        shape = shape_of(values, node)
+        is_image = len(shape) == rank + 2 and 0 not in shape
+        return is_known and is_float and has_sizes and is_image
+
+    return serves
+
+
+def _serves_rows(rank: int) -> Callable[[Values, AtenNode], bool]:
+    """Tell whether neighbours in memory are weighed alike."""
+    serves = _serves(rank)
+
+    def serves_rows(values: Values, node: AtenNode) -> bool:
+        if not serves(values, node):
+            return False
+        result = node.metas[0]
+        assert result is not None, f"{node.op} has a result"
+        return all(
+            axis.extent == axis.size or stride != 1
+            for axis, stride in zip(_axes(values, node, rank), result.strides[-rank:], strict=True)
+        )
+
+    return serves_rows
+
+
+def _row(name: str, rank: int, taps_of: _TapsOf, cost: int) -> ElementRow:
+    element = _interpolated(rank, taps_of)
+    serves = _serves_rows(rank) if taps_of is _linear else _serves(rank)
+    return ElementRow(f"aten.{name}.default", element, serves, cost, rereads=True)
+
+
+RESAMPLING: Final[Mapping[str, ElementRow]] = rows(
+    _row("upsample_linear1d", 1, _linear, _LINEAR_COST),
+    _row("upsample_bilinear2d", 2, _linear, 2 * _LINEAR_COST),
+    _row("upsample_trilinear3d", 3, _linear, 3 * _LINEAR_COST),
+    _row("upsample_bicubic2d", 2, _cubic, 2 * _CUBIC_COST),
+)
