@@ -160,6 +160,9 @@ def _losses():
         pixels = torch.rand(2, 4, 3, 3, requires_grad=True)
         labels = torch.zeros(2, 3, 3, dtype=torch.long)
         functional.cross_entropy(pixels, labels, reduction=reduction).sum().backward()
+    steps = torch.rand(7, 2, 5, requires_grad=True)
+    words = torch.tensor([[1, 2, 3], [3, 1, 2]])
+    functional.ctc_loss(steps.log_softmax(2), words, (7, 6), (3, 2)).backward()
 
 
 def _activations():

@@ -96,4 +96,5 @@ RULES: Final[dict[str, Callable[..., Any]]] = {
     "aten.multi_margin_loss_backward": _likelihood_backward,
     "aten.multilabel_margin_loss_backward": _likelihood_backward,
     "aten.nll_loss2d_backward": _likelihood_backward,
+    "aten._ctc_loss_backward": _likelihood_backward,
 }
