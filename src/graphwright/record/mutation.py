@@ -50,10 +50,7 @@ def mutate(
     values = recording.builder.emit_many(twin.facts.name, ir_args, ir_kwargs, several)
     written = _flat_tensors(targets)
     is_out = all(mutated.is_out for mutated in facts.mutated)
-    if is_out and any(
-        recording.state_of(target).spec.dtype is not spec.dtype
-        for target, spec in zip(written, several, strict=True)
-    ):
+    if is_out and _converts(recording, facts.name, written, several):
         _check_dtypes(recording, known, args, kwargs)
     if len(written) != len(values):
         raise AssertionError(
@@ -71,13 +68,28 @@ def _check_dtypes(
     recording: OpRecording, known: KnownOp, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> None:
     """Let torch itself tell whether an op converts its result to the dtype of `out=`: many do, some raise."""
-    if known.facts.name.split(".")[1] in _KEEP_DTYPE:
-        msg = "Expected out tensor to have the dtype of the result"
-        raise RuntimeError(msg)
     with contextlib.suppress(NeedsValues):
         recording.run_on_meta(
             known, recording.convert(args)[0], recording.convert_kwargs(kwargs)[0]
         )
+
+
+def _converts(
+    recording: OpRecording, op: str, written: Sequence[Any], results: Sequence[TensorSpec]
+) -> bool:
+    """Tell whether an `out=` has another dtype than its result.
+
+    Raises:
+        RuntimeError: the op refuses that, in eager's words; torch does not tell for `meta` tensors.
+    """
+    for target, result in zip(written, results, strict=True):
+        own = recording.state_of(target).spec.dtype
+        if own is not result.dtype:
+            names, refusal = _KEEP_DTYPE.get(op.split(".")[1], (None, ""))
+            if names is not None:
+                raise RuntimeError(refusal.format(result=names[result.dtype], own=names[own]))
+            return True
+    return False
 
 
 def _check_overlap(
@@ -110,10 +122,6 @@ def _overlap_is_refused(facts: OpFacts, own: TensorSpec, other: TensorSpec) -> b
     if own.offset == other.offset and own.strides == other.strides:
         return facts.name.split(".")[1] in _READ_ELSEWHERE
     return bool(own.offset < other.offset + other.numel and other.offset < own.offset + own.numel)
-
-
-_KEEP_DTYPE: Final = frozenset(("aminmax", "complex", "polar"))
-"""Ops that raise, though torch itself does not tell so for `meta` tensors."""
 
 
 _READ_ELSEWHERE: Final = frozenset(("gather", "take", "cat", "index_select", "kthvalue", "scatter"))
@@ -234,3 +242,29 @@ _SCALAR_NAMES: Final = {
     torch.complex128: "ComplexDouble",
 }
 """What PyTorch's errors call the dtypes."""
+
+_CPP_NAMES: Final = {
+    torch.bool: "bool",
+    torch.uint8: "unsigned char",
+    torch.int8: "signed char",
+    torch.int16: "short int",
+    torch.int32: "int",
+    torch.int64: "long int",
+    torch.float16: "c10::Half",
+    torch.bfloat16: "c10::BFloat16",
+    torch.float32: "float",
+    torch.float64: "double",
+}
+"""What some of them call these."""
+
+_OF_ARGUMENT: Final = (
+    "Expected object of scalar type {result} but got scalar type {own} for argument 'out'"
+)
+
+_KEEP_DTYPE: Final[Mapping[str, tuple[Mapping[torch.dtype, str], str]]] = {
+    "aminmax": (_CPP_NAMES, "Expected out tensor to have dtype {result}, but got {own} instead"),
+    "complex": (_SCALAR_NAMES, _OF_ARGUMENT),
+    "multinomial": (_SCALAR_NAMES, "multinomial expects Long tensor out, got: {own}"),
+    "polar": (_SCALAR_NAMES, _OF_ARGUMENT),
+}
+"""How ops refuse an `out=` of another dtype, with the names of dtypes in the text."""

@@ -22,6 +22,21 @@ CALLS = {
         (X, 1, torch.zeros(3, 4, dtype=torch.int64)),
         {"out": torch.empty(3, 4, dtype=torch.float64)},
     ),
+    "extremes into another dtype": lambda: (
+        torch.aminmax,
+        (X,),
+        {"out": (torch.empty(()), torch.empty((), dtype=torch.float64))},
+    ),
+    "complex numbers into another dtype": lambda: (
+        torch.polar,
+        (X, X),
+        {"out": torch.empty(3, 4, dtype=torch.complex128)},
+    ),
+    "draws into another dtype": lambda: (
+        torch.multinomial,
+        (X.abs(), 2),
+        {"out": torch.empty(3, 2, dtype=torch.float64)},
+    ),
     "a write to a part of what is read": lambda: (
         lambda x: torch.add(x[1:], 1, out=x[:-1]),
         (X.clone(),),
