@@ -176,7 +176,8 @@ def compile(  # noqa: PLR0913  (the arguments are torch.compile's)
             value of (a loop's length, a text) is fixed for the variant.
         backend: `"native"` (LLVM on CPU), `"aten"` (functional ATen graphs run by eager kernels), `"eager"` (the captured
             graph as captured), or a function `f(gm: torch.fx.GraphModule, example_inputs) -> callable`.
-        mode: `"default"`, `"reduce-overhead"` or `"max-autotune"`.
+        mode: `"default"`, or `"reduce-overhead"` or `"max-autotune"`, which so far compile as the default does and say so once:
+            calls are not recorded and replayed, and kernels are not tried out against each other.
         options: settings of `gw.config`, by name, that hold for this program only.
         disable: give `model` back as it is.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -36,7 +36,20 @@ class Mode(enum.StrEnum):
 
     DEFAULT = "default"
     REDUCE_OVERHEAD = "reduce-overhead"
+    """Calls that are recorded and replayed."""
     MAX_AUTOTUNE = "max-autotune"
+    """Kernels that were tried out against each other."""
+
+
+LEFT_OUT_BY_MODE: Final[Mapping[Mode, str]] = {
+    Mode.REDUCE_OVERHEAD: (
+        "calls are not recorded and replayed; on CPU a call runs native code on memory planned ahead either way"
+    ),
+    Mode.MAX_AUTOTUNE: (
+        "kernels are not tried out against each other; how they are made follows from sizes and layouts alone"
+    ),
+}
+"""What a mode promises and is not done, and what is done instead."""
 
 
 class Stance(enum.StrEnum):

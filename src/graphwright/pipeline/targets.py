@@ -32,7 +32,7 @@ from graphwright.capture import ProgramRaised, is_compiling, is_eager_region
 from graphwright.pipeline.breaks import Pieces, is_own_frame
 from graphwright.pipeline.freezing import find_hindrance
 from graphwright.pipeline.obstacles import find_obstacle
-from graphwright.pipeline.options import CompileOptions, Mode, Stance
+from graphwright.pipeline.options import LEFT_OUT_BY_MODE, CompileOptions, Stance
 from graphwright.pipeline.plans import prepare_runtime
 from graphwright.pipeline.revival import find_or_build
 from graphwright.pipeline.session import SESSION, make_observer
@@ -234,8 +234,10 @@ class CompiledTarget:
                 logger.info("%s: variant %d: %s", self._name, index, failure.render())
 
     def _notice_options(self) -> None:
-        if self.options.mode is not Mode.DEFAULT:
-            self._notice("mode", f"the mode {self.options.mode!s} compiles as the default one does")
+        mode = self.options.mode
+        if mode in LEFT_OUT_BY_MODE:
+            text = f"the mode {mode!s} compiles as the default one does: {LEFT_OUT_BY_MODE[mode]}"
+            self._warn_once("mode", text)
 
     def _unstable(
         self, entry: Entry, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -261,6 +263,9 @@ class CompiledTarget:
 
     def _notice(self, reason: str, text: str) -> None:
         counters.add("eager", reason)
+        self._warn_once(reason, text)
+
+    def _warn_once(self, reason: str, text: str) -> None:
         if reason not in self._noticed:
             self._noticed.add(reason)
             message = f"graphwright: {self._name}: {text}"

@@ -45,6 +45,22 @@ def test_compile_with_an_option_of_the_wrong_type_says_what_it_takes():
         gw.compile(double, options={"recompile_limit": "many"})
 
 
+@pytest.mark.parametrize(
+    ("mode", "left_out"), [("reduce-overhead", "replayed"), ("max-autotune", "tried out")]
+)
+def test_mode_that_is_not_done_says_so_once_and_compiles(mode, left_out):
+    @gw.compile(mode=mode)
+    def triple(x):
+        return x * 3
+
+    with pytest.warns(gw.errors.GraphwrightWarning, match=left_out):
+        triple(torch.ones(2))
+    result = triple(torch.ones(3))  # a second warning would be an error
+
+    assert torch.equal(result, torch.full((3,), 3.0))
+    assert not gw.counters["eager"]
+
+
 def test_compile_as_a_decorator_keeps_name_and_docs():
     @gw.compile
     def first(x):
