@@ -99,7 +99,8 @@ left out; "∞" is a value that is finite in one and not in the other: a narrow 
 def render_accuracy(results: Sequence[Result]) -> str:
     """Render the page."""
     worst = worst_by_op(results)
-    lines = [_HEAD, samples_line(results), *_summary(worst), "", "## Each op", ""]
+    measured = [result for result in results if result.errors is not None]
+    lines = [_HEAD, samples_line(measured), *_summary(worst), "", "## Each op", ""]
     lines += ["| op | " + " | ".join(_COLUMNS) + " |", "| --- |" + " --- |" * len(_COLUMNS)]
     for op, by_dtype in worst.items():
         cells = " | ".join(_cell(by_dtype.get(dtype)) for dtype in _COLUMNS)

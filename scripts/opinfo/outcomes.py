@@ -95,9 +95,20 @@ Line = Case | Result
 
 def samples_line(results: Sequence[Result]) -> str:
     """Tell how many samples were run."""
-    taken = {(result.case.op, result.case.dtype, result.case.sample) for result in results}
-    most = max(Counter((op, dtype) for op, dtype, _ in taken).values(), default=0)
-    return f"At most {most} samples of each op and dtype were run.\n"
+    most = _most_samples(results, is_gradient=False)
+    most_gradients = _most_samples(results, is_gradient=True)
+    gradients = f", and {most_gradients} of each for gradients" if most_gradients else ""
+    return f"At most {most} samples of each op and dtype were run{gradients}.\n"
+
+
+def _most_samples(results: Sequence[Result], *, is_gradient: bool) -> int:
+    taken = {
+        (result.case.op, result.case.dtype, result.case.sample)
+        for result in results
+        if result.case.variant is not Variant.ERROR
+        and (result.case.variant is Variant.GRADIENT) == is_gradient
+    }
+    return max(Counter((op, dtype) for op, dtype, _ in taken).values(), default=0)
 
 
 def read_results(path: Path) -> Iterator[Result]:

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from opinfo.known_failures import reason_of
 from opinfo.outcomes import FAILURES, Outcome, Result, Variant, samples_line
 
 _HEAD: Final = """# Operators
@@ -78,11 +79,12 @@ def _how(results: Sequence[Result]) -> str:
 
 
 def _reasons(failures: Sequence[Result]) -> Iterator[str]:
-    counts: Counter[tuple[Outcome, str]] = Counter(
-        (result.outcome, _short(result.detail)) for result in failures
+    counts: Counter[tuple[Variant, Outcome, str]] = Counter(
+        (result.case.variant, result.outcome, reason_of(result.case) or _short(result.detail))
+        for result in failures
     )
-    for (outcome, text), number in counts.most_common(3):
-        yield f"{number} × {outcome.value}: {text}"
+    for (variant, outcome, text), number in counts.most_common(3):
+        yield f"{number} × {variant.value}, {outcome.value}: {text}"
     if len(counts) > 3:
         yield f"{len(counts) - 3} more reasons"
 

@@ -87,7 +87,8 @@ def run_trial(trial: Trial, *, tells_plan: bool) -> Result:
     num_frames = _count("capture", "frames", before)
     if outcome is Outcome.PASSED and trial.case.variant is not Variant.ERROR:
         if not num_frames:
-            outcome, detail = Outcome.NOT_COMPILED, str(gw.counters.snapshot().get("eager", ""))
+            reasons = [name for name in gw.counters["eager"] if _count("eager", name, before)]
+            outcome, detail = Outcome.NOT_COMPILED, ", ".join(reasons)
         else:
             outcome, detail = _judge(trial, expected, _call(compiled, trial))
             detail = detail and f"second call: {detail}"
