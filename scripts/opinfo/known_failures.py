@@ -38,6 +38,7 @@ ELSEWHERE: Final[dict[tuple[str, str], str]] = {
     ("cat", "error"): _SHARED,
     ("gather", "error"): _SHARED,
     ("pca_lowrank", "gradient"): _PHASE,
+    ("svd", "gradient"): _PHASE,
     ("take", "error"): _SHARED,
 }
 """Only the whole database holds these."""
