@@ -23,10 +23,6 @@ IN_SLICE: Final[dict[tuple[str, str], str]] = {
     ("as_strided.partial_views", "in place"): _PLACE,
     ("index_put", "gradient"): "the gradient's size depends on the values of a mask",
     ("linalg.svd", "gradient"): _PHASE,
-    (
-        "ormqr",
-        "gradient",
-    ): "torch composes it otherwise for tensor subclasses; the values are eager's, the strides are not",
     ("sparse.mm.reduce", "gradient"): _SPARSE,
     ("sparse.sampled_addmm", "gradient"): _SPARSE,
     ("svd_lowrank", "gradient"): _PHASE,

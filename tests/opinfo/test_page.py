@@ -12,14 +12,14 @@ def result(op, variant, sample, outcome=Outcome.PASSED, detail=""):
 def test_page_gives_the_reason_that_is_known_and_else_what_differs():
     text = render_page(
         [
-            result("ormqr", Variant.FUNCTION, 0, Outcome.WRONG, "another value"),
-            result("ormqr", Variant.GRADIENT, 0, Outcome.WRONG, "strides (5, 1) instead of (1, 5)"),
+            result("linalg.svd", Variant.FUNCTION, 0, Outcome.WRONG, "another value"),
+            result("linalg.svd", Variant.GRADIENT, 0, Outcome.REFUSED, "NeedsValues: allclose"),
         ]
     )
 
-    reason = IN_SLICE["ormqr", "gradient"]
+    reason = IN_SLICE["linalg.svd", "gradient"]
     assert "1 × function, wrong: another value" in text
-    assert f"1 × gradient, wrong: {reason}" in text
+    assert f"1 × gradient, refused: {reason}" in text
 
 
 def test_page_counts_samples_and_those_of_gradients_but_not_errors():

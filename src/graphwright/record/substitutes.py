@@ -15,6 +15,7 @@ from torch._C._nn import linear, one_hot
 
 from graphwright.base.errors import Unsupported
 from graphwright.record.abstract import AbstractTensor, NeedsValues, Origin, data_access
+from graphwright.record.layout import is_dense
 from graphwright.record.reshaping import set_data, take_state
 
 Substitute = Callable[..., Any]
@@ -202,6 +203,26 @@ def _lu_solve(
     return turned.mH
 
 
+def _graded_in_place(function: Callable[..., torch.Tensor]) -> Substitute:
+    """Give the reflectors' gradient their strides; for tensor subclasses torch's own joins it from columns."""
+
+    def substitute(reflectors: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        shape, strides = reflectors.shape, reflectors.stride()
+        has_gradient = torch.is_grad_enabled() and reflectors.requires_grad
+        if has_gradient and is_dense(shape, strides):
+            reflectors = reflectors.as_strided(shape, strides)
+        return function(reflectors, *args, **kwargs)
+
+    return substitute
+
+
+_OF_REFLECTORS: Final = (
+    torch.linalg.householder_product,
+    torch.orgqr,
+    torch.ormqr,
+    torch.Tensor.orgqr,
+    torch.Tensor.ormqr,
+)
 _LOSE_OUT: Final = (torch.matmul, torch.linalg.matmul, torch.linalg.matrix_rank)
 
 SUBSTITUTES: Final[dict[Any, Substitute]] = {
@@ -212,5 +233,6 @@ SUBSTITUTES: Final[dict[Any, Substitute]] = {
     torch.Tensor.storage_offset: _storage_offset,
     **{function: _placed(function) for function in _TAKE_PLACE},
     **{function: _writing_last(function) for function in _LOSE_OUT},
+    **{function: _graded_in_place(function) for function in _OF_REFLECTORS},
 }
 """By the function that torch hands to a function mode."""

@@ -109,3 +109,18 @@ def test_gradient_that_eager_keeps_without_memory_is_zero(program):
     assert expected[1]._is_zerotensor()
     assert gw.testing.same(result, expected)
     assert result[1].untyped_storage().nbytes() == 16
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_gradient_of_reflectors_lies_as_they_do(dynamic):
+    torch.manual_seed(0)
+    reflectors, scales = torch.randn(2, 3, 5).mT, torch.rand(2, 3)
+
+    def program(x):
+        return torch.linalg.householder_product(x, scales)
+
+    expected = gradients(program, reflectors)
+    result = gradients(gw.compile(program, fullgraph=True, dynamic=dynamic), reflectors)
+
+    assert gw.testing.same(result, expected)
+    assert result[1].stride() == expected[1].stride() == (15, 1, 5)
