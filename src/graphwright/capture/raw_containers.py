@@ -8,6 +8,8 @@ from __future__ import annotations
 import collections
 from typing import Any, Final
 
+from graphwright.runtime import keys_of
+
 _SEQUENCES: Final[tuple[Any, ...]] = (list, tuple, collections.deque)
 _MEMBERED: Final[tuple[Any, ...]] = (*_SEQUENCES, set, frozenset)
 
@@ -26,9 +28,7 @@ def raw_len(container: Any) -> int:
 
 def raw_keys(container: dict[Any, Any]) -> list[Any]:
     """Give the keys of a dict (or subclass) in its order, with no user code run."""
-    if isinstance(container, collections.OrderedDict):
-        return list(collections.OrderedDict.keys(container))
-    return list(dict.keys(container))
+    return list(keys_of(container))
 
 
 def raw_items(container: dict[Any, Any]) -> list[tuple[Any, Any]]:

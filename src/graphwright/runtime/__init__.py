@@ -31,7 +31,7 @@ from graphwright.runtime.native import NativeRefusal, OnMiss, load_native_module
 from graphwright.runtime.pins import names_of_builtin
 from graphwright.runtime.plan_code import Code
 from graphwright.runtime.plan_run import PlanRun, make_plan_run
-from graphwright.runtime.reading import MISSING
+from graphwright.runtime.reading import MISSING, keys_of
 
 __all__ = [
     "MISSING",
@@ -52,6 +52,7 @@ __all__ = [
     "iterate_items",
     "iterate_keys",
     "iterate_values",
+    "keys_of",
     "load_native_module",
     "make_backend_entry",
     "make_entry",
