@@ -16,6 +16,7 @@ import graphwright as gw
 from graphwright.base.errors import Unsupported
 from graphwright.capture import capture_call, session
 from graphwright.capture.breaks import Stops, can_break
+from graphwright.capture.comptime import Blocks
 from graphwright.pipeline import stages
 
 CASES = all_cases()
@@ -44,7 +45,7 @@ def broken_every(monkeypatch):
         def capture(target, args, kwargs, *, options):
             if not (options.may_break() and can_break(target)):
                 return capture_call(target, args, kwargs, options=options)
-            call = session._Call(target, args, kwargs)
+            call = session._Call(target, args, kwargs, Blocks())
             for stop in (stride, stride + 1, stride + 2):
                 error = Unsupported("a break of the test", why="the test wants one", remedy="none")
                 reason = session._Reason(error, was_nested=False)

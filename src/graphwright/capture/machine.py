@@ -35,6 +35,16 @@ ENTERED_PLAINLY: Final = (
 """Context managers of PyTorch's whose state no recipe sets: where a program ends inside of one, it is entered in plain Python."""
 
 
+class ComptimeBlocks(Protocol):
+    """What comptime code gave (see `comptime/blocks.py`)."""
+
+    def take(self) -> Any:
+        """Give the outcome of the next piece of code, or `ABSENT`."""
+
+    def keep(self, outcome: Any) -> None:
+        """Keep the outcome of the piece of code that was asked for last."""
+
+
 class LateCaller(Protocol):
     """What calls native functions (see `late_calls.py`)."""
 
@@ -79,6 +89,8 @@ class Machine:
     """Exact types whose values native code may see as they are."""
     late_calls: LateCaller
     """Calls native functions, late where they ask for values."""
+    blocks: ComptimeBlocks
+    """What comptime code gave in earlier attempts to capture the call."""
     rules: Mapping[int, Rule]
     """How functions known by identity are called, by `id`."""
     recorder: Recorder

@@ -28,6 +28,7 @@ from graphwright.capture.breaks import (
     can_break,
     resume,
 )
+from graphwright.capture.comptime import Blocks
 from graphwright.capture.controls import CAPTURING
 from graphwright.capture.effects import iter_changed_values, make_effects
 from graphwright.capture.faults import check_fault
@@ -322,7 +323,7 @@ def capture_call(
         ProgramRaised: the program raised an exception.
     """
     options = options or CaptureOptions()
-    call = _Call(target, args, kwargs)
+    call = _Call(target, args, kwargs, Blocks())
     outermost = Outermost()
     found = _try_capture(call, options, outermost)
     try:
@@ -391,6 +392,8 @@ class _Call(NamedTuple):
     target: Any
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
+    blocks: Blocks
+    """What comptime code gave in earlier attempts."""
 
 
 class _Reason(NamedTuple):
@@ -417,6 +420,8 @@ def _capture_until(
     inputs.machine, inputs.recorder = machine, recorder
     machine.recorder, machine.target = recorder, call.target
     machine.late_calls = late_calls = LateCalls(recorder, is_on=options.has_late_calls)
+    machine.blocks = call.blocks
+    call.blocks.rewind()
     token = CAPTURING.set(True)
     try:
         with _state_kept():
@@ -466,7 +471,7 @@ def _run(machine: Machine, call: _Call) -> Any:
     try:
         if isinstance(call.target, Continuation):
             return resume(machine, call.target, call.args)
-        return _run_from_start(machine, *call)
+        return _run_from_start(machine, call.target, call.args, call.kwargs)
     except GraphwrightError:
         raise
     except BaseException as error:

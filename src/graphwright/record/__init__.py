@@ -28,7 +28,7 @@ from graphwright.record.joint import (
     record_joint,
     try_finish_joint,
 )
-from graphwright.record.recorder import Recorder
+from graphwright.record.recorder import Recorder, RecordingMark
 from graphwright.record.sizes import Extent, dim_of, fits_64_bits, greatest, least
 from graphwright.record.specs import TensorSpec
 from graphwright.record.symbol_names import size_symbol
@@ -43,6 +43,7 @@ __all__ = [
     "NeedsValues",
     "Recorded",
     "Recorder",
+    "RecordingMark",
     "TensorSpec",
     "TorchCall",
     "TorchTrace",

@@ -871,6 +871,51 @@ def test_graph_breaks_split_a_function_in_three():
     assert counter.frame_count == 3
 
 
+def test_code_before_a_graph_break_runs_once():
+    def program(x):
+        y = x * 2
+
+        @comptime
+        def _(ctx):
+            SEEN.append("before")
+
+        comptime.print(y, file=OUT)
+        shown = y + comptime.print_value_stack_and_return(y, file=OUT)
+        is_dynamic = comptime.is_dynamic(3)
+        gw.graph_break()
+        SEEN.append("plain")
+
+        @comptime
+        def _(ctx):
+            SEEN.append("after")
+
+        return shown + 1, is_dynamic
+
+    result, is_dynamic = gw.compile(program, backend="eager")(x_of_2())
+
+    assert torch.equal(result, torch.tensor([5.0, 9.0]))
+    assert is_dynamic is False
+    assert [one for one in SEEN if one != "plain"] == ["before", "after"]
+    assert OUT.getvalue().count("FakeTensor") == 2
+
+
+def test_code_that_changes_the_program_does_so_before_a_graph_break():
+    def program(x):
+        y = x * 2
+
+        @comptime
+        def _(ctx):
+            ctx.get_local("y").as_proxy() + 4
+
+        comptime.print_graph(file=OUT)
+        gw.graph_break()
+        return y
+
+    gw.compile(program, backend="eager")(x_of_2())
+
+    assert OUT.getvalue().count("add = ") == 1
+
+
 def test_sleep_sleeps_at_capture_time_alone(monkeypatch):
     monkeypatch.setattr(time, "sleep", SEEN.append)
 

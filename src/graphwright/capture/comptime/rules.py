@@ -16,6 +16,8 @@ from graphwright.capture.comptime.context import ComptimeContext
 from graphwright.capture.comptime.namespace import SHORTCUTS, comptime
 from graphwright.capture.comptime.values import ComptimeValue
 from graphwright.capture.machine import Machine, Rule
+from graphwright.capture.missing import ABSENT
+from graphwright.record import RecordingMark
 
 Args = Sequence[Any]
 Kwargs = Mapping[str, Any]
@@ -24,9 +26,25 @@ _TAKES_A_VALUE: Final = frozenset({"print", "assert_static", "force_static", "is
 
 
 def _run(machine: Machine, call: Callable[[ComptimeContext], Any]) -> Any:
-    """Run comptime code on the frame that is being captured."""
+    """Run comptime code on the frame that is being captured, unless an earlier attempt to capture the call has."""
     machine.comptime = comptime
     machine.guards.keep_in_process(machine.target)
+    known = machine.blocks.take()
+    if known is not ABSENT:
+        return known
+    before = _extent(machine)
+    result = _run_now(machine, call)
+    if _extent(machine) == before and (result is None or isinstance(result, bool)):
+        machine.blocks.keep(result)
+    return result
+
+
+def _extent(machine: Machine) -> tuple[RecordingMark, int]:
+    """Give how far the program has come, for what comptime code adds to it."""
+    return machine.recorder.mark(), len(machine.guards.guards)
+
+
+def _run_now(machine: Machine, call: Callable[[ComptimeContext], Any]) -> Any:
     assert machine.frame is not None, "comptime code with no frame"
     context = ComptimeContext(machine, (*machine.callers, machine.frame))
     try:
@@ -66,6 +84,15 @@ def _make_rule(name: str) -> Rule:
     return rule
 
 
+def _print_value_stack_and_return(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
+    """`comptime.print_value_stack_and_return(value)`: of what it gives, nothing is kept."""
+    _, value = args
+    _run(machine, lambda context: context.print_value_stack(**kwargs))
+    return value
+
+
 def make_rules() -> dict[Any, Rule]:
     """Give the rules."""
-    return {comptime: run_block, **{SHORTCUTS[name]: _make_rule(name) for name in SHORTCUTS}}
+    rules = {name: _make_rule(name) for name in SHORTCUTS}
+    rules["print_value_stack_and_return"] = _print_value_stack_and_return
+    return {comptime: run_block, **{SHORTCUTS[name]: rule for name, rule in rules.items()}}
