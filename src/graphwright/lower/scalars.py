@@ -264,7 +264,32 @@ class ScalarBuilder:
             if not self.rounds_between and value.dtype in _NARROW_FLOATS and dtype.is_float:
                 return value.args[0]
             return value.args[0] if value.dtype in _EXACT_WIDENINGS.get(dtype, ()) else None
-        return None
+        return self._narrow_again(value, dtype) if dtype in _NARROW_FLOATS else None
+
+    def _narrow_again(self, value: Scalar, dtype: DType) -> Scalar | None:
+        """Give in a narrow dtype what was widened, and only chosen or given another sign since: there is nothing to round."""
+        match value.op:
+            case ScalarOp.WHERE:
+                chosen = [_narrow_value(self, arg, dtype) for arg in value.args[1:]]
+                operands = [arg for arg in chosen if arg is not None]
+                is_narrow = len(operands) == len(chosen)
+                return (
+                    self.compute(value.op, (value.args[0], *operands), dtype) if is_narrow else None
+                )
+            case ScalarOp.ABS | ScalarOp.NEG:
+                narrow = _narrow_value(self, value.args[0], dtype)
+                return None if narrow is None else self._with_sign_bit(value.op, narrow)
+            case _:
+                return None
+
+    def _with_sign_bit(self, op: ScalarOp, value: Scalar) -> Scalar:
+        """Give a narrow float with its sign cleared (`ABS`) or turned (`NEG`)."""
+        bits = self.compute(ScalarOp.BITCAST, (value,), DType.INT16)
+        is_abs = op is ScalarOp.ABS
+        mask = self.const(0x7FFF if is_abs else -0x8000, DType.INT16)
+        bitwise = ScalarOp.BITWISE_AND if is_abs else ScalarOp.BITWISE_XOR
+        bits = self.compute(bitwise, (bits, mask), DType.INT16)
+        return self.compute(ScalarOp.BITCAST, (bits,), value.dtype)
 
     def _simplify_division(self, first: Scalar, divisor: Scalar, dtype: DType) -> Scalar | None:
         """X / 1 → x;  x / 2**k → x * 2**-k, which rounds alike."""
@@ -312,6 +337,16 @@ def constant_value(scalar: Scalar) -> Number:
     if scalar.dtype is DType.BOOL:
         return scalar.text == "true"
     return float.fromhex(scalar.text) if scalar.dtype.is_float else int(scalar.text)
+
+
+def _narrow_value(builder: ScalarBuilder, value: Scalar, dtype: DType) -> Scalar | None:
+    """Give `value` as it was before it was widened from `dtype`; a constant where it has that value there."""
+    if value.op is ScalarOp.CAST and value.args[0].dtype is dtype:
+        return value.args[0]
+    if value.kind is not ScalarKind.CONST:
+        return None
+    narrow = builder.const(constant_value(value), dtype)
+    return narrow if narrow.text == value.text else None
 
 
 _ROUNDINGS: Final = frozenset({ScalarOp.FLOOR, ScalarOp.CEIL, ScalarOp.ROUND, ScalarOp.TRUNC})

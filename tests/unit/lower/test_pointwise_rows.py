@@ -9,6 +9,7 @@ import torch
 from compiled_plans import run_compiled
 from eager_graphs import graph_of
 
+from graphwright.ir.loops_text import render_kernel
 from graphwright.ir.overloads import find_overload, schema_of
 from graphwright.ir.plan import CallExtern
 from graphwright.lower import lower_graph
@@ -140,3 +141,29 @@ def test_row_gives_what_the_op_gives(op):
     for got, wanted in zip(actual, program(*inputs), strict=True):
         torch.testing.assert_close(got, wanted, equal_nan=True)
     assert any(not isinstance(step, CallExtern) for step in lowered.plan.steps)
+
+
+CHOSEN = {
+    "abs": torch.abs,
+    "neg": torch.neg,
+    "relu": torch.relu,
+    "where": lambda x: torch.where(x > 0, x, -1.0),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("name", CHOSEN)
+def test_narrow_floats_that_are_only_chosen_are_not_rounded(name, dtype):
+    x = tensor_of(dtype, 0)
+    expected = CHOSEN[name](x)
+
+    lowered = lower_graph(graph_of(CHOSEN[name], x), num_threads=1)
+
+    (kernel,) = lowered.kernels
+    assert not [
+        line for line in render_kernel(kernel).splitlines() if " cast(" in line and "f16" in line
+    ]
+    (actual,) = run_compiled(lowered, [x])
+    torch.testing.assert_close(actual, expected, rtol=0, atol=0, equal_nan=True)
+    is_number = ~expected.isnan()
+    assert torch.equal(actual.signbit()[is_number], expected.signbit()[is_number])
