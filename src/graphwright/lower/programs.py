@@ -300,9 +300,9 @@ class _Assembly:
             return
         place = self._place if is_full else self._row
         indices = self._reader.locate_in(Layout(root.domain.shape, root.domain.strides), place)
+        # Those that are not stored are read too, so that a later root finds them, and reads no long chain at once.
         for value in root.values:
-            if value in self._stored:
-                self._store(value, indices, self._reader.read(value, indices))
+            self._store(value, indices, self._reader.read(value, indices))
 
     def _add_product(self, root: Root) -> None:
         """The element of the product is one scalar; the sum with the addend is made of it."""
