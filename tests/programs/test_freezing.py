@@ -295,6 +295,23 @@ def test_packed_weights_follow_changes():
     assert folds() == (1, 2)
 
 
+def test_a_norm_goes_into_the_convolution_before_it():
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 16, 3, padding=1), torch.nn.BatchNorm2d(16), torch.nn.ReLU()
+    ).eval()
+    model[1].running_var.uniform_(0.5, 2.0)
+    compiled, x = gw.compile(model), torch.randn(2, 3, 8, 8)
+    check(model, compiled, x)
+    with torch.no_grad():
+        model[1].running_mean.add_(1)
+    check(model, compiled, x)
+
+    (entry,) = entries_of(compiled)
+    shapes = [constant.meta.shape for constant in entry.plan.constants]
+    assert shapes == [(16, 3, 3, 3), (16,)]
+    assert folds() == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("model", "x"),
     [

@@ -11,6 +11,7 @@ from graphwright.graph.freezing import Frozen, freeze
 from graphwright.graph.packing import packing
 from graphwright.graph.partition import Partition, partition
 from graphwright.graph.passes import PASSES, Pass, simplify
+from graphwright.graph.scaling import scaling
 from graphwright.graph.specialise import specialise
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "freeze",
     "packing",
     "partition",
+    "scaling",
     "simplify",
     "specialise",
 ]

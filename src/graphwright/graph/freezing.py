@@ -54,12 +54,32 @@ def freeze(graph: AtenGraph, inputs: Collection[int]) -> Frozen:
         graph: the whole graph, of static shapes.
         inputs: the numbers of its frozen inputs.
     """
-    written = {item.input_index for item in graph.mutations}
-    search = _Search(graph, set(inputs) - written)
+    search = _Search(graph, inputs)
     folded = search.run()
     if not folded:
         return Frozen(graph, None)
     return Frozen(_rest(graph, search, folded), _fold(graph, search, folded))
+
+
+def find_sources(graph: AtenGraph, frozen: Collection[int]) -> dict[int, frozenset[int]]:
+    """Give the values that are known beforehand, each with the inputs and constants that it is made from.
+
+    Args:
+        graph: the graph.
+        frozen: the numbers of the inputs that are known; those that the graph writes are not.
+    """
+    written = {item.input_index for item in graph.mutations}
+    num_sources = len(graph.inputs) + len(graph.constants)
+    constants = range(len(graph.inputs), num_sources)
+    made_from = {value: frozenset({value}) for value in ({*frozen, *constants} - written)}
+    for node in graph.nodes:
+        reads = set(iter_reads(node))
+        metas = [meta for meta in node.metas if meta is not None]
+        is_on_cpu = bool(metas) and all(meta.device == "cpu" for meta in metas)
+        if is_on_cpu and reads <= made_from.keys() and not has_effect(node.op):
+            sources = frozenset[int]().union(*(made_from[value] for value in reads))
+            made_from |= {value: sources for value in node.results if value >= 0}
+    return made_from
 
 
 @final
@@ -75,17 +95,17 @@ class _Search:
     def __init__(self, graph: AtenGraph, frozen: Collection[int]) -> None:
         self._graph = graph
         self.metas: Final = list(iter_metas(graph))
-        num_sources = len(graph.inputs) + len(graph.constants)
-        constants = range(len(graph.inputs), num_sources)
-        # For each value that is known beforehand: the sources it is made from.
-        self._made_from = {value: frozenset({value}) for value in (*frozen, *constants)}
-        self.makers: dict[int, AtenNode] = {}
+        self._made_from = find_sources(graph, frozen)
+        self.makers: dict[int, AtenNode] = {
+            value: node
+            for node in graph.nodes
+            for value in node.results
+            if value in self._made_from
+        }
         self.kept: list[AtenNode] = []
 
     def run(self) -> list[int]:
         """Give the values to fold, in their order."""
-        for node in self._graph.nodes:
-            self._visit(node)
         needed = {output.value_id for output in self._graph.outputs}
         needed.update(mutation.value_id for mutation in self._graph.mutations)
         folded: list[int] = []
@@ -101,20 +121,6 @@ class _Search:
             needed.update(iter_reads(node))
         self.kept.reverse()
         return sorted(folded)
-
-    def _visit(self, node: AtenNode) -> None:
-        """Note a node whose results are known beforehand."""
-        reads = set(iter_reads(node))
-        if not reads <= self._made_from.keys() or has_effect(node.op):
-            return
-        metas = [meta for meta in node.metas if meta is not None]
-        if not metas or any(meta.device != "cpu" for meta in metas):
-            return
-        sources = frozenset[int]().union(*(self._made_from[value] for value in reads))
-        for value in node.results:
-            if value >= 0:
-                self._made_from[value] = sources
-                self.makers[value] = node
 
     def _pays(self, node: AtenNode, values: list[int]) -> bool:
         """Tell whether keeping the results of a node is better than computing them in each call."""

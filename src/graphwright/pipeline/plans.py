@@ -26,7 +26,7 @@ from graphwright.codegen.llvm import (
     host_target,
     load_object,
 )
-from graphwright.graph import freeze, packing, simplify
+from graphwright.graph import Frozen, freeze, packing, scaling, simplify
 from graphwright.ir.aten import AtenGraph
 from graphwright.ir.aten_text import render_graph
 from graphwright.ir.aten_verify import verify_graph
@@ -115,7 +115,7 @@ def lower_program(
     with observer.span("simplify"):
         simple, fold = simplify(graph, numerics), None
         if frozen:
-            parts = freeze(packing(simple, find_packable(simple, frozen, numerics)), frozen)
+            parts = _freeze(simple, frozen, numerics)
             simple, fold = parts.graph, parts.fold
     if settings.verify:
         verify_graph(graph)
@@ -132,6 +132,13 @@ def lower_program(
     observer.artifact("plan", lambda: render_plan(plan))
     _count(plan, lowered.kernels)
     return plan, lowered.kernels
+
+
+def _freeze(graph: AtenGraph, frozen: Collection[int], numerics: Numerics) -> Frozen:
+    """Put what depends on the `frozen` inputs into the form that calls want it in, and cut it off."""
+    if not numerics.is_strict:
+        graph = scaling(graph, frozen)
+    return freeze(packing(graph, find_packable(graph, frozen, numerics)), frozen)
 
 
 def num_threads_of(settings: Config) -> int:
