@@ -420,6 +420,61 @@ def test_a_graph_break_keeps_each_part_frozen():
     assert folds() == (2, 1)
 
 
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_constants_are_not_written_while_a_call_reads_them(wrapper):
+    has_begun, may_go_on = threading.Event(), threading.Event()
+    may_go_on.set()
+    with torch.library._scoped_library("graphwright_test_freezing", "DEF") as library:
+        library.define("wait(Tensor x) -> Tensor")
+
+        def wait(x):
+            has_begun.set()
+            assert may_go_on.wait(timeout=60)
+            return x.clone()
+
+        library.impl("wait", wait, "CPU")
+        library.impl("wait", torch.empty_like, "Meta")
+
+        class Waiting(torch.nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.weight = torch.nn.Parameter(torch.rand(4))
+
+            def forward(self, x):
+                x = torch.ops.graphwright_test_freezing.wait(x)
+                return x * self.weight.exp()
+
+        model, x, results = Waiting(), torch.rand(4), {}
+        with gw.config.patch(wrapper=wrapper):
+            compiled = gw.compile(model)
+            check(model, compiled, x)
+
+            def call(name) -> None:
+                with torch.no_grad():
+                    results[name] = compiled(x)
+
+            with torch.no_grad():
+                wanted = model(x)
+            has_begun.clear()
+            may_go_on.clear()
+            thread = threading.Thread(target=call, args=("before",))
+            thread.start()
+            assert has_begun.wait(timeout=60)
+            with torch.no_grad():
+                model.weight.mul_(2)
+                # It waits, too, once it has constants.
+                other = threading.Thread(target=call, args=("after",))
+                other.start()
+            while other.is_alive() and folds() == (1, 0):
+                other.join(timeout=0.01)
+            may_go_on.set()
+            thread.join()
+            other.join()
+        with torch.no_grad():
+            torch.testing.assert_close(results, {"before": wanted, "after": model(x)})
+    assert folds() == (2, 0)
+
+
 def test_threads_see_a_change():
     model = Scaled().eval()
     compiled, x = gw.compile(model), torch.randn(5, 8)

@@ -8,6 +8,7 @@ Keeps: everything is made from the data alone; live pins only save the search fo
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol, final
 
@@ -112,6 +113,7 @@ class Entry:
         )
         self._run = run
         self._go_on = go_on
+        self._calls = _CallCount()
         self._kernel_texts = tuple(kernel_texts)
         self.native: NativeForm | None = None
         self.refusal = ""
@@ -189,11 +191,17 @@ class Entry:
             return MISSING
         if self.native is not None:
             return self.native.try_call(args, kwargs)
-        found = self.guards(args, kwargs)
-        if isinstance(found, int):
-            return MISSING
-        inputs, symbols, sources = found
-        return self.build(self.call(inputs, self.plan_symbols(symbols)), symbols, sources)
+        with self._calls:
+            found = self.guards(args, kwargs)
+            if isinstance(found, int):
+                return MISSING
+            inputs, symbols, sources = found
+            return self.build(self.call(inputs, self.plan_symbols(symbols)), symbols, sources)
+
+    @property
+    def num_active(self) -> int:
+        """How many calls are under way, from before their guards to their end."""
+        return self._calls.count if self.native is None else self.native.num_active
 
     def serves(self, args: Sequence[object], kwargs: Mapping[str, object]) -> bool:
         """Tell whether the entry serves a call; where only frozen tensors are in the way, make its constants from the call's.
@@ -216,8 +224,11 @@ class Entry:
         assert self.frozen is not None, "a program with the guard has a plan with the fold"
         assert len(found) == len(tensors), "guards before this one found tensors"
         is_first = not self.frozen.has_values
-        is_busy = self.native is not None and self.native.num_active > 0
-        if not is_first and (is_busy or not self.frozen.are_spent()):
+        if not is_first and not self.frozen.are_spent():
+            return False
+        # From here on no call passes the guards; one that has passed them counts as active, and may be reading the constants.
+        self.frozen.forget()
+        if self.num_active > 0:
             return False
         with_name = f"{self.program.name}: {len(self.frozen)} frozen tensors"
         log(LogName.FREEZING).info(
@@ -251,6 +262,23 @@ class Entry:
             return symbols
         values = dict(zip(self.steps.symbols, symbols, strict=True))
         return tuple(values[name] for name in self.plan.symbols)
+
+
+@final
+class _CallCount:
+    """Counts the calls that Python serves while they are under way."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self.count += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self.count -= 1
 
 
 def has_autocast(program: Program) -> bool:

@@ -91,10 +91,10 @@ class FrozenTensors:
         return bool(self._tensors)
 
     def try_fold(self, tensors: Sequence[torch.Tensor]) -> bool:
-        """Make the constants from `tensors`; False where writes to these could not be seen."""
+        """Make the constants from `tensors`, while no call reads them; False where writes to these could not be seen."""
         if any(tensor.is_inference() for tensor in tensors):
             return False
-        self._forget()
+        self.forget()
         with torch.inference_mode(mode=False), torch.no_grad():
             aliases = [tensor.detach() for tensor in tensors]
             versions = [alias._version for alias in aliases]  # noqa: SLF001
@@ -106,7 +106,8 @@ class FrozenTensors:
         self._write_facts()
         return True
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Let no call pass for one that the constants are right for."""
         ctypes.memset(self._facts, 0, ctypes.sizeof(self._facts))
         self._tensors, self._aliases, self._versions = [], [], []
 
