@@ -184,6 +184,19 @@ class TransposeTile(msgspec.Struct, frozen=True, tag="transpose_tile"):
     cols: int
 
 
+class Ahead(msgspec.Struct, frozen=True):
+    """Memory that is read soon: as many elements as the right side of a tile has.
+
+    Element (k, c) is `buffer[index + k * stride + c]`; transposed, it is `buffer[index + c * stride + k]`. No value depends on
+    it, and places outside of the buffer do no harm.
+    """
+
+    buffer: str
+    index: Index
+    stride: Dim
+    is_transposed: bool = False
+
+
 class MatmulTile(msgspec.Struct, frozen=True, tag="matmul_tile"):
     """`target[r, c] = Σ_k left[r, k] * right[k, c]` for a static tile: `rows` × `cols` elements, sums of `depth` products.
 
@@ -191,7 +204,7 @@ class MatmulTile(msgspec.Struct, frozen=True, tag="matmul_tile"):
     `left[left_index + r * left_row_stride + k * left_depth_stride]`, (k, c) of the right side
     `right[right_index + k * right_stride + c]`; all three of one dtype, float32 or float64. The products of an element are
     added in the order of k. With `accumulates`, they are added to what the target holds. Written as one statement so that a
-    back end can keep a block of the target in registers.
+    back end can keep a block of the target in registers, and ask for what lies `ahead` in the meantime.
     """
 
     target: str
@@ -208,6 +221,7 @@ class MatmulTile(msgspec.Struct, frozen=True, tag="matmul_tile"):
     cols: int
     depth: int
     accumulates: bool = False
+    ahead: Ahead | None = None
 
 
 Stmt = Const | IndexValue | Load | Compute | Store | Loop | If | TransposeTile | MatmulTile

@@ -15,6 +15,7 @@ import msgspec
 
 from graphwright.ir.encoding import structural_hash
 from graphwright.ir.loops import (
+    Ahead,
     Carry,
     Compute,
     Const,
@@ -81,6 +82,16 @@ class _Renamer:
     def _dim(self, dim: Dim) -> Dim:
         return dim if isinstance(dim, int) else substitute(dim, self._symbols)
 
+    def _ahead(self, ahead: Ahead | None) -> Ahead | None:
+        if ahead is None:
+            return None
+        return _replace(
+            ahead,
+            buffer=self._names[ahead.buffer],
+            index=self._index(ahead.index),
+            stride=self._dim(ahead.stride),
+        )
+
     def _index(self, index: Index) -> Index:
         terms = (Term(self._names[term.name], self._dim(term.coeff)) for term in index.terms)
         return Index(tuple(terms), self._dim(index.const))
@@ -132,6 +143,7 @@ class _Renamer:
                     right=names[stmt.right],
                     right_index=self._index(stmt.right_index),
                     right_stride=self._dim(stmt.right_stride),
+                    ahead=self._ahead(stmt.ahead),
                 )
             case _:
                 assert_never(stmt)

@@ -16,6 +16,7 @@ from graphwright.ir.dtypes import DType
 from graphwright.ir.locations import Loc
 from graphwright.ir.loops import (
     Access,
+    Ahead,
     Carry,
     Compute,
     Const,
@@ -60,6 +61,7 @@ _TRANSPOSE: Final = re.compile(
 _MATMUL: Final = re.compile(
     rf"matmul (\w+)\[(.*?)\] by {_STRIDE} (\+?=) (\w+)\[(.*?)\] by {_STRIDE}, {_STRIDE}"
     rf" @ (\w+)\[(.*?)\] by {_STRIDE}, (\d+) x (\d+) x (\d+)"
+    rf"(?:, ahead (\w+)\[(.*?)\] (rows|columns) by {_STRIDE})?"
 )
 _TERM: Final = re.compile(r"([A-Za-z_]\w*)(?:\*(-?\d+|\(.*\)))?")
 _Kind = TypeVar("_Kind", bound=enum.Enum)
@@ -231,6 +233,14 @@ class _Parser:
             cols=int(found[13]),
             depth=int(found[14]),
             accumulates=found[4] == "+=",
+            ahead=self._ahead(found),
+        )
+
+    def _ahead(self, found: re.Match[str]) -> Ahead | None:
+        if found[15] is None:
+            return None
+        return Ahead(
+            found[15], self._index(found[16]), self._dim(found[18]), found[17] == "columns"
         )
 
     # parts

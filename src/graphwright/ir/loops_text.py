@@ -26,6 +26,7 @@ from typing import Final, assert_never
 from graphwright.ir.aten_text import SHORT_NAMES
 from graphwright.ir.dims import render_dim
 from graphwright.ir.loops import (
+    Ahead,
     Carry,
     Compute,
     Const,
@@ -139,7 +140,16 @@ def _render_matmul(stmt: MatmulTile) -> str:
     left = f"{stmt.left}[{render_index(stmt.left_index)}] by {strides}"
     right = f"{stmt.right}[{render_index(stmt.right_index)}] by {_coeff(stmt.right_stride)}"
     assign = "+=" if stmt.accumulates else "="
-    return f"matmul {target} {assign} {left} @ {right}, {stmt.rows} x {stmt.cols} x {stmt.depth}"
+    size = f"{stmt.rows} x {stmt.cols} x {stmt.depth}"
+    return f"matmul {target} {assign} {left} @ {right}, {size}{_render_ahead(stmt.ahead)}"
+
+
+def _render_ahead(ahead: Ahead | None) -> str:
+    if ahead is None:
+        return ""
+    kind = "columns" if ahead.is_transposed else "rows"
+    place = f"{ahead.buffer}[{render_index(ahead.index)}]"
+    return f", ahead {place} {kind} by {_coeff(ahead.stride)}"
 
 
 def render_index(index: Index) -> str:

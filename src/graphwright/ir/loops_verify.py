@@ -239,6 +239,10 @@ class _Checker:
                 self._fault(stmt, f"{stmt.target} and {name} have different dtypes")
             if name == stmt.target:
                 self._fault(stmt, f"{name} is read and written by one tile")
+        if stmt.ahead is not None:
+            self._check_index(stmt, stmt.ahead.index)
+            self._check_dims(stmt, stmt.ahead.stride)
+            self._check_access(stmt, stmt.ahead.buffer, is_store=False)
         if target not in (None, DType.FLOAT32, DType.FLOAT64):
             self._fault(stmt, "a tile is multiplied in float32 or float64")
         if stmt.rows < 1 or stmt.cols < 1 or stmt.depth < 1:

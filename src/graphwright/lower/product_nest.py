@@ -213,6 +213,7 @@ class _Nest:
                 cols=self._panels.width(cols),
                 depth=part.size,
                 accumulates=self._accumulates,
+                ahead=packed.ahead,
             )
         )
         if part.count > 1:

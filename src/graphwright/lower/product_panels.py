@@ -16,11 +16,11 @@ from typing import Final, Protocol
 import msgspec
 
 from graphwright.ir.dtypes import DType
-from graphwright.ir.loops import Index, IndexValue, LoopKind, Store, TransposeTile
+from graphwright.ir.loops import Ahead, Index, IndexValue, LoopKind, Store, TransposeTile
 from graphwright.ir.ops import ScalarOp
 from graphwright.ir.packed import PANEL_COLS
 from graphwright.lower.affine import Affine
-from graphwright.lower.loops import LANE_ATOM, constant
+from graphwright.lower.loops import LANE_ATOM, constant, variable
 from graphwright.lower.products import Sides, Window
 from graphwright.lower.writer import NestWriter
 
@@ -77,6 +77,8 @@ class Packed(msgspec.Struct, frozen=True):
     buffer: str
     index: Index
     stride: int
+    ahead: Ahead | None = None
+    """What the next tile's right side will be laid out from, to be asked for meanwhile."""
 
 
 class Panels(Protocol):
@@ -134,9 +136,11 @@ class MatrixPanels:
         right = self._sides.right
         depth = Affine(((PART_ATOM, part.size),), part.start)
         col = Affine(((PANEL_ATOM, cols.size),), cols.start)
-        first = writer.index(start.plus(depth.times(right.row)).plus(col.times(right.col)))
+        place = start.plus(depth.times(right.row)).plus(col.times(right.col))
+        first = writer.index(place)
+        ahead = self._ahead(writer, source, place, where)
         if not self._sides.is_right_transposed and self._sides.rows <= FEW_ROWS:
-            return Packed(source, first, right.row)
+            return Packed(source, first, right.row, ahead)
         pack = writer.kernel.add_scratch(self._dtype, part.size * cols.size)
         if self._sides.is_right_transposed:
             writer.append(
@@ -153,7 +157,35 @@ class MatrixPanels:
             )
         else:
             _write_copy(writer, (pack, cols.size), (source, first, right.row), part.size, cols.size)
-        return Packed(pack, constant(0), cols.size)
+        return Packed(pack, constant(0), cols.size, ahead)
+
+    def _ahead(
+        self, writer: NestWriter, source: str, place: Affine, where: tuple[Range, Range]
+    ) -> Ahead | None:
+        """Give what follows the part at `place`: the next part of the panel, or the first one of the next panel.
+
+        Short runs far apart are not what a processor foresees: packing took a quarter of the time of 64 × 768 × 3072. Batches are
+        left out: their right sides come from kernels, and lie in the cache.
+        """
+        if self._sides.batches:
+            return None
+        cols, part = where
+        right = self._sides.right
+        to_part = part.size * right.row
+        last = part.start + (part.count - 1) * part.size
+        to_panel = cols.size * right.col - last * right.row
+        if part != self.parts[-1]:
+            index = writer.index(place.shifted(to_part))
+        elif part.count == 1:
+            index = writer.index(place.shifted(to_panel))
+        else:
+            number = Affine(((PART_ATOM, 1),))
+            is_last = _compared(writer, ScalarOp.EQ, number, part.count - 1)
+            steps = [writer.emit_constant(str(step), DType.INT64) for step in (to_panel, to_part)]
+            step = writer.emit_compute(ScalarOp.WHERE, (is_last, *steps), DType.INT64)
+            index = writer.sum_of(writer.index(place), variable(step))
+        is_transposed = self._sides.is_right_transposed
+        return Ahead(source, index, right.col if is_transposed else right.row, is_transposed)
 
 
 class GivenPanels:

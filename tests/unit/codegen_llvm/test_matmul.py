@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 import pytest
 import torch
@@ -11,7 +13,10 @@ from tests.support.loop_kernels import kernel, reads, run
 from graphwright.codegen.llvm.module import emit_assembly, make_target_machine, render_module
 from graphwright.codegen.llvm.target import host_target
 from graphwright.ir.dtypes import FROM_TORCH
-from graphwright.ir.loops import Access, Index, Kernel, MatmulTile, Param
+from graphwright.ir.loops import Access, Ahead, Index, Kernel, MatmulTile, Param
+from graphwright.ir.loops_hash import hash_kernel
+from graphwright.ir.loops_parse import parse_kernel
+from graphwright.ir.loops_text import render_kernel
 from graphwright.ir.loops_verify import verify_kernel
 
 SHAPES = [
@@ -78,6 +83,30 @@ def test_tile_is_multiplied(
     verify_kernel(made)
     run(made, [left.t().contiguous() if transposed else left, wide, out])
     torch.testing.assert_close(out, expected)
+
+
+@pytest.mark.parametrize("is_transposed", [False, True])
+@pytest.mark.parametrize("rows", [3, 40])
+def test_what_lies_ahead_is_asked_for(rows: int, *, is_transposed: bool) -> None:
+    made = matmul_kernel(rows, 32, 24, torch.float32, accumulates=False, transposed=False)
+    (tile,) = made.body
+    assert isinstance(tile, MatmulTile)
+    # Far behind the end of the buffer: nothing may be read there.
+    ahead = Ahead("right", Index((), 1 << 40), 33, is_transposed)
+    made = msgspec.structs.replace(made, body=(msgspec.structs.replace(tile, ahead=ahead),))
+    verify_kernel(made)
+    assert parse_kernel(render_kernel(made)) == made
+    left, right, out = torch.randn(rows, 24), torch.randn(24 * 33 + 1), torch.zeros(rows, 35)
+
+    run(made, [left, right, out])
+
+    product = left @ right[1:].view(24, 33)[:, :32]
+    torch.testing.assert_close(out.view(-1)[2:].as_strided((rows, 32), (35, 1)), product)
+    target = host_target()
+    module = render_module([made], target, num_threads=1)
+    text = emit_assembly(module, make_target_machine(target))
+    assert re.search(r"\b(prefetch|prfm)", text)
+    assert hash_kernel(made) != hash_kernel(msgspec.structs.replace(made, body=(tile,)))
 
 
 def test_interpreter_agrees() -> None:

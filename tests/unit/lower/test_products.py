@@ -3,12 +3,13 @@
 import pytest
 import torch
 from eager_graphs import graph_of
+from loop_interpreter import Interpreter
 from plan_interpreter import run_lowered
 
 from graphwright.graph.dead_code import dead_code
 from graphwright.graph.decompositions import decompositions
 from graphwright.ir.loops import Loop, MatmulTile
-from graphwright.ir.plan import CallExtern
+from graphwright.ir.plan import CallExtern, InputPlace
 from graphwright.lower import lower_graph, product_nest, product_panels, products
 
 
@@ -133,6 +134,54 @@ def test_product_gives_what_eager_gives(name, num_threads):
     assert len(lowered.kernels) == 1
     assert tiles_of(lowered.kernels[0])
     assert not calls_of(lowered.plan)
+
+
+class Recorder(Interpreter):
+    """Notes where tiles are laid out from (or read, where they lie), and what is asked for ahead."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.read, self.asked = [], []
+
+    def run_transpose(self, stmt):
+        self.read.append(self.index(stmt.source_index))
+        super().run_transpose(stmt)
+
+    def run_matmul(self, stmt):
+        if stmt.right == stmt.ahead.buffer:
+            self.read.append(self.index(stmt.right_index))
+        self.asked.append(self.index(stmt.ahead.index))
+        super().run_matmul(stmt)
+
+
+@pytest.mark.usefixtures("small_tiles")
+@pytest.mark.parametrize(("depth", "cols"), [(20, 12), (7, 12), (15, 14)])
+@pytest.mark.parametrize("is_transposed", [False, True])
+def test_what_is_asked_for_ahead_is_what_the_next_tile_reads(depth, cols, is_transposed):
+    left = normal(3, depth)
+    right = normal(cols, depth) if is_transposed else normal(depth, cols)
+    function = (lambda x, y: x @ y.t()) if is_transposed else torch.mm
+    lowered = lower_graph(graph_of(function, left, right), num_threads=1)
+    (kernel,), (step,) = lowered.kernels, lowered.plan.steps
+    out = torch.empty(3 * cols, dtype=torch.float64)
+    memory = [left.view(-1), right.view(-1)]
+    places = [lowered.plan.buffers[buffer].place for buffer in step.buffers]
+    buffers = [memory[place.index] if isinstance(place, InputPlace) else out for place in places]
+    recorder = Recorder(
+        kernel, dict(zip([p.name for p in kernel.params], buffers, strict=True)), {}
+    )
+
+    recorder.run()
+
+    torch.testing.assert_close(out.view(3, cols), function(left, right))
+    assert len(recorder.asked) > 1
+    assert recorder.asked[:-1] == recorder.read[1:]
+
+
+def test_nothing_is_asked_for_ahead_where_products_are_many():
+    lowered = lower_graph(graph_of(torch.bmm, normal(4, 6, 20), normal(4, 20, 40)), num_threads=1)
+
+    assert [tile.ahead for tile in tiles_of(lowered.kernels[0])] == [None, None]
 
 
 def test_addend_is_not_read_when_its_factor_is_zero():

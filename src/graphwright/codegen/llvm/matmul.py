@@ -9,6 +9,8 @@ where the processor can (fma); so a result does not depend on how the tile is cu
 A block has as many rows as the registers hold, and the blocks of a tile differ by one row at most: of 32 registers, 28 hold 14 × 2
 sums, two the right side's vectors, and one an element of the left side. So many sums are under way that no addition waits
 for the one before it.
+
+What lies ahead is asked for in the same loop, so that memory works while the sums are taken.
 """
 
 from __future__ import annotations
@@ -25,12 +27,18 @@ from graphwright.codegen.llvm.frame import Frame, Memory, Place
 from graphwright.codegen.llvm.memory import element_pointer, emit_load, emit_store
 from graphwright.codegen.llvm.target import Target
 from graphwright.codegen.llvm.types import MEMORY_KIND, Kind, Value, type_text
-from graphwright.ir.loops import MatmulTile
+from graphwright.ir.loops import Ahead, MatmulTile
 
 _VECTORS: Final = 2
 """Vectors of a strip of columns: as many as an element of the left side is used for once it is copied."""
 _LEAST_SUMS: Final = 8
 """Fewer sums under way would wait for each other: an addition takes 4 cycles, and two begin in each."""
+
+
+_LINE_BYTES: Final = 64
+"""Of the cache."""
+_LOCALITY: Final = 2
+"""Into the second cache: the first one is full of what the tile reads."""
 
 
 class _Block(msgspec.Struct, frozen=True):
@@ -93,6 +101,7 @@ class _Tile:
         self._depth_stride = frame.dim(stmt.left_depth_stride)
         self._right_base = frame.uniform(stmt.right_index).base
         self._right_stride = frame.dim(stmt.right_stride)
+        self._ahead = None if stmt.ahead is None else _AheadLines(frame, stmt, stmt.ahead)
         self.kind = MEMORY_KIND[self._target.dtype]
 
     def emit_strip(self, block: _Block, col: Int) -> None:
@@ -117,6 +126,8 @@ class _Tile:
         ]
         left = builder.index_add(self._left_base, builder.index_multiply(row, self._row_stride))
         right = builder.index_add(self._right_base, col)
+        if self._ahead is not None:
+            self._ahead.start_block(row, -(-self._stmt.rows // block.rows))
         with frame.in_lanes(block.lanes, None):
             if self._stmt.accumulates:
                 before = [emit_load(frame, self._target, place) for place in places]
@@ -154,6 +165,8 @@ class _Tile:
             sums,
             block,
         )
+        if self._ahead is not None:
+            self._ahead.emit_step(depth)
         following = builder.fresh()
         builder.lines.append(f"{following} = add nuw nsw i64 {depth}, 1")
         wide = type_text(self.kind, block.lanes)
@@ -203,6 +216,70 @@ class _Tile:
         return element_pointer(
             self.frame.builder, Memory(pointer, self._target.dtype, 0), Place(offset)
         )
+
+
+class _AheadLines:
+    """The memory that is asked for while a tile is computed, as lines of the cache: a few in each step of the depth.
+
+    There are as many lines for each place of the depth as a row of the right side takes; each block of rows asks for its share of
+    them. Where the source is transposed, a line holds several places of one column: each place asks for another column's line.
+    """
+
+    def __init__(self, frame: Frame, stmt: MatmulTile, ahead: Ahead) -> None:
+        self._frame = frame
+        self._memory = frame.buffers[ahead.buffer]
+        self._start = frame.uniform(ahead.index).base
+        self._stride = frame.dim(ahead.stride)
+        self._is_transposed = ahead.is_transposed
+        self._line = _LINE_BYTES // self._memory.dtype.size_bytes
+        self._rows = stmt.rows
+        self._num_lines = -(-stmt.cols // self._line)
+        self._lines: list[Int] = []
+
+    def start_block(self, row: Int, num_blocks: int) -> None:
+        """Choose the lines of the block that begins at `row`."""
+        builder = self._frame.builder
+        share = -(-self._num_lines // num_blocks)
+        first = self._share_of(row)
+        step = (
+            builder.index_multiply(self._stride, self._line) if self._is_transposed else self._line
+        )
+        lines = [builder.index_add(first, number) for number in range(share)]
+        self._lines = [
+            builder.index_add(self._start, builder.index_multiply(line, step)) for line in lines
+        ]
+
+    def _share_of(self, row: Int) -> Int:
+        """Give the number of the first line of the rows from `row` on."""
+        if isinstance(row, int):
+            return row * self._num_lines // self._rows
+        builder = self._frame.builder
+        lines = builder.index_multiply(row, self._num_lines)
+        return builder.emit(f"udiv i64 {lines}, {self._rows}", Kind.I64, 1).text
+
+    def emit_step(self, depth: str) -> None:
+        """Ask for the lines of one place of the depth."""
+        builder = self._frame.builder
+        offset = builder.index_multiply(depth, self._stride)
+        if self._is_transposed:
+            column = builder.emit(f"and i64 {depth}, {self._line - 1}", Kind.I64, 1).text
+            offset = builder.index_add(depth, builder.index_multiply(column, self._stride))
+        flags = ["i32 immarg", "i32 immarg", "i32 immarg"]
+        builder.declare("llvm.prefetch.p0", "void", ["ptr", *flags])
+        for line in self._lines:
+            pointer = self._pointer(builder.index_add(line, offset))
+            builder.lines.append(
+                f"call void @llvm.prefetch.p0(ptr {pointer}, i32 0, i32 {_LOCALITY}, i32 1)"
+            )
+
+    def _pointer(self, index: Int) -> str:
+        """Give the address of an element that need not exist."""
+        builder, element = self._frame.builder, MEMORY_KIND[self._memory.dtype].value
+        name = builder.fresh()
+        builder.lines.append(
+            f"{name} = getelementptr {element}, ptr {self._memory.pointer}, i64 {index}"
+        )
+        return name
 
 
 def has_fma(target: Target) -> bool:

@@ -57,6 +57,8 @@ def iter_used_by(stmt: Stmt) -> Iterator[str]:
             yield from _of_index(stmt.target_index)
             yield from _of_index(stmt.left_index)
             yield from _of_index(stmt.right_index)
+            if stmt.ahead is not None:
+                yield from _of_index(stmt.ahead.index)
         case _:
             assert_never(stmt)
 
@@ -86,6 +88,8 @@ def iter_used_buffers(body: tuple[Stmt, ...]) -> Iterator[str]:
                 yield stmt.target
                 yield stmt.left
                 yield stmt.right
+                if stmt.ahead is not None:
+                    yield stmt.ahead.buffer
             case Const() | IndexValue() | Compute():
                 pass
             case _:
