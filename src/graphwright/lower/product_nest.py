@@ -48,6 +48,13 @@ from graphwright.lower.writer import KernelWriter, NestWriter, Slot
 CHUNK_ROWS: Final = 256
 TILE_BYTES: Final = 1 << 16
 """The most rows whose sums one iteration keeps, and their memory."""
+WAY_BYTES: Final = 4096
+"""Rows of the left side that lie a multiple of this apart fall into the same places of the first cache."""
+WAYS: Final = 8
+"""So many of them stay there."""
+LEAST_USES: Final = 256
+"""Fewer columns do not pay for copying the left side."""
+_LINE_BYTES: Final = 64
 MULTIPLICATIONS_PER_COST: Final = 8
 """A tile multiplies and adds so many elements in the time of one element's multiplication in a loop over memory."""
 
@@ -56,6 +63,8 @@ def write_product(kernel: KernelWriter, program: Program, num_threads: int) -> N
     """Write the nest of a product, and of all that its program makes of it."""
     product = program.product
     assert product is not None, "chosen by the caller"
+    if _has_colliding_rows(product):
+        product = program.product = _with_rows_apart(kernel, program, product, num_threads)
     axes = _axes(program, product)
     if len(axes.cols) <= 1:
         _Nest(kernel, program, program.stores, axes, num_threads).write()
@@ -71,6 +80,40 @@ def write_product(kernel: KernelWriter, program: Program, num_threads: int) -> N
     if program.stores:
         slots = {product.scalar.number: Slot(stored.target, stored.offset)}
         write_pointwise(kernel, program, num_threads, slots)
+
+
+def _has_colliding_rows(product: ProductElement) -> bool:
+    """Tell whether a block's rows of the left side push each other out of the cache, and are used often enough to be copied."""
+    sides = product.sides
+    row_bytes = sides.left.row * product.scalar.dtype.size_bytes
+    is_matrix = not sides.batches and sides.left.col == 1
+    is_worth_it = sides.rows > WAYS and sides.cols >= LEAST_USES
+    return is_matrix and is_worth_it and row_bytes % WAY_BYTES == 0
+
+
+def _with_rows_apart(
+    kernel: KernelWriter, program: Program, product: ProductElement, num_threads: int
+) -> ProductElement:
+    """Copy the left side to rows that are longer by a line of the cache.
+
+    A product of 64 × 3072 × 768 runs at 103 G then instead of 88 G, one of 64 × 1024 × 1024 at 97 G instead of 77 G (one thread).
+    """
+    sides, dtype = product.sides, product.scalar.dtype
+    stride = sides.depth + _LINE_BYTES // dtype.size_bytes
+    copy = kernel.add_temporary(dtype, sides.rows * stride)
+    writer = NestWriter(kernel, program.builder)
+    opened = OpenLoops(writer, num_threads)
+    opened.open([LoopSpec(sides.rows, is_reduced=False, atoms=(ROW_ATOM,))], sides.depth)
+    writer.open_loop(LANE_ATOM)
+    source = Affine(((LANE_ATOM, 1), (ROW_ATOM, sides.left.row)), sides.left.offset)
+    target = Affine(((LANE_ATOM, 1), (ROW_ATOM, stride)))
+    value = writer.emit_load(kernel.param(product.left, Access.READ), writer.index(source))
+    writer.append(Store(kernel.param(copy, Access.WRITE), writer.index(target), value))
+    writer.close_loop(LoopKind.VECTOR, constant(0), (constant(sides.depth),))
+    opened.close()
+    kernel.will_read(copy)
+    apart = msgspec.structs.replace(sides, left=Side(0, (), stride, 1))
+    return msgspec.structs.replace(product, left=copy, sides=apart)
 
 
 def _numel(product: ProductElement) -> int:

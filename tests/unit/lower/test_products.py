@@ -178,6 +178,27 @@ def test_what_is_asked_for_ahead_is_what_the_next_tile_reads(depth, cols, is_tra
     assert recorder.asked[:-1] == recorder.read[1:]
 
 
+@pytest.mark.usefixtures("small_tiles")
+@pytest.mark.parametrize("num_threads", [1, 2])
+@pytest.mark.parametrize(("shift", "is_copied"), [(0, True), (1, False)])
+def test_rows_that_collide_in_the_cache_are_copied_apart(
+    shift, is_copied, num_threads, monkeypatch
+):
+    monkeypatch.setattr(product_nest, "WAY_BYTES", 12 * 8)
+    monkeypatch.setattr(product_nest, "WAYS", 4)
+    monkeypatch.setattr(product_nest, "LEAST_USES", 8)
+
+    def function(x, w, b):
+        return torch.addmm(b, x[1:, shift : shift + 9], w)
+
+    inputs = [normal(6, 12 + shift), normal(9, 10, seed=1), normal(10, seed=2)]
+    lowered = lower_graph(graph_of(function, *inputs), num_threads=num_threads)
+
+    torch.testing.assert_close(run_lowered(lowered, inputs), [function(*inputs)])
+    strides = {tile.left_row_stride for tile in tiles_of(lowered.kernels[0])}
+    assert strides == {9 + 8 if is_copied else 12 + shift}
+
+
 def test_nothing_is_asked_for_ahead_where_products_are_many():
     lowered = lower_graph(graph_of(torch.bmm, normal(4, 6, 20), normal(4, 20, 40)), num_threads=1)
 
