@@ -98,9 +98,10 @@ class FrozenTensors:
         with torch.inference_mode(mode=False), torch.no_grad():
             aliases = [tensor.detach() for tensor in tensors]
             versions = [alias._version for alias in aliases]  # noqa: SLF001
-            values = self._compute(aliases)
+            values = dict(enumerate(self._compute(aliases)))
             for output, target in self._targets:
-                target.copy_(values[output])
+                # Each is given up at once: together they may be as large as the weights.
+                target.copy_(values.pop(output))
         self._tensors = [weakref.ref(tensor) for tensor in tensors]
         self._aliases, self._versions = aliases, versions
         self._write_facts()
