@@ -47,6 +47,8 @@ class CaptureReport(msgspec.Struct, frozen=True):
     """Generated kernels; None where no plan runs the graph (gradients, a backend of the user's)."""
     num_extern_calls: int | None
     """Calls of PyTorch's own kernels; likewise."""
+    arena_bytes: int | None
+    """Memory for intermediate results, which is kept between calls; likewise."""
     ends_at: BreakReport | None
 
 
@@ -86,6 +88,7 @@ def report_of(entry: Entry) -> CaptureReport:
         num_guards=len(program.guards),
         num_kernels=None if plan is None else len(plan.kernels),
         num_extern_calls=None if plan is None else plan.num_calls,
+        arena_bytes=None if plan is None else plan.arena_bytes,
         ends_at=_break_of(program),
     )
 

@@ -45,6 +45,7 @@ def test_whole_graph_is_told_with_its_kernels():
     assert graph.ends_at is None
     assert graph.num_kernels >= 1
     assert graph.num_extern_calls >= 1
+    assert graph.arena_bytes is not None
     assert report.seconds["capture"] > 0
     assert "weight" in "\n".join(report.guards)
 
