@@ -21,14 +21,16 @@ from state_changes import GLOBAL_STATES, iter_changes, variants_of_argument
 
 from graphwright.base.config import Wrapper
 from graphwright.base.errors import Unsupported
-from graphwright.capture import ProgramRaised, capture_call
+from graphwright.capture import CaptureOptions, ProgramRaised, capture_call
 from graphwright.graph import execute
 from graphwright.ir.guards import ConstantGuard
+from graphwright.pipeline.dynamic import SymbolChoice
 from graphwright.runtime import Dispatcher, Entry, make_backend_entry
 from graphwright.runtime.native import NativeEntry, learning
 from graphwright.runtime.native.learning import CALLS_BEFORE
 
 CASES = all_cases()
+OPEN = [pair for pair in CASES if pair[0].startswith("symbolic_")]
 MOST_CHANGES = int(os.environ.get("FUZZ_CHANGES", "40"))
 """Of each program, for shortcuts: making one takes longer than checking all guards. 0: all of them."""
 
@@ -38,14 +40,17 @@ class GuardsFailed(Exception):
 
 
 def captured_entry(
-    function: Callable[..., Any], step: Call, wrapper: Wrapper = Wrapper.PYTHON
+    function: Callable[..., Any],
+    step: Call,
+    wrapper: Wrapper = Wrapper.PYTHON,
+    options: CaptureOptions | None = None,
 ) -> Entry | None:
     """Capture a call without effects or gradients, to be run by eager kernels; None when it has any, or cannot be captured."""
     torch.manual_seed(1000)
     args, kwargs = _materialise(step.args, {}), _materialise(dict(step.kwargs), {})
     try:
         with step.under():
-            captured = capture_call(function, args, kwargs)
+            captured = capture_call(function, args, kwargs, options=options)
     except (ProgramRaised, Unsupported):
         return None
     program = captured.program
@@ -53,8 +58,10 @@ def captured_entry(
     if program.effects or graph.mutations or any(meta.requires_grad for meta in graph.inputs):
         return None
 
+    names = [binding.symbol for binding in program.symbols]
+
     def run(inputs: Any, symbols: tuple[int, ...]) -> Any:
-        return execute(graph, inputs, dict(zip(graph.symbols, symbols, strict=True)))
+        return execute(graph, inputs, dict(zip(names, symbols, strict=True)))
 
     return make_backend_entry(
         program, run, target=function, live_pins=captured.live_pins, wrapper=wrapper
@@ -136,9 +143,24 @@ def can_make_arguments(step: Call) -> bool:
 @pytest.mark.parametrize("wrapper", list(Wrapper), ids=lambda wrapper: wrapper.value)
 @pytest.mark.parametrize("case", [case for _, case in CASES], ids=[name for name, _ in CASES])
 def test_no_change_of_state_goes_unseen(case: Case, wrapper: Wrapper) -> None:
+    prove(case, wrapper)
+
+
+@pytest.mark.parametrize("wrapper", list(Wrapper), ids=lambda wrapper: wrapper.value)
+@pytest.mark.parametrize("case", [case for _, case in OPEN], ids=[name for name, _ in OPEN])
+def test_no_change_goes_unseen_where_numbers_are_open(case: Case, wrapper: Wrapper) -> None:
+    choice = SymbolChoice(dynamic=True, earlier=())
+    options = CaptureOptions(
+        dynamic_dims=choice.dims_of, dynamic_ints=choice.int_symbol, is_open=choice.is_open
+    )
+    prove(case, wrapper, options)
+
+
+def prove(case: Case, wrapper: Wrapper, options: CaptureOptions | None = None) -> None:
+    """Demand of each change, one at a time, that the guards of the captured call see it or the result is eager's."""
     function, _ = case.make()
     step = case.calls[0]
-    entry = captured_entry(function, step, wrapper)
+    entry = captured_entry(function, step, wrapper, options)
     if entry is None:
         pytest.skip("has effects or gradients, raises, or breaks")
     served = serve(entry)
@@ -147,6 +169,8 @@ def test_no_change_of_state_goes_unseen(case: Case, wrapper: Wrapper) -> None:
     demand_changes_are_seen(function, served, step)
     for label, other in iter_changed_calls(step):
         demand_same(function, served, other, label)
+    for number, other in enumerate(case.calls):
+        demand_same(function, served, other, f"call {number}")
     assert demand_same(function, served, step, "all undone"), "a change was not undone"
 
 

@@ -31,10 +31,10 @@ from graphwright.capture.entering import (
     make_step_code,
 )
 from graphwright.capture.frames import CodeTable
+from graphwright.capture.options import CaptureOptions
 from graphwright.capture.redirecting import make_redirecting_code
 from graphwright.capture.session import (
     Captured,
-    CaptureOptions,
     ProgramRaised,
     capture_call,
     make_code_table,

@@ -33,7 +33,7 @@ from graphwright.capture.lookup import (
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT, DELETED
 from graphwright.capture.natives import work_out_annotations
-from graphwright.capture.symbolic_ints import plain
+from graphwright.capture.symbolic_ints import PLAIN_TYPES, plain
 from graphwright.ir.sources import (
     AttrSource,
     InstanceDictSource,
@@ -55,8 +55,8 @@ def load_attr(machine: Machine, holder: Any, name: str) -> Any:
     kind = type(holder)
     if kind is machine.tensor_type:
         return _load_tensor_attr(machine, holder, name)
-    if kind is torch.SymInt:
-        return int if name == "__class__" else getattr(plain(holder), name)
+    if kind in PLAIN_TYPES:
+        return PLAIN_TYPES[kind] if name == "__class__" else getattr(plain(holder), name)
     loader: Any = _LOADERS.get(kind)
     if loader is not None:
         return loader(machine, holder, name)

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import torch
 
-from graphwright.capture import symbolic_ints
+from graphwright.capture import symbolic_floats, symbolic_ints
 from graphwright.capture.attributes import bind_class_attr
 from graphwright.capture.binding import bind
 from graphwright.capture.constants import is_constant
@@ -160,10 +160,11 @@ def call(machine: Machine, function: Any, args: Sequence[Any], kwargs: Mapping[s
 def _call_on_symbols(
     machine: Machine, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> Any:
-    """Call a C function that has a meaning for ints that are not fixed; gives `NotImplemented` for others."""
+    """Call a C function that has a meaning for numbers that are not fixed; gives `NotImplemented` for others."""
     if function is math.prod and args and is_read_container(machine, args[0]):
         args = [machine.world.contents(args[0]), *args[1:]]
-    return symbolic_ints.try_call(function, args, kwargs)
+    result = symbolic_floats.try_call(machine, function, args, kwargs)
+    return symbolic_ints.try_call(function, args, kwargs) if result is NotImplemented else result
 
 
 def _all_args_of_partial(function: functools.partial[Any], args: Sequence[Any]) -> list[Any]:

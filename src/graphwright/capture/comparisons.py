@@ -11,7 +11,7 @@ import operator
 from collections.abc import Callable
 from typing import Any, Final
 
-from graphwright.capture import symbolic_ints
+from graphwright.capture import symbolic_floats, symbolic_ints
 from graphwright.capture.faults import natively
 from graphwright.capture.items import CONTAINERS, special
 from graphwright.capture.late_calls import LateResult
@@ -37,6 +37,8 @@ def compare(machine: Machine, function: Any, left: Any, right: Any) -> Any:
         left, right = plain_beside_others(machine, left, right)
         if are_symbolic_ints(left, right):
             return symbolic_ints.compare(function, left, right)
+        if symbolic_floats.are_numbers(left, right):
+            return symbolic_floats.apply(machine, function, left, right)
     if type(left) in machine.plain_types and type(right) in machine.plain_types:
         return natively(function, left, right)
     if type(left) is LateResult or type(right) is LateResult:

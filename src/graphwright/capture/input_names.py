@@ -11,10 +11,12 @@ from typing import Final
 from graphwright.ir.sources import (
     ArgSource,
     AttrSource,
+    CalculatedSource,
     ClosureSource,
     DefaultSource,
     DictKeySource,
     DictValueSource,
+    FloatTensorSource,
     GlobalsSource,
     ImportSource,
     InstanceDictSource,
@@ -22,8 +24,10 @@ from graphwright.ir.sources import (
     KwargSource,
     KwDefaultSource,
     ModuleDictSource,
+    NumberSource,
     PinSource,
     PlainConst,
+    SizeSource,
     Source,
     TargetSource,
     TypeAttrSource,
@@ -39,7 +43,7 @@ def input_name(source: Source) -> str:
     return _NO_WORD.sub("_", f"L_{text}_")
 
 
-def _parts(source: Source) -> list[str]:  # noqa: C901  (one arm a source)
+def _parts(source: Source) -> list[str]:  # noqa: C901, PLR0912  (one arm a source)
     match source:
         case TargetSource():
             return ["self"]
@@ -66,3 +70,11 @@ def _parts(source: Source) -> list[str]:  # noqa: C901  (one arm a source)
             return [*_parts(function), "globals"]
         case PinSource(pin=pin):
             return [f"pin{pin}"]
+        case NumberSource():
+            return []
+        case SizeSource(tensor=tensor, dim=dim):
+            return [*_parts(tensor), f"size{dim}"]
+        case CalculatedSource(operation=operation, operands=operands):
+            return [operation.value, *(part for one in operands for part in _parts(one))]
+        case FloatTensorSource(number=number):
+            return _parts(number)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import torch
 
-from graphwright.capture import symbolic_ints
+from graphwright.capture import symbolic_floats, symbolic_ints
 from graphwright.capture.faults import natively
 from graphwright.capture.items import check_known, is_read_container, special
 from graphwright.capture.late_calls import LateResult
@@ -73,8 +73,10 @@ def binary(machine: Machine, function: Any, left: Any, right: Any) -> Any:
     """Give `function(left, right)` for a binary or in-place function of `operator`, `getitem` included."""
     if machine.has_symbols and function is not operator.getitem:
         left, right = plain_beside_others(machine, left, right)
-        if are_symbolic_ints(left, right):
+        if are_symbolic_ints(left, right) and function not in _DIVISIONS:
             return symbolic_ints.binary(function, left, right)
+        if symbolic_floats.are_numbers(left, right):
+            return symbolic_floats.binary(machine, function, left, right)
     if function is operator.getitem:
         return machine.getitem(left, right)
     if type(left) in machine.plain_types and type(right) in machine.plain_types:
@@ -109,12 +111,14 @@ def stand_in(machine: Machine, value: Any, methods: Mapping[str, Any] = _NO_METH
 
 
 def plain_beside_others(machine: Machine, left: Any, right: Any) -> tuple[Any, Any]:
-    """Give two operands; a symbolic int stays one beside an int, a tensor, and an object whose methods are Python code."""
+    """Give two operands; a symbolic number stays one beside a number, a tensor, and an object whose methods are Python code."""
     if type(left) in (str, bytes):  # a template, which looks into what is beside it
         return left, symbolic_ints.plain_throughout(right)
     if symbolic_ints.are_plain(left, right) or symbolic_ints.are_ints(left, right):
         return left, right
-    other = right if symbolic_ints.is_symbolic(left) else left
+    if symbolic_floats.are_floats(left, right):
+        return left, right
+    other = left if symbolic_ints.are_plain(left) else right
     if type(other) is machine.tensor_type or type(other) not in _PLAIN_OPERANDS:
         return left, right
     return symbolic_ints.plain(left), symbolic_ints.plain(right)
@@ -125,13 +129,16 @@ def are_symbolic_ints(left: Any, right: Any) -> bool:
     return symbolic_ints.are_ints(left, right) and not symbolic_ints.are_plain(left, right)
 
 
+_DIVISIONS: Final = (operator.truediv, operator.itruediv)
+"""Operators that make floats of ints."""
+
 _PLAIN_OPERANDS: Final = frozenset(
     {
         *(float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, type(None)),
         *(torch.SymFloat, torch.SymBool, torch.Size, range, slice),
     }
 )
-"""Builtin types whose operators with an int need its value."""
+"""Builtin types whose operators with a number need its value."""
 
 
 def operand(machine: Machine, value: Any) -> Any:
@@ -209,6 +216,8 @@ def unary(machine: Machine, function: Any, value: Any) -> Any:
         return not machine.truth(value)
     if symbolic_ints.is_symbolic(value):
         return symbolic_ints.unary(function, value)
+    if type(value) is torch.SymFloat:
+        return symbolic_floats.unary(machine, function, value)
     if type(value) is LateResult:
         return machine.late_calls.call(function, (value,), {})
     hook = special(machine, value, _UNARY_METHODS[function])

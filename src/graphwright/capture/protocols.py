@@ -12,6 +12,9 @@ import types
 from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from typing import Any, Final
 
+import torch
+
+from graphwright.capture import symbolic_floats
 from graphwright.capture.constants import is_constant
 from graphwright.capture.faults import natively
 from graphwright.capture.items import check_key, check_known, check_own, is_read_container, special
@@ -27,6 +30,8 @@ def truth(machine: Machine, value: Any) -> bool:
     if value is True or value is False:
         return value is True
     kind = type(value)
+    if kind is torch.SymFloat:
+        return bool(symbolic_floats.apply(machine, operator.truth, value))
     if kind in machine.plain_types:
         return natively(bool, value)
     if is_read_container(machine, value) and special(machine, value, "__len__") is None:

@@ -57,7 +57,7 @@ from graphwright.ir.recipes import (
 )
 from graphwright.ir.sources import AttrSource, ItemSource, PlainConst, Source
 from graphwright.ir.symint_algebra import as_expr
-from graphwright.record import AbstractTensor, dim_of, to_extent
+from graphwright.record import AbstractTensor, SymbolicNumber, dim_of, number_of, to_extent
 from graphwright.runtime import (
     builtin_base,
     iterate_items,
@@ -206,7 +206,7 @@ class Recipes:
         if _is_bound_builtin(value):
             return True
         if (
-            isinstance(value, (torch.Tensor, torch.SymInt, Unread, *_PINNED))
+            isinstance(value, (torch.Tensor, torch.SymInt, torch.SymFloat, Unread, *_PINNED))
             or is_constant(value)
             or value is ABSENT
         ):
@@ -269,6 +269,11 @@ class Recipes:
             value = to_extent(value)
             if not isinstance(value, int):
                 return FromSymbol(as_expr(dim_of(value)))
+        if type(value) is torch.SymFloat:
+            number = number_of(value)
+            if isinstance(number, SymbolicNumber):
+                return FromSource(number.source)
+            value = number
         if is_constant(value):
             return FromConstant(machine.guards.constant(value))
         source = self._source_of(value)

@@ -12,7 +12,7 @@ import dataclasses
 import functools
 import inspect
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -33,22 +33,19 @@ from graphwright.capture.controls import CAPTURING
 from graphwright.capture.effects import iter_changed_values, make_effects
 from graphwright.capture.faults import check_fault
 from graphwright.capture.frames import CodeTable, Outermost
-from graphwright.capture.input_names import input_name
+from graphwright.capture.inputs import GraphInputs
 from graphwright.capture.late_calls import LateCalls
 from graphwright.capture.machine import ENTERED_PLAINLY, Machine
+from graphwright.capture.options import CaptureOptions
 from graphwright.capture.recipes import Recipes
-from graphwright.capture.symbolic_ints import SYMBOLIC_INTS
-from graphwright.ir.aten import AtenGraph, TensorMeta
-from graphwright.ir.dtypes import FROM_TORCH
+from graphwright.ir.aten import AtenGraph
 from graphwright.ir.guards import (
     DistinctTensorsGuard,
     GlobalStateGuard,
     GlobalStateKind,
     Guard,
     NoOverlapGuard,
-    StorageOffsetGuard,
     TensorGuard,
-    TypeGuard,
 )
 from graphwright.ir.joint import Joint
 from graphwright.ir.locations import Loc
@@ -60,8 +57,17 @@ from graphwright.ir.recipes import (
     SetAttrEffect,
     SetGlobalStateEffect,
 )
-from graphwright.ir.sources import ArgSource, KwargSource, Source, TargetSource
-from graphwright.record import AbstractTensor, Recorder, TorchTrace, try_finish_joint
+from graphwright.ir.sources import (
+    ArgSource,
+    KwargSource,
+    TargetSource,
+)
+from graphwright.record import (
+    AbstractTensor,
+    Recorder,
+    TorchTrace,
+    try_finish_joint,
+)
 from graphwright.runtime import (
     WRITABLE_STATE,
     autocast_nesting,
@@ -71,45 +77,6 @@ from graphwright.runtime import (
     share_storage,
     write_global_state,
 )
-
-DimNames = Callable[[torch.Tensor, Source], Mapping[int, str]]
-"""Says which dimensions of an input are symbolic, and the names of their symbols."""
-
-
-IntNames = Callable[[int, Source], str | None]
-"""Gives the name of the symbol that an int met at a source becomes; None where it stays a constant."""
-
-
-def no_symbolic_ints(value: int, source: Source) -> str | None:
-    """Make every int a constant."""
-    return None
-
-
-def no_symbolic_dims(tensor: torch.Tensor, source: Source) -> Mapping[int, str]:
-    """Make every dimension static."""
-    return {}
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class CaptureOptions:
-    """What a capture may be told."""
-
-    dynamic_dims: DimNames = no_symbolic_dims
-    """Symbolic dimensions of each input."""
-    symbol_ranges: Mapping[str, tuple[int, int | None]] = dataclasses.field(default_factory=dict)
-    """Least and greatest value of symbols of sizes that have a range of their own; looked at when one is made."""
-    dynamic_ints: IntNames = no_symbolic_ints
-    """The symbol of each int."""
-    has_backward: bool = False
-    """Whether to record the gradients too, where outputs need them."""
-    codes: CodeTable | None = None
-    """What earlier captures learnt of code objects; shared to save time."""
-    has_late_calls: bool = True
-    """Whether what asks for the values of tensors may be called after the graph, where the program does not look at the result."""
-    on_fault: Callable[[InternalError], None] | None = None
-    """Told of a failure of the interpreter's own before the graph is broken there; None: such a failure is raised."""
-    may_break: Callable[[], bool] = bool
-    """Asked when something cannot be captured: whether to end the program before it, rather than refuse it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -152,104 +119,6 @@ _NEUTRAL: Final = {
     GlobalStateKind.DISPATCH_MODES: "an active torch dispatch mode",
 }
 """State that must be absent for a capture: kind → what it is when it is there."""
-
-
-class _Inputs:
-    """The graph's inputs, as tensors are met."""
-
-    def __init__(self, options: CaptureOptions) -> None:
-        self.tensors: list[torch.Tensor] = []
-        self.sources: list[Source] = []
-        self.guard_positions: list[int] = []
-        self.dims: list[Mapping[int, str]] = []
-        self.ints: list[SymbolBinding] = []
-        self.names: dict[str, int] = {}
-        self.options = options
-        self.machine: Machine
-        self.recorder: Recorder
-
-    def add(self, tensor: torch.Tensor, source: Source) -> torch.Tensor:
-        """Make an input of a tensor met at `source`, and give its stand-in."""
-        with self.recorder.paused():
-            return self._add(tensor, source)
-
-    def _add(self, tensor: torch.Tensor, source: Source) -> torch.Tensor:
-        self._check(tensor)
-        guards = self.machine.guards
-        self.guard_positions.append(len(guards.guards))
-        guards.add(TensorGuard(source, _meta(tensor), guards.pin(type(tensor)), guards.locate()))
-        dims = self.options.dynamic_dims(tensor, source)
-        self.machine.has_symbols |= bool(dims)
-        for dim, symbol in dims.items():
-            low, high = self.options.symbol_ranges.get(symbol, (2, None))
-            self.recorder.new_symbol(symbol, tensor.shape[dim], minimum=low, maximum=high)
-        self.tensors.append(tensor)
-        self.sources.append(source)
-        self.dims.append(dims)
-        name = input_name(source)
-        count = self.names[name] = self.names.get(name, -1) + 1
-        unique = f"{name}_{count}" if count else name
-        return self.recorder.add_input(tensor, name=unique, dynamic_dims=dims)
-
-    def place_of(self, index: int) -> int | None:
-        """Give where in its memory input `index` begins, in bytes, and guard it; None for what is no input of the program."""
-        if index >= len(self.tensors):
-            return None
-        tensor, guards = self.tensors[index], self.machine.guards
-        with self.recorder.paused():
-            offset = int(tensor.storage_offset())
-        if guards.once(("storage offset", index)):
-            guards.add(StorageOffsetGuard(self.sources[index], offset, guards.locate()))
-        return offset * tensor.itemsize
-
-    def int_symbol(self, value: int, source: Source) -> str | None:
-        """Give the name of the symbol that an int met at `source` becomes, or None."""
-        return self.options.dynamic_ints(value, source)
-
-    def add_int(self, value: int, source: Source, name: str) -> int | torch.SymInt:
-        """Make the int met at `source` the symbol `name`, and give its stand-in."""
-        guards = self.machine.guards
-        guards.add(TypeGuard(source, guards.pin(int), guards.locate()))
-        self.ints.append(SymbolBinding(name, source, None))
-        self.machine.has_symbols = True
-        return self.recorder.new_symbol(
-            name, value, minimum=SYMBOLIC_INTS.start, maximum=SYMBOLIC_INTS.stop - 1
-        )
-
-    def _check(self, tensor: torch.Tensor) -> None:
-        if type(tensor) is AbstractTensor:
-            msg = "a tensor of another capture"
-            raise self.machine.unsupported(
-                msg,
-                why="it has no data",
-                remedy="do not keep tensors of a compiled function in global state",
-            )
-        is_ordinary = type(tensor) in (torch.Tensor, torch.nn.Parameter, torch.nn.Buffer)
-        if not is_ordinary or tensor.layout is not torch.strided or tensor.dtype not in FROM_TORCH:
-            msg = f"a tensor of type {type(tensor).__name__}, layout {tensor.layout}, dtype {tensor.dtype}"
-            raise self.machine.unsupported(
-                msg,
-                why="only strided tensors of PyTorch's own classes and ordinary dtypes are captured",
-                remedy="convert it before the call",
-            )
-        if tensor.is_conj() or tensor.is_neg() or tensor.is_nested:
-            msg = "a tensor with a pending conjugation or negation, or a nested tensor"
-            raise self.machine.unsupported(
-                msg,
-                why="such tensors are not captured",
-                remedy="call resolve_conj() or resolve_neg(), or pad the nested tensor",
-            )
-
-
-def _meta(tensor: torch.Tensor) -> TensorMeta:
-    return TensorMeta(
-        dtype=FROM_TORCH[tensor.dtype],
-        shape=tuple(tensor.shape),
-        strides=tuple(tensor.stride()),
-        device=str(tensor.device),
-        offset=int(tensor.storage_offset()),
-        requires_grad=tensor.requires_grad,
-    )
 
 
 @contextlib.contextmanager
@@ -409,12 +278,13 @@ def _capture_until(
 ) -> Captured:
     """Capture a call, to its end or to where the outermost frame is to stop."""
     codes = options.codes or make_code_table()
-    inputs = _Inputs(options)
+    inputs = GraphInputs(options)
     machine = make_machine(codes, make_rules(), AbstractTensor, inputs)
     machine.outermost = outermost
     recorder = Recorder(
         location=machine.loc,
         place_of_input=inputs.place_of,
+        on_float=inputs.float_input,
         on_real_tensor=lambda tensor: _known_tensor(machine, tensor),
     )
     inputs.machine, inputs.recorder = machine, recorder
@@ -552,7 +422,7 @@ def _changes_of_state(
 def _finish(  # noqa: PLR0913  (what the parts of a capture have found out)
     machine: Machine,
     recorder: Recorder,
-    inputs: _Inputs,
+    inputs: GraphInputs,
     call: _Call,
     result: Any,
     changes: Sequence[SetGlobalStateEffect | NestAutocastEffect],
@@ -573,6 +443,7 @@ def _finish(  # noqa: PLR0913  (what the parts of a capture have found out)
     effects = [*make_effects(machine, recipes), *reshaped, *changes]
     machine.world.guard_changed_apart()
     graph = recorder.finish(recipes.outputs)
+    inputs.is_over = True
     joint = _try_joint(recorder, recipes.outputs) if inputs.options.has_backward else None
     guards = _final_guards(machine, recorder, inputs, graph)
     ends_at = None if reason is None or stopped is None else stopped.describe(*reason)
@@ -604,7 +475,7 @@ def _finish(  # noqa: PLR0913  (what the parts of a capture have found out)
     )
 
 
-def _reshaped_inputs(recorder: Recorder, inputs: _Inputs, recipes: Recipes) -> Iterator[Effect]:
+def _reshaped_inputs(recorder: Recorder, inputs: GraphInputs, recipes: Recipes) -> Iterator[Effect]:
     """Make the caller's tensors follow those inputs that the program gave another shape (`unsqueeze_`, `resize_`)."""
     for index, tensor in recorder.reshaped_inputs().items():
         with recorder:
@@ -618,18 +489,21 @@ def _try_joint(recorder: Recorder, outputs: Sequence[torch.Tensor]) -> Joint | N
 
 
 def _final_guards(
-    machine: Machine, recorder: Recorder, inputs: _Inputs, graph: AtenGraph
+    machine: Machine, recorder: Recorder, inputs: GraphInputs, graph: AtenGraph
 ) -> tuple[Guard, ...]:
     guards = machine.guards.guards
     for position, meta in zip(inputs.guard_positions, graph.inputs, strict=True):
+        if position is None:
+            continue
         guard = guards[position]
         assert isinstance(guard, TensorGuard), "a tensor guard has moved"
         final = msgspec.structs.replace(
             guard.meta, shape=meta.shape, strides=meta.strides, offset=meta.offset
         )
         guards[position] = msgspec.structs.replace(guard, meta=final)
-    if len(inputs.sources) > 1:
-        guards.append(DistinctTensorsGuard(tuple(inputs.sources)))
+    guarded = tuple(inputs.sources[index] for index in inputs.of_the_call())
+    if len(guarded) > 1:
+        guards.append(DistinctTensorsGuard(guarded))
     for mutation in graph.mutations:
         guards.extend(_overlap_guards(machine, inputs, mutation.input_index, is_whole=False))
     for index in recorder.outgrown_inputs():
@@ -638,10 +512,10 @@ def _final_guards(
 
 
 def _overlap_guards(
-    machine: Machine, inputs: _Inputs, index: int, *, is_whole: bool
+    machine: Machine, inputs: GraphInputs, index: int, *, is_whole: bool
 ) -> Iterator[Guard]:
     is_shared = share_storage if is_whole else may_overlap
-    others = [i for i in range(len(inputs.tensors)) if i != index]
+    others = [i for i in inputs.of_the_call() if i != index]
     for i in others:
         if is_shared(inputs.tensors[index], inputs.tensors[i]):
             msg = "a write to a tensor that shares memory with another input"
@@ -656,7 +530,7 @@ def _overlap_guards(
         )
 
 
-def _bindings(inputs: _Inputs, symbols: Iterable[str]) -> tuple[SymbolBinding, ...]:
+def _bindings(inputs: GraphInputs, symbols: Iterable[str]) -> tuple[SymbolBinding, ...]:
     """Bind each symbol at the int, or the first dimension, that is the symbol itself."""
     bound = {binding.symbol: binding for binding in inputs.ints}
     for source, dims in zip(inputs.sources, inputs.dims, strict=True):

@@ -25,8 +25,10 @@ SYMBOLIC_INTS: Final = range(-(2**31), 2**31)
 _MOST_POWER: Final = 4
 """Exponents up to which a power stays symbolic; higher ones are rare, and their results large."""
 
-SYMBOLIC_TYPES: Final = (torch.SymInt, torch.SymFloat, torch.SymBool)
-"""The classes of numbers that are not fixed."""
+PLAIN_TYPES: Final = {torch.SymInt: int, torch.SymFloat: float, torch.SymBool: bool}
+"""The classes of numbers that are not fixed, and those that the program sees."""
+
+SYMBOLIC_TYPES: Final = tuple(PLAIN_TYPES)
 
 
 def is_symbolic(value: object) -> bool:

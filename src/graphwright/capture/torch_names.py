@@ -5,14 +5,17 @@ In: a source.   Out: its text. The names of size symbols are hashes of it, so th
 
 from __future__ import annotations
 
+from graphwright.ir.program_text import render_source
 from graphwright.ir.sources import (
     ArgSource,
     AttrSource,
+    CalculatedSource,
     ClosureSource,
     Constant,
     DefaultSource,
     DictKeySource,
     DictValueSource,
+    FloatTensorSource,
     GlobalsSource,
     ImportSource,
     InstanceDictSource,
@@ -20,8 +23,10 @@ from graphwright.ir.sources import (
     KwargSource,
     KwDefaultSource,
     ModuleDictSource,
+    NumberSource,
     PinSource,
     PlainConst,
+    SizeSource,
     Source,
     TargetSource,
     TypeAttrSource,
@@ -62,6 +67,10 @@ def torch_name(source: Source) -> str:  # noqa: C901, PLR0912  (one arm a source
             return f"G[{module!r}]"
         case PinSource(pin=pin):
             return f"pin{pin}"
+        case NumberSource() | SizeSource() | CalculatedSource():
+            return render_source(source)
+        case FloatTensorSource(number=number):
+            return torch_name(number)
 
 
 def _key_text(key: Constant) -> str:

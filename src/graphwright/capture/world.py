@@ -49,6 +49,7 @@ from graphwright.ir.sources import (
     PlainConst,
     Source,
 )
+from graphwright.record import Number
 
 IDENTITY_TYPES: Final = (
     type,
@@ -73,6 +74,15 @@ class Inputs(Protocol):
 
     def add_int(self, value: int, source: Source, name: str) -> int | torch.SymInt:
         """Make an int met at a source the symbol `name`, and give its stand-in."""
+
+    def is_open(self, value: float, source: Source) -> bool:
+        """Tell whether a float met at a source is not fixed."""
+
+    def add_float(self, value: float, source: Source) -> torch.SymFloat:
+        """Leave a float met at a source open, and give its stand-in."""
+
+    def number_of(self, value: Any) -> Number:
+        """Give the number for one as the interpreter holds it."""
 
 
 class World:
@@ -112,6 +122,10 @@ class World:
         """Give the canonical source of an object (or stand-in) that existed before the call, or None."""
         return self._sources.get(id(value))
 
+    def number_of(self, value: Any) -> Number:
+        """Give the number for one as the interpreter holds it."""
+        return self._inputs.number_of(value)
+
     def original_of(self, standin: object) -> object:
         """Give the object that a stand-in stands for (itself, when it is no stand-in)."""
         return self._originals.get(id(standin), standin)
@@ -128,6 +142,8 @@ class World:
                 symbol = self._inputs.int_symbol(value, source)
                 if symbol is not None:
                     return self._inputs.add_int(value, source, symbol)
+            if kind is float and self._inputs.is_open(value, source):
+                return self._inputs.add_float(value, source)
             self.guards.add(ConstantGuard(source, self.guards.constant(value), self._loc()))
             return value
         known = self._standins.get(id(value), ABSENT)
@@ -206,9 +222,11 @@ class World:
             self.guards.identity(value, source)
 
     def _holds_symbol(self, value: Any, source: Source) -> bool:
-        """Tell whether an int in a tuple of constants, or in one inside it, becomes a symbol."""
+        """Tell whether a number in a tuple of constants, or in one inside it, is not fixed."""
         if type(value) is int:
             return self._inputs.int_symbol(value, source) is not None
+        if type(value) is float:
+            return self._inputs.is_open(value, source)
         return type(value) is tuple and any(
             self._holds_symbol(item, ItemSource(source, PlainConst(i)))
             for i, item in enumerate(value)

@@ -36,6 +36,16 @@ from graphwright.ir.sources import (
 _INT64: Final = range(-(2**63), 2**63)
 
 
+def make_number(value: float) -> Constant:
+    """Turn a bool, int or float into data."""
+    return make_constant(value, _no_pin)
+
+
+def _no_pin(kind: type) -> int:
+    message = f"{kind.__qualname__} is no class of numbers"
+    raise AssertionError(message)
+
+
 def make_constant(value: object, pin: Callable[[type], int]) -> Constant:
     """Turn a constant into data; `pin` numbers the class of an enum member.
 

@@ -71,12 +71,14 @@ from graphwright.ir.recipes import (
 from graphwright.ir.sources import (
     ArgSource,
     AttrSource,
+    CalculatedSource,
     ClosureSource,
     Constant,
     DefaultSource,
     DictKeySource,
     DictValueSource,
     EnumConst,
+    FloatTensorSource,
     GlobalsSource,
     ImportSource,
     InstanceDictSource,
@@ -84,9 +86,11 @@ from graphwright.ir.sources import (
     KwargSource,
     KwDefaultSource,
     ModuleDictSource,
+    NumberSource,
     Pin,
     PinKind,
     PinSource,
+    SizeSource,
     Source,
     TargetSource,
     TypeAttrSource,
@@ -129,7 +133,7 @@ def render_binding(binding: SymbolBinding) -> str:
     return f"{binding.symbol} = {render_source(binding.source)}{dim}"
 
 
-def render_source(source: Source) -> str:
+def render_source(source: Source) -> str:  # noqa: C901  (one arm for each case of a closed union)
     """Give a source as an expression."""
     match source:
         case TargetSource():
@@ -150,8 +154,24 @@ def render_source(source: Source) -> str:
             return f"{render_source(function)}.__kwdefaults__[{name!r}]"
         case PinSource(pin):
             return f"pins[{pin}]"
+        case NumberSource() | SizeSource() | CalculatedSource() | FloatTensorSource():
+            return _render_number(source)
         case _:
             return _render_part(source)
+
+
+def _render_number(source: NumberSource | SizeSource | CalculatedSource | FloatTensorSource) -> str:
+    match source:
+        case NumberSource(value):
+            return render_constant(value, ())
+        case SizeSource(tensor, dim):
+            return f"{render_source(tensor)}.shape[{dim}]"
+        case CalculatedSource(operation, operands):
+            return f"{operation.value}({', '.join(map(render_source, operands))})"
+        case FloatTensorSource(number):
+            return f"float_tensor({render_source(number)})"
+        case _:
+            assert_never(source)
 
 
 def _render_part(
@@ -519,8 +539,8 @@ def _iter_recipe_faults(program: Program) -> Iterator[str]:
                 pass
 
 
-def base_of(source: Source) -> Source | None:
-    """Give the source that `source` is reached through, if any."""
+def bases_of(source: Source) -> tuple[Source, ...]:
+    """Give the sources that `source` is reached through, or calculated of."""
     match source:
         case (
             AttrSource(base)
@@ -534,12 +554,16 @@ def base_of(source: Source) -> Source | None:
             | ClosureSource(base)
             | DefaultSource(base)
             | KwDefaultSource(base)
+            | SizeSource(base)
+            | FloatTensorSource(base)
         ):
-            return base
+            return (base,)
+        case CalculatedSource(_, operands):
+            return operands
         case TargetSource() | ArgSource() | KwargSource() | ImportSource() | ModuleDictSource():
-            return None
-        case PinSource():
-            return None
+            return ()
+        case PinSource() | NumberSource():
+            return ()
         case _:
             assert_never(source)
 
@@ -565,7 +589,11 @@ def _iter_sources(program: Program) -> Iterator[Source]:
     pending += [binding.source for binding in program.symbols]
     pending += [r.source for r in iter_recipes(program) if isinstance(r, FromSource)]
     for source in pending:
-        current: Source | None = source
-        while current is not None:
-            yield current
-            current = base_of(current)
+        yield from iter_with_bases(source)
+
+
+def iter_with_bases(source: Source) -> Iterator[Source]:
+    """Give a source and those that it is reached through, outwards."""
+    yield source
+    for base in bases_of(source):
+        yield from iter_with_bases(base)

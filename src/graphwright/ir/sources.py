@@ -1,7 +1,7 @@
 """Where the values of a program come from: constants, pins, sources.
 
 In: nothing.   Out: `Constant`, a value as data; `Pin`, an object that is known by what it is; `Source`, the way to a value that existed
-before the call.
+before the call, or is calculated of floats that did.
 Keeps: a source is evaluated only after the guards that stand before it held, so that `x.y.z` is reached through checked objects; a pin
 describes by content what has no value of its own (a class, a function, a module). The live object is found by the first guard that meets
 it; in the process that captured it, it is known from the start.
@@ -12,6 +12,8 @@ from __future__ import annotations
 import enum
 
 import msgspec
+
+from graphwright.ir.calculations import Operation
 
 
 class PlainConst(msgspec.Struct, frozen=True, tag="plain"):
@@ -257,6 +259,32 @@ class PinSource(msgspec.Struct, frozen=True, tag="pin"):
     pin: int
 
 
+class NumberSource(msgspec.Struct, frozen=True, tag="number"):
+    """A number of the program's own, beside one of the call's in a calculation."""
+
+    value: Constant
+
+
+class SizeSource(msgspec.Struct, frozen=True, tag="size"):
+    """Size `dim` of the tensor `tensor`."""
+
+    tensor: Source
+    dim: int
+
+
+class CalculatedSource(msgspec.Struct, frozen=True, tag="calculated"):
+    """`operation(*operands)`, of one or two numbers."""
+
+    operation: Operation
+    operands: tuple[Source, ...]
+
+
+class FloatTensorSource(msgspec.Struct, frozen=True, tag="float_tensor"):
+    """A new tensor on the CPU, float64 without dimensions, of the float `number`."""
+
+    number: Source
+
+
 Source = (
     TargetSource
     | ArgSource
@@ -275,4 +303,8 @@ Source = (
     | DictKeySource
     | DictValueSource
     | PinSource
+    | NumberSource
+    | SizeSource
+    | CalculatedSource
+    | FloatTensorSource
 )

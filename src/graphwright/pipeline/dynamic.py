@@ -18,6 +18,7 @@ Sizes of 0 and 1 are never symbols: they decide about broadcasting and layout. I
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, final
 
@@ -26,13 +27,14 @@ import torch
 from graphwright.base.errors import Unsupported
 from graphwright.capture import SYMBOLIC_INTS, torch_name
 from graphwright.ir.aten import TensorMeta
-from graphwright.ir.guards import ConstantGuard, TensorGuard
+from graphwright.ir.guards import ConstantGuard, TensorGuard, TypeGuard
 from graphwright.ir.program import Program
-from graphwright.ir.program_text import base_of
+from graphwright.ir.program_text import iter_with_bases
 from graphwright.ir.sources import (
     ArgSource,
     Constant,
     DictValueSource,
+    FloatConst,
     ItemSource,
     KwargSource,
     PlainConst,
@@ -60,7 +62,9 @@ class SymbolChoice:
     def __init__(self, dynamic: bool | None, earlier: Sequence[Program]) -> None:  # noqa: FBT001  (the user's own word)
         self._dynamic: Final = dynamic
         self._metas: Final[dict[Source, list[TensorMeta]]] = {}
-        self._ints: Final[dict[Source, set[int | None]]] = {}
+        self._numbers: Final[dict[Source, set[float | None]]] = {}
+        """The ints and floats that earlier variants were made for; None where one left it open."""
+        self._has_floats = False
         self._names: Final[dict[tuple[Source, int | None], str]] = {}
         self._alike: Final[dict[tuple[Dim, ...], str]] = {}
         """Names by the sizes of a dimension: now, and in the earlier variants."""
@@ -76,7 +80,7 @@ class SymbolChoice:
     @property
     def is_empty(self) -> bool:
         """Nothing was made a symbol so far."""
-        return not self._names
+        return not self._names and not self._has_floats
 
     def dims_of(self, tensor: torch.Tensor, source: Source) -> Mapping[int, str]:
         """Give the symbolic dimensions of a tensor, with the names of their symbols."""
@@ -129,12 +133,22 @@ class SymbolChoice:
             return None
         if not _is_argument(source):
             return None
-        earlier = self._ints.get(source, ())
+        earlier = self._numbers.get(source, ())
         if self._dynamic is None and all(known == value for known in earlier):
             return None
         if self._dynamic and not _is_among_arguments(source):
             return None
         return self._name(source, None)
+
+    def is_open(self, value: float, source: Source) -> bool:
+        """Tell whether a float is not fixed. Infinities and NaN are, as in torch.compile."""
+        if self._dynamic is False or not math.isfinite(value) or not _is_argument(source):
+            return False
+        earlier = self._numbers.get(source, ())
+        has_changed = any(known != value for known in earlier)
+        is_chosen = _is_among_arguments(source) if self._dynamic else has_changed
+        self._has_floats |= is_chosen
+        return is_chosen
 
     def _size_name(self, source: Source, dim: int, size: int) -> str:
         earlier = [meta.shape for meta in self._metas.get(source, ()) if dim < len(meta.shape)]
@@ -157,50 +171,47 @@ class SymbolChoice:
                 case TensorGuard(source=source, meta=meta):
                     self._metas.setdefault(source, []).append(meta)
                 case ConstantGuard(source=source, value=value):
-                    for place, number in _iter_ints(source, value):
-                        self._ints.setdefault(place, set()).add(number)
+                    for place, number in _iter_numbers(source, value):
+                        self._numbers.setdefault(place, set()).add(number)
+                case TypeGuard(source=source, pin=pin) if program.pins[pin].qualname == "float":
+                    self._numbers.setdefault(source, set()).add(None)
                 case _:
                     pass
         for binding in program.symbols:
             if binding.dim is None:
-                self._ints.setdefault(binding.source, set()).add(None)
+                self._numbers.setdefault(binding.source, set()).add(None)
 
 
-def _iter_ints(source: Source, value: Constant) -> Iterator[tuple[Source, int]]:
-    """Give the ints in a constant, those in tuples each with the source of its own."""
+def _iter_numbers(source: Source, value: Constant) -> Iterator[tuple[Source, float]]:
+    """Give the ints and floats in a constant, those in tuples each with the source of its own."""
     match value:
         case PlainConst(value=bool()):
             return
         case PlainConst(value=int(number)):
             yield source, number
+        case FloatConst(hex=text):
+            yield source, float.fromhex(text)
         case TupleConst(items=items):
             for i, item in enumerate(items):
-                yield from _iter_ints(ItemSource(source, PlainConst(i)), item)
+                yield from _iter_numbers(ItemSource(source, PlainConst(i)), item)
         case _:
             return
 
 
-def _iter_bases(source: Source) -> Iterator[Source]:
-    """Give a source and those that it is reached through, outwards."""
-    base: Source | None = source
-    while base is not None:
-        yield base
-        base = base_of(base)
-
-
 def _is_argument(source: Source) -> bool:
     """Tell whether an argument of the call leads to `source`."""
-    return any(isinstance(base, ArgSource | KwargSource) for base in _iter_bases(source))
+    return any(isinstance(base, ArgSource | KwargSource) for base in iter_with_bases(source))
 
 
 def _is_among_arguments(source: Source) -> bool:
     """Tell whether `source` is an argument, or stands in lists, tuples and dicts that are."""
     allowed = ArgSource | KwargSource | ItemSource | DictValueSource
-    return all(isinstance(base, allowed) for base in _iter_bases(source))
+    return all(isinstance(base, allowed) for base in iter_with_bases(source))
 
 
 def _is_module_state(source: Source) -> bool:
     """Tell whether `source` is in a module's table of parameters or buffers."""
     return any(
-        isinstance(base, ItemSource) and base.key in _MODULE_TABLES for base in _iter_bases(source)
+        isinstance(base, ItemSource) and base.key in _MODULE_TABLES
+        for base in iter_with_bases(source)
     )

@@ -119,6 +119,7 @@ def _capture(job: Job) -> Captured:
         dynamic_dims=choice.dims_of,
         symbol_ranges=choice.ranges,
         dynamic_ints=choice.int_symbol,
+        is_open=choice.is_open,
         may_break=lambda: can_break and choice.is_empty,
     )
     broken = dataclasses.replace(symbolic, may_break=lambda: can_break)

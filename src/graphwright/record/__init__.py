@@ -20,6 +20,7 @@ Read first: `recorder.py` (the life of a recording), `functional.py` (storages, 
 from __future__ import annotations
 
 from graphwright.record.abstract import AbstractTensor, NeedsValues
+from graphwright.record.floats import Number, SymbolicNumber, calculate
 from graphwright.record.joint import (
     JointGraph,
     Recorded,
@@ -29,10 +30,17 @@ from graphwright.record.joint import (
     try_finish_joint,
 )
 from graphwright.record.recorder import Recorder, RecordingMark
-from graphwright.record.sizes import Extent, dim_of, fits_64_bits, greatest, least
+from graphwright.record.sizes import (
+    Extent,
+    dim_of,
+    fits_64_bits,
+    greatest,
+    hint_of,
+    least,
+)
 from graphwright.record.specs import TensorSpec
 from graphwright.record.symbol_names import size_symbol
-from graphwright.record.symnodes import is_settled, to_extent, to_torch
+from graphwright.record.symnodes import is_settled, number_of, to_extent, to_torch
 from graphwright.record.torch_level import CallRef, TorchCall, TorchTrace
 
 __all__ = [
@@ -41,17 +49,22 @@ __all__ = [
     "Extent",
     "JointGraph",
     "NeedsValues",
+    "Number",
     "Recorded",
     "Recorder",
     "RecordingMark",
+    "SymbolicNumber",
     "TensorSpec",
     "TorchCall",
     "TorchTrace",
+    "calculate",
     "dim_of",
     "fits_64_bits",
     "greatest",
+    "hint_of",
     "is_settled",
     "least",
+    "number_of",
     "record_backward",
     "record_function",
     "record_joint",

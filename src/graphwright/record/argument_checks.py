@@ -6,6 +6,7 @@ Read by the recorder before the shape rule. The program is then run eagerly, so 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -76,6 +77,45 @@ def _arange(start: Any, end: Any = None, step: Any = 1, **_options: object) -> N
         _refuse("upper bound and lower bound inconsistent with step sign")
 
 
+def _check_held(number: object, dtype: torch.dtype | None) -> None:
+    """Check that elements of a dtype can be a number; infinities and NaN can."""
+    dtype = dtype or torch.get_default_dtype()
+    if not isinstance(number, int | float) or not dtype.is_floating_point:
+        return
+    if torch.finfo(dtype).max < abs(number) < math.inf:
+        name = _CPP_NAMES.get(dtype, str(dtype))
+        _refuse(f"value cannot be converted to type {name} without overflow")
+
+
+_CPP_NAMES: Final = {
+    torch.float32: "float",
+    torch.float64: "double",
+    torch.float16: "c10::Half",
+    torch.bfloat16: "c10::BFloat16",
+}
+
+
+def _fill(self: TensorSpec, *rest: object) -> None:
+    _check_held(rest[-1], self.dtype)
+
+
+def _full(_size: object, number: object, *, dtype: Any = None, **_options: object) -> None:
+    _check_held(number, dtype)
+
+
+def _full_like(self: TensorSpec, *rest: object, dtype: Any = None, **_options: object) -> None:
+    _check_held(rest[-1], dtype or self.dtype)
+
+
+def _scalar_tensor(number: object, *, dtype: Any = None, **_options: object) -> None:
+    _check_held(number, dtype)
+
+
+def _clamp(self: TensorSpec, *limits: object, **named: object) -> None:
+    for limit in (*limits, *named.values()):
+        _check_held(limit, self.dtype)
+
+
 CHECKS: Final[dict[str, Check]] = {
     "aten.neg.default": _neg,
     "aten.softshrink.default": _softshrink,
@@ -83,6 +123,14 @@ CHECKS: Final[dict[str, Check]] = {
     "aten.huber_loss.default": _huber_loss,
     "aten.native_layer_norm.default": _layer_norm,
     "aten.masked_fill.Tensor": _masked_fill,
+    "aten.masked_fill.Scalar": _fill,
+    "aten.fill.Scalar": _fill,
+    "aten.full.default": _full,
+    "aten.full_like.default": _full_like,
+    "aten.new_full.default": _full_like,
+    "aten.scalar_tensor.default": _scalar_tensor,
+    "aten.clamp.default": _clamp,
+    "aten.constant_pad_nd.default": _fill,
     "aten.eye.default": _eye,
     "aten.eye.m": _eye,
     "aten.arange.default": _arange,

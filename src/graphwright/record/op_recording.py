@@ -204,7 +204,7 @@ class OpRecording:
             extent = to_extent(value)
             return extent, to_arg(extent)
         if isinstance(value, torch.SymFloat):
-            number = value.node.guard_float("", 0)
+            number = float(value)
             return number, to_arg(number)
         if isinstance(value, torch.SymBool):
             truth = bool(value)

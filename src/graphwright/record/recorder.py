@@ -35,6 +35,8 @@ from graphwright.record.abstract import (
 from graphwright.record.builder import GraphBuilder
 from graphwright.record.constants import MAX_CONSTANT_BYTES, constant_bytes, spec_of_real
 from graphwright.record.dispatch import Dispatcher
+from graphwright.record.float_arguments import FloatArguments, OpCall
+from graphwright.record.floats import SymbolicNumber
 from graphwright.record.functional import read
 from graphwright.record.layout import strides_like
 from graphwright.record.lazy_flags import flag_functions, has_flags, without_flags
@@ -43,7 +45,7 @@ from graphwright.record.op_recording import OpRecording
 from graphwright.record.reshaping import is_reshaped, take_state
 from graphwright.record.sizes import Extent, SizeTable
 from graphwright.record.specs import TensorSpec
-from graphwright.record.symnodes import to_torch
+from graphwright.record.symnodes import to_symfloat, to_torch
 from graphwright.record.torch_level import TorchTrace
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
 
 PlaceOfInput = Callable[[int], int | None]
 OnRealTensor = Callable[[torch.Tensor], AbstractTensor | None]
+OnFloat = Callable[[SymbolicNumber], AbstractTensor | None]
 
 
 def _nowhere() -> Loc | None:
@@ -63,6 +66,10 @@ def _unknown(_tensor: torch.Tensor) -> AbstractTensor | None:
 
 
 def _unguarded(_index: int) -> None:
+    return None
+
+
+def _fixed(_number: SymbolicNumber) -> None:
     return None
 
 
@@ -87,6 +94,8 @@ class Recorder:
         location: asked for each node: the user's current line.
         place_of_input: asked where in its memory an input (by number) begins, in bytes, by a program that looks at that;
             whoever answers guards it. None: nobody does.
+        on_float: asked for the graph input that holds a number which is not fixed (made with `add_float_input`); None: the number
+            is then fixed.
         on_fallback: told the name of each op that has no shape rule and was tried on `meta` tensors.
         has_torch_graph: whether the torch-level graph is wanted.
     """
@@ -97,6 +106,7 @@ class Recorder:
         on_real_tensor: OnRealTensor = _unknown,
         location: Callable[[], Loc | None] = _nowhere,
         place_of_input: PlaceOfInput = _unguarded,
+        on_float: OnFloat = _fixed,
         on_fallback: Callable[[str], None] = _ignore,
         has_torch_graph: bool = True,
     ) -> None:
@@ -116,6 +126,10 @@ class Recorder:
         self._is_paused = False
         self.dispatch_mode = RecordDispatchMode(self)
         self._dispatcher = Dispatcher(recording, self.dispatch_mode)
+        self._float_arguments = FloatArguments(
+            on_float, lambda tensor: recording.state_of(tensor).spec, self._dispatcher.dispatch
+        )
+        self._has_floats = False
         self._function_mode = RecordFunctionMode(self)
 
     def __enter__(self) -> Self:
@@ -200,6 +214,20 @@ class Recorder:
     ) -> torch.SymInt:
         """Make (or find) the size symbol `name`, of value `hint` in the example, guarded to lie in its range (None: no end)."""
         return to_torch(self._table.new_symbol(name, hint, minimum=minimum, maximum=maximum))  # type: ignore[return-value]
+
+    def new_float(self, number: SymbolicNumber) -> torch.SymFloat:
+        """Give what torch's functions take for a float that is not fixed."""
+        self._has_floats = True
+        return to_symfloat(number, self._table)
+
+    def add_float_input(self, number: SymbolicNumber, *, name: str) -> AbstractTensor:
+        """Make the next graph input of a tensor that holds a number; in the torch-level graph, calls take its item."""
+        made = self.add_input_spec(
+            TensorSpec((), (), torch.float64, torch.device("cpu")), name=name
+        )
+        if self._trace is not None:
+            self._trace.add_item(number, made)
+        return made
 
     def abstract_of(self, tensor: torch.Tensor, *, is_fresh: bool = False) -> AbstractTensor:
         """Give the stand-in of any tensor: itself, the added input's, `on_real_tensor`'s, or a constant's.
@@ -432,6 +460,8 @@ class Recorder:
         """Record one ATen op and give its results."""
         if self._is_paused:
             return func(*args, **kwargs)
+        if self._has_floats:
+            func, args, kwargs = self._float_arguments.as_tensors(OpCall(func, args, kwargs))
         return self._dispatcher.dispatch(func, args, kwargs)
 
     def note_call(

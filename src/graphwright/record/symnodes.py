@@ -3,8 +3,8 @@
 In:  extents.   Out: what torch's functions take (`to_torch`), and back (`to_extent`).
 
 torch's C++ and Python call the methods below by name, on integers, truths and floats alike. A truth is decided as late
-as possible, by the same rules as `SymbolicSize`'s comparisons. Floats are not symbolic: one that is looked at
-specialises the sizes that it was made of.
+as possible, by the same rules as `SymbolicSize`'s comparisons. A float is symbolic where it is calculated of the call's floats
+(see `floats.py`); one that was made of sizes specialises them when it is looked at.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from typing import Any
 
 import torch
 
+from graphwright.ir.calculations import FUNCTIONS, Operation
 from graphwright.ir.guards import Comparison
+from graphwright.record.floats import Number, SymbolicNumber, calculate
 from graphwright.record.layout import (
     is_channels_last,
     is_contiguous,
@@ -414,17 +416,30 @@ def constant_bool(value: bool, table: SizeTable) -> _BoolNode:  # noqa: FBT001  
 
 
 class _FloatNode(_Node):
-    """The node of a `torch.SymFloat`: its value in the example, and the sizes that it depends on."""
+    """The node of a `torch.SymFloat`: its value in the example, and what it depends on."""
 
-    __slots__ = ("sizes", "value")
+    __slots__ = ("parts", "value")
 
-    def __init__(self, value: float, sizes: tuple[SymbolicSize, ...], table: SizeTable) -> None:
+    def __init__(
+        self, value: float, parts: tuple[SymbolicSize | SymbolicNumber, ...], table: SizeTable
+    ) -> None:
         super().__init__(table)
         self.value = value
-        self.sizes = sizes
+        self.parts = parts
 
     def __repr__(self) -> str:
         return repr(self.value)
+
+    @property
+    def number(self) -> Number | None:
+        """The number that it stands for; None where it was made of sizes."""
+        match self.parts:
+            case ():
+                return self.value
+            case (SymbolicNumber() as number,):
+                return number
+            case _:
+                return None
 
     def is_float(self) -> bool:
         return True
@@ -434,65 +449,73 @@ class _FloatNode(_Node):
         return self.value
 
     def is_constant(self) -> bool:
-        return not self.sizes
+        return not self.parts
 
     @property
     def constant(self) -> object:
-        return None if self.sizes else self.value
+        return None if self.parts else self.value
 
     def guard_float(self, _file: str, _line: int) -> float:
-        for size in self.sizes:
-            size.specialise()
+        for part in self.parts:
+            part.specialise()
         return self.value
 
     def guard_int(self, file: str, line: int) -> int:
         return int(self.guard_float(file, line))
 
-    def _with(self, operation: Callable[[Any, Any], Any], other: _Node) -> _FloatNode:
-        right = other.sym_float() if isinstance(other, _IntNode) else other
-        if not isinstance(right, _FloatNode):
-            msg = f"a float and {right!r} do not combine"
-            raise TypeError(msg)
-        return _FloatNode(
-            float(operation(self.value, right.value)), (*self.sizes, *right.sizes), self.table
-        )
+    def guard_bool(self, file: str, line: int) -> bool:
+        return bool(self.ne(self.wrap_float(0.0)).guard_bool(file, line))
+
+    bool_ = guard_bool
+
+    def _calculated(self, operation: Operation, *others: _Node) -> _FloatNode:
+        nodes = (self, *(_float_node(other) for other in others))
+        numbers = [node.number for node in nodes]
+        if None not in numbers:
+            result = calculate(operation, *numbers)  # type: ignore[arg-type]
+            return _node_of(result, self.table)
+        value = float(FUNCTIONS[operation](*(node.value for node in nodes)))
+        return _FloatNode(value, tuple(part for node in nodes for part in node.parts), self.table)
 
     def sym_float(self) -> _FloatNode:
         return self
 
     def add(self, other: _Node) -> _FloatNode:
-        return self._with(operator.add, other)
+        return self._calculated(Operation.ADD, other)
 
     def sub(self, other: _Node) -> _FloatNode:
-        return self._with(operator.sub, other)
+        return self._calculated(Operation.SUB, other)
 
     def mul(self, other: _Node) -> _FloatNode:
-        return self._with(operator.mul, other)
+        return self._calculated(Operation.MUL, other)
 
     def float_truediv(self, other: _Node) -> _FloatNode:
-        return self._with(operator.truediv, other)
+        return self._calculated(Operation.TRUEDIV, other)
 
     truediv = float_truediv
 
     def float_pow(self, other: _Node) -> _FloatNode:
-        return self._with(operator.pow, other)
+        return self._calculated(Operation.POW, other)
 
     pow = float_pow
 
     def mod(self, other: _Node) -> _FloatNode:
-        return self._with(operator.mod, other)
+        return self._calculated(Operation.MOD, other)
 
     def sym_min(self, other: _Node) -> _FloatNode:
-        return self._with(min, other)
+        return self._calculated(Operation.MIN, other)
 
     def sym_max(self, other: _Node) -> _FloatNode:
-        return self._with(max, other)
+        return self._calculated(Operation.MAX, other)
 
     def neg(self) -> _FloatNode:
-        return _FloatNode(-self.value, self.sizes, self.table)
+        return self._calculated(Operation.NEG)
+
+    def abs(self) -> _FloatNode:
+        return self._calculated(Operation.ABS)
 
     def sym_sqrt(self) -> _FloatNode:
-        return _FloatNode(math.sqrt(self.value), self.sizes, self.table)
+        return self._calculated(Operation.SQRT)
 
     def _rounded(self, operation: Callable[[float], int]) -> _IntNode:
         return constant_int(operation(self.guard_float("", 0)), self.table)
@@ -514,25 +537,58 @@ class _FloatNode(_Node):
             else _FloatNode(value, (), self.table)
         )
 
-    def _compared(self, operation: Callable[[Any, Any], bool], other: _Node) -> _BoolNode:
-        right = other.sym_float() if isinstance(other, _IntNode) else other
-        left = self.guard_float("", 0)
-        return constant_bool(operation(left, right.guard_float("", 0)), self.table)  # type: ignore[attr-defined]
+    def _compared(self, operation: Operation, other: _Node) -> _BoolNode:
+        right = _float_node(other)
+        left, other_number = self.number, right.number
+        if left is None or other_number is None:
+            left, other_number = self.guard_float("", 0), right.guard_float("", 0)
+        return constant_bool(bool(calculate(operation, left, other_number)), self.table)
 
     def eq(self, other: _Node) -> _BoolNode:
-        return self._compared(operator.eq, other)
+        return self._compared(Operation.EQ, other)
 
     def ne(self, other: _Node) -> _BoolNode:
-        return self._compared(operator.ne, other)
+        return self._compared(Operation.NE, other)
 
     def lt(self, other: _Node) -> _BoolNode:
-        return self._compared(operator.lt, other)
+        return self._compared(Operation.LT, other)
 
     def le(self, other: _Node) -> _BoolNode:
-        return self._compared(operator.le, other)
+        return self._compared(Operation.LE, other)
 
     def gt(self, other: _Node) -> _BoolNode:
-        return self._compared(operator.gt, other)
+        return self._compared(Operation.GT, other)
 
     def ge(self, other: _Node) -> _BoolNode:
-        return self._compared(operator.ge, other)
+        return self._compared(Operation.GE, other)
+
+
+def _float_node(node: _Node) -> _FloatNode:
+    found = node.sym_float() if isinstance(node, _IntNode) else node
+    if not isinstance(found, _FloatNode):
+        msg = f"a float and {node!r} do not combine"
+        raise TypeError(msg)
+    return found
+
+
+def _node_of(number: Number, table: SizeTable) -> _FloatNode:
+    if isinstance(number, SymbolicNumber):
+        return _FloatNode(float(number.value), (number,), table)
+    return _FloatNode(float(number), (), table)
+
+
+def to_symfloat(number: SymbolicNumber, table: SizeTable) -> torch.SymFloat:
+    """Give what torch's functions take for a float that is not fixed; always the same object."""
+    if number.symfloat is None:
+        number.symfloat = torch.SymFloat(_node_of(number, table))
+    made: torch.SymFloat = number.symfloat  # type: ignore[assignment]
+    return made
+
+
+def number_of(value: torch.SymFloat | float) -> Number:
+    """Give the number for a float of torch's; one that was made of sizes is fixed with them."""
+    if isinstance(value, torch.SymFloat):
+        node: _FloatNode = value.node
+        number = node.number
+        return node.guard_float("", 0) if number is None else number
+    return value

@@ -22,11 +22,13 @@ from graphwright.base.errors import Unsupported
 from graphwright.ir.symint import Atom, Dim, FloorDiv, Max, Min, Mod, Symbol, SymExpr
 from graphwright.ir.symint_algebra import free_symbols
 from graphwright.record.abstract import AbstractTensor
+from graphwright.record.floats import SymbolicNumber
 from graphwright.record.sizes import dim_of
-from graphwright.record.symnodes import to_extent
+from graphwright.record.symnodes import number_of, to_extent
 
 if TYPE_CHECKING:
     from graphwright.ir.locations import Loc
+    from graphwright.ir.sources import Source
     from graphwright.record.specs import TensorSpec
 
 
@@ -89,6 +91,8 @@ class TorchTrace:
         self._symbols: dict[str, tuple[CallRef, int]] = {}
         self._parts: dict[CallRef, TorchCall] = {}
         """The parts of results that have names, with their node to be; its arguments are found when it is built."""
+        self._numbers: dict[Source, CallRef] = {}
+        """The calls that take a number out of the input that holds it, by the number's source."""
         self._is_silent = False
         self._regions: list[tuple[torch.autocast, CallRef]] = []
         """The autocast regions that the program is inside of."""
@@ -110,6 +114,11 @@ class TorchTrace:
         name = f"_tensor_constant{len(self.constants)}"
         self.constants[name] = tensor
         made.torch_ref = self._add(TorchCall("get_attr", name, (), {}, name), made)
+
+    def add_item(self, number: SymbolicNumber, tensor: AbstractTensor) -> None:
+        """Add the call that takes a number out of the input that holds it."""
+        call = TorchCall("call_method", "item", (tensor.torch_ref,), {})
+        self._numbers[number.source] = self._add(call, None)
 
     def note(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
         """Add a call, if its result holds tensors or it changes some."""
@@ -242,7 +251,11 @@ class TorchTrace:
             extent = to_extent(value)
             return extent if isinstance(extent, int) else SizeRef(extent.dim)  # type: ignore[arg-type]
         if kind is torch.SymFloat:
-            return value.node.value
+            number = number_of(value)
+            if isinstance(number, SymbolicNumber):
+                # One that no input holds is fixed, if it was looked at.
+                return self._numbers.get(number.source, number.value)
+            return number
         if isinstance(value, tuple):
             return tuple(self._freeze(item) for item in value)
         if kind is list:

@@ -15,6 +15,7 @@ from graphwright.runtime.building import (
     make_exception,
     resume_generator,
 )
+from graphwright.runtime.calculating import make_float_tensor
 from graphwright.runtime.checks import may_overlap, share_storage
 from graphwright.runtime.construction import make_backend_entry, make_entry
 from graphwright.runtime.dispatcher import Dispatcher
@@ -57,6 +58,7 @@ __all__ = [
     "make_backend_entry",
     "make_entry",
     "make_exception",
+    "make_float_tensor",
     "make_gradient_run",
     "make_plan_run",
     "may_overlap",

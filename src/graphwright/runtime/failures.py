@@ -30,7 +30,7 @@ from graphwright.ir.guards import (
 )
 from graphwright.ir.program import Program
 from graphwright.ir.program_text import (
-    base_of,
+    bases_of,
     render_constant,
     render_guard,
     render_meta,
@@ -40,10 +40,12 @@ from graphwright.ir.program_text import (
 from graphwright.ir.sources import (
     ArgSource,
     AttrSource,
+    CalculatedSource,
     ClosureSource,
     DefaultSource,
     DictKeySource,
     DictValueSource,
+    FloatTensorSource,
     GlobalsSource,
     ImportSource,
     InstanceDictSource,
@@ -51,7 +53,9 @@ from graphwright.ir.sources import (
     KwargSource,
     KwDefaultSource,
     ModuleDictSource,
+    NumberSource,
     PinSource,
+    SizeSource,
     Source,
     TargetSource,
     TypeAttrSource,
@@ -59,6 +63,7 @@ from graphwright.ir.sources import (
 )
 from graphwright.ir.symint import Dim
 from graphwright.runtime import reading
+from graphwright.runtime.calculating import CALCULATIONS, make_float_tensor, size_at
 from graphwright.runtime.checks import extents_of, storage_offset_of, strides_of
 from graphwright.runtime.global_state import read_global_state
 from graphwright.runtime.pins import PinTable
@@ -114,15 +119,22 @@ class Evaluator:
 
     def evaluate(self, source: Source) -> object:
         """Give the object that `source` names, or `MISSING`."""
-        base_source = base_of(source)
-        if base_source is None:
+        bases = [self.evaluate(base) for base in bases_of(source)]
+        if not bases:
             return self._evaluate_root(source)
-        base = self.evaluate(base_source)
-        return MISSING if base is MISSING else self.evaluate_on(source, base)
+        if any(base is MISSING for base in bases):
+            return MISSING
+        return self.evaluate_on(source, *bases)
 
-    def evaluate_on(self, source: Source, base: object) -> object:
-        """Give the object that `source` names, where its base names `base`, or `MISSING`."""
+    def evaluate_on(self, source: Source, base: object, *others: object) -> object:
+        """Give the object that `source` names, where its bases name `base` and `others`, or `MISSING`."""
         match source:
+            case SizeSource(_, dim) if isinstance(base, torch.Tensor):
+                return size_at(dim, base) if dim < base.ndim else MISSING
+            case CalculatedSource(operation):
+                return CALCULATIONS[operation](base, *others)
+            case FloatTensorSource():
+                return make_float_tensor(base)
             case GlobalsSource():
                 return reading.read_globals(base)
             case ClosureSource(_, index):
@@ -148,6 +160,8 @@ class Evaluator:
                 return reading.read_module_dict(module)
             case PinSource(pin):
                 return self._pins.objects[pin]
+            case NumberSource(value):
+                return make_object(value, ())
             case _:
                 return MISSING
 

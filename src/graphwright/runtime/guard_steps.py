@@ -19,19 +19,19 @@ from graphwright.ir.aten import TensorMeta
 from graphwright.ir.dims import render_dim, symbols_of
 from graphwright.ir.guards import Guard, ShapeGuard, TensorGuard, TypeGuard
 from graphwright.ir.program import Program, SymbolBinding
-from graphwright.ir.program_text import base_of, iter_recipes, sources_of
+from graphwright.ir.program_text import bases_of, iter_recipes, sources_of
 from graphwright.ir.recipes import BuildFunction, FromSource, SetCellEffect, SetGlobalEffect
 from graphwright.ir.sources import Source
 from graphwright.ir.symint import Dim, Monomial, Power, Symbol, SymExpr
 
 
 class Evaluate(msgspec.Struct, frozen=True, tag="evaluate"):
-    """`slot = source`, read from the object in slot `base` (-1: the source stands by itself)."""
+    """`slot = source`, read from (or calculated of) the objects in slots `bases`."""
 
     guard: int
     """Number of the guard it is evaluated for."""
     slot: int
-    base: int
+    bases: tuple[int, ...]
     source: Source
 
 
@@ -173,11 +173,10 @@ class _Lowering:
         if slot is not None:
             self._slot_by_id[id(source)] = (slot, source)
             return slot
-        base = base_of(source)
-        base_slot = -1 if base is None else self.slot_of(base, guard)
+        base_slots = tuple(self.slot_of(base, guard) for base in bases_of(source))
         slot = self.slots[source] = len(self.slots)
         self._slot_by_id[id(source)] = (slot, source)
-        self.steps.append(Evaluate(guard, slot, base_slot, source))
+        self.steps.append(Evaluate(guard, slot, base_slots, source))
         return slot
 
     def add_guard(self, number: int, guard: Guard) -> None:

@@ -37,12 +37,14 @@ from graphwright.ir.program_text import render_guard
 from graphwright.ir.sources import (
     ArgSource,
     AttrSource,
+    CalculatedSource,
     ClosureSource,
     Constant,
     DefaultSource,
     DictKeySource,
     DictValueSource,
     EnumConst,
+    FloatTensorSource,
     GlobalsSource,
     ImportSource,
     InstanceDictSource,
@@ -50,14 +52,17 @@ from graphwright.ir.sources import (
     KwargSource,
     KwDefaultSource,
     ModuleDictSource,
+    NumberSource,
     PinSource,
     PlainConst,
+    SizeSource,
     Source,
     TargetSource,
     TypeAttrSource,
     TypeSource,
 )
 from graphwright.runtime import checks, reading
+from graphwright.runtime.calculating import CALCULATIONS, make_float_tensor
 from graphwright.runtime.checks import TensorCheck, is_constant
 from graphwright.runtime.global_state import read_global_state
 from graphwright.runtime.guard_steps import (
@@ -108,6 +113,7 @@ class GuardsText:
             "bind": pins.bind,
             "is_int64": is_int64,
             "state": read_global_state,
+            "make_float_tensor": make_float_tensor,
             "are_unchanged": are_unchanged,
             "tensors": self.tensors,
             "guard_constants": self.constants,
@@ -131,7 +137,7 @@ class GuardsText:
     def _render_step(self, step: GuardStep) -> list[str]:
         match step:
             case Evaluate():
-                text = self._render_source(step.source, f"v{step.base}")
+                text = self._render_source(step.source, [f"v{base}" for base in step.bases])
                 lines = [f"v{step.slot} = {text}"]
                 if not isinstance(step.source, _ALWAYS_THERE):
                     lines.append(f"if v{step.slot} is MISSING: return {step.guard}")
@@ -159,8 +165,9 @@ class GuardsText:
                 assert_never(step)
 
     def _render_source(  # noqa: C901  (one arm for each case of a closed union)
-        self, source: Source, base: str
+        self, source: Source, bases: Sequence[str]
     ) -> str:
+        base = bases[0] if bases else ""
         match source:
             case TargetSource():
                 return "target"
@@ -182,8 +189,28 @@ class GuardsText:
                 return f"read_kw_default({base}, {name!r})"
             case PinSource(pin):
                 return f"pins[{pin}]"
+            case NumberSource() | SizeSource() | CalculatedSource() | FloatTensorSource():
+                return self._render_number(source, bases)
             case _:
                 return self._render_part(source, base)
+
+    def _render_number(
+        self,
+        source: NumberSource | SizeSource | CalculatedSource | FloatTensorSource,
+        operands: Sequence[str],
+    ) -> str:
+        match source:
+            case NumberSource(value):
+                return self._render_value(value)
+            case SizeSource(_, dim):
+                return f"extents_of({operands[0]})[{dim}]"
+            case CalculatedSource(operation):
+                self.namespace[f"try_{operation.value}"] = CALCULATIONS[operation]
+                return f"try_{operation.value}({', '.join(operands)})"
+            case FloatTensorSource():
+                return f"make_float_tensor({operands[0]})"
+            case _:
+                assert_never(source)
 
     def _render_part(
         self,
@@ -319,7 +346,10 @@ def _at(loc: Loc | None) -> str:
     return f"  at {loc.render()}" if loc else ""
 
 
-_ALWAYS_THERE: Final = (TargetSource, ArgSource, KwargSource, TypeSource, PinSource)
+_ALWAYS_THERE: Final = (
+    *(TargetSource, ArgSource, KwargSource, TypeSource, PinSource, NumberSource, SizeSource),
+    FloatTensorSource,
+)
 _READERS: Final = (
     "read_module",
     "read_module_dict",

@@ -17,7 +17,7 @@ from graphwright.capture.comptime.value_text import describe, known_contents
 from graphwright.capture.constants import is_constant
 from graphwright.capture.machine import Machine
 from graphwright.capture.rules.objects import type_of
-from graphwright.capture.symbolic_ints import SYMBOLIC_TYPES
+from graphwright.capture.symbolic_ints import PLAIN_TYPES, SYMBOLIC_TYPES
 from graphwright.record import is_settled
 
 _KNOWN_BY_IDENTITY: Final = (type, types.ModuleType, types.BuiltinFunctionType)
@@ -45,7 +45,7 @@ class ComptimeValue:
         """Give the type that the program sees."""
         kind = type(self._value)
         if kind in SYMBOLIC_TYPES:
-            return {torch.SymInt: int, torch.SymFloat: float, torch.SymBool: bool}[kind]
+            return PLAIN_TYPES[kind]
         return type_of(self._machine, self._value)
 
     def is_python_constant(self) -> bool:

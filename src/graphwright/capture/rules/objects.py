@@ -17,7 +17,7 @@ from graphwright.capture.machine import Machine, Rule
 from graphwright.capture.missing import ABSENT, DELETED
 from graphwright.capture.natives import IdentityNumber
 from graphwright.capture.rules.classes import make_class, most_derived
-from graphwright.capture.symbolic_ints import is_symbolic, plain, plain_throughout
+from graphwright.capture.symbolic_ints import PLAIN_TYPES, plain, plain_throughout
 from graphwright.ir.guards import DictKeysGuard
 from graphwright.ir.sources import InstanceDictSource
 
@@ -32,7 +32,7 @@ def type_of(machine: Machine, value: Any) -> type:
         return type(original) if original is not value else torch.Tensor
     if type(value) is LateResult:
         raise used_late(value)
-    return int if is_symbolic(value) else type(value)
+    return PLAIN_TYPES.get(type(value), type(value))
 
 
 def type_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
@@ -46,8 +46,8 @@ def type_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
 def isinstance_(machine: Machine, args: Args, kwargs: Kwargs) -> bool:
     """`isinstance(x, classes)`."""
     value, classes = args
-    if is_symbolic(value):
-        return isinstance_(machine, (_ANY_INT, classes), {})
+    if type(value) in PLAIN_TYPES:
+        return isinstance_(machine, (PLAIN_TYPES[type(value)](), classes), {})
     if type(value) is machine.tensor_type:
         return _tensor_is_instance(machine, value, classes)
     if type(value) is LateResult:
@@ -58,10 +58,6 @@ def isinstance_(machine: Machine, args: Args, kwargs: Kwargs) -> bool:
     if type(hook) is types.FunctionType and _is_user_check(hook):
         return machine.truth(machine.call(hook, [classes, value], {}))
     return natively(isinstance, value, classes)
-
-
-_ANY_INT: Final = 2
-"""Stands for a symbolic int where its type alone is asked for."""
 
 
 def _is_user_check(hook: types.FunctionType) -> bool:

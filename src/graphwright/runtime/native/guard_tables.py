@@ -43,6 +43,7 @@ from graphwright.ir.program import Program
 from graphwright.ir.sources import (
     ArgSource,
     AttrSource,
+    CalculatedSource,
     ClosureSource,
     Constant,
     DefaultSource,
@@ -50,6 +51,7 @@ from graphwright.ir.sources import (
     DictValueSource,
     EllipsisConst,
     FloatConst,
+    FloatTensorSource,
     GlobalsSource,
     ImportSource,
     InstanceDictSource,
@@ -58,8 +60,10 @@ from graphwright.ir.sources import (
     KwDefaultSource,
     ModuleDictSource,
     NotImplementedConst,
+    NumberSource,
     PinSource,
     PlainConst,
+    SizeSource,
     Source,
     TargetSource,
     TorchConst,
@@ -67,6 +71,7 @@ from graphwright.ir.sources import (
     TypeAttrSource,
     TypeSource,
 )
+from graphwright.runtime.calculating import CALCULATIONS, make_float_tensor, size_at
 from graphwright.runtime.checks import TensorCheck, has_key, has_keys, is_constant
 from graphwright.runtime.frozen import FrozenTensors
 from graphwright.runtime.guard_steps import (
@@ -211,8 +216,8 @@ class GuardTables:
 
     def _add_source(self, step: Evaluate) -> None:
         function, operands = self._source_operands(step.source)
-        base = () if step.base < 0 else (offset_of(step.base),)
-        self._table.add(function, step.guard, offset_of(step.slot), *base, *operands)
+        bases = map(offset_of, step.bases)
+        self._table.add(function, step.guard, offset_of(step.slot), *bases, *operands)
         if not isinstance(step.source, _HELD_ELSEWHERE) and function not in _OWNING:
             self.num_owned += 1
             self._table.add("own_slot", step.guard, offset_of(step.slot))
@@ -244,8 +249,30 @@ class GuardTables:
                 return "read_default", (index,)
             case KwDefaultSource(_, name):
                 return "read_kw_default", (self._name(name),)
+            case NumberSource() | SizeSource() | CalculatedSource() | FloatTensorSource():
+                return self._number_operands(source)
             case _:
                 return self._part_operands(source)
+
+    def _number_operands(
+        self, source: NumberSource | SizeSource | CalculatedSource | FloatTensorSource
+    ) -> tuple[str, tuple[int, ...]]:
+        match source:
+            case NumberSource(value):
+                return "read_object", (self._memory.hold(self._constant(value)),)
+            case SizeSource(_, dim):
+                self.num_owned += 1
+                function = self._memory.hold(functools.partial(size_at, dim))
+                return "calculate_of_1", (function, id(MISSING))
+            case CalculatedSource(operation, operands):
+                self.num_owned += 1
+                function = self._memory.hold(CALCULATIONS[operation])
+                return f"calculate_of_{len(operands)}", (function, id(MISSING))
+            case FloatTensorSource():
+                self.num_owned += 1
+                return "calculate_of_1", (self._memory.hold(make_float_tensor), id(MISSING))
+            case _:
+                assert_never(source)
 
     def _part_operands(
         self,
@@ -464,9 +491,11 @@ class GuardTables:
         return _keys_on(device), int(index)
 
 
-_HELD_ELSEWHERE: Final = (TargetSource, ArgSource, KwargSource, PinSource, TypeSource)
+_HELD_ELSEWHERE: Final = (
+    *(TargetSource, ArgSource, KwargSource, PinSource, TypeSource, NumberSource),
+)
 """Sources of objects that live as long as the call: its arguments, what the entry holds, the types of such objects."""
-_OWNING: Final = frozenset({"read_attr", "read_closure"})
+_OWNING: Final = frozenset({"read_attr", "read_closure", "calculate_of_1", "calculate_of_2"})
 """Steps whose result the frame holds anyway."""
 
 

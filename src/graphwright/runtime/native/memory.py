@@ -19,6 +19,8 @@ _SIGNED: Final = 1 << 63
 
 _CALLING_PYTHON: Final = frozenset(
     {
+        "calculate_of_1",
+        "calculate_of_2",
         "check_condition",
         "check_contains",
         "check_keys",

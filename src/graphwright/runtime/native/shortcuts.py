@@ -33,6 +33,7 @@ from graphwright.ir.guards import (
 )
 from graphwright.ir.program import Program
 from graphwright.ir.sources import (
+    CalculatedSource,
     ClosureSource,
     DefaultSource,
     DictKeySource,
@@ -43,6 +44,7 @@ from graphwright.ir.sources import (
     ItemSource,
     KwDefaultSource,
     ModuleDictSource,
+    NumberSource,
     PinSource,
     Source,
     TargetSource,
@@ -108,7 +110,7 @@ class Shortcut:
         self.anchors: list[object] = []
         self.num_skipped = 0
         self._may_anchor: Final = {
-            step.base
+            step.bases[0]
             for step in steps.steps
             if isinstance(step, Evaluate) and isinstance(step.source, InstanceDictSource)
         }
@@ -135,7 +137,7 @@ class Shortcut:
         if self._try_know(step) and self._is_still_found(step):
             self._known.add(step.slot)
             return
-        self._add_left(step, () if step.base < 0 else (step.base,))
+        self._add_left(step, step.bases)
         self._in_frame.add(step.slot)
         found = self._objects[step.slot]
         is_module = isinstance(step.source, ImportSource | ModuleDictSource)
@@ -153,11 +155,11 @@ class Shortcut:
         self._known.add(step.slot)
 
     def _try_know(self, step: Evaluate) -> bool:  # noqa: C901  (one arm for each kind of source)
-        if step.base < 0:
+        if not step.bases:
             return self._try_know_root(step.source)
-        if step.base not in self._known:
+        if not self._known.issuperset(step.bases):
             return False
-        base, found = self._objects[step.base], self._objects[step.slot]
+        base, found = self._objects[step.bases[0]], self._objects[step.slot]
         match step.source:
             case InstanceDictSource():
                 return self._add_place_of_dict(base, found)
@@ -178,6 +180,8 @@ class Shortcut:
             case KwDefaultSource():
                 defaults = getattr(base, "__kwdefaults__", None)
                 return self._add_part(base, defaults) and self._add_dict(defaults)
+            case CalculatedSource():
+                return True  # of the same objects
             case _:
                 return False
 
@@ -190,7 +194,7 @@ class Shortcut:
 
     def _try_know_root(self, source: Source) -> bool:
         match source:
-            case TargetSource() | PinSource():
+            case TargetSource() | PinSource() | NumberSource():
                 return True
             case ImportSource() | ModuleDictSource():
                 return self._add_dict(sys.modules)

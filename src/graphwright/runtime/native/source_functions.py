@@ -23,7 +23,10 @@ _NO_INDEX: Final = -(2**63)
 
 def write_source_functions(module: Module, layout: Layout) -> None:
     """Write every step function that evaluates a source."""
-    for write in (_write_roots, _write_attributes, _write_function_parts, _write_items):
+    for write in (
+        *(_write_roots, _write_attributes, _write_function_parts, _write_items),
+        _write_calculations,
+    ):
         write(module, layout)
 
 
@@ -187,3 +190,15 @@ def _write_items(module: Module, layout: Layout) -> None:
             w.fn.store(w.fn.add(rest, -1), left)
         is_key = w.fn.compare("eq", w.word(5), 0)
         w.set_slot(2, w.fn.select(is_key, w.fn.load("ptr", key), w.fn.load("ptr", value)))
+
+
+def _write_calculations(module: Module, layout: Layout) -> None:
+    # slot[w2] ← function(slot[w3], …), the operands followed by the function and what it gives where it has no result
+    for count in (1, 2):
+        with step_function(module, layout, f"calculate_of_{count}") as w:
+            operands = [w.slot(3 + number) for number in range(count)]
+            made = w.call_python(w.word(3 + count, "ptr"), operands)
+            w.raise_if_null(made)
+            w.own(made)
+            w.fail_if(w.fn.compare("eq", made, w.word(4 + count, "ptr")))
+            w.set_slot(2, made)

@@ -1,4 +1,4 @@
-"""Ints and sizes that are symbols are ints to the program: each use of one does what Python does, for every value."""
+"""Ints, sizes and floats that are not fixed are ints and floats to the program: each use of one does what Python does, for every value."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from program_suite import all_cases
 import graphwright as gw
 from graphwright.base.config import Wrapper
 
-CASES = [case for name, case in all_cases() if name.startswith("symbolic_ints-")]
+TOPICS = ("symbolic_ints-", "symbolic_floats-")
+CASES = [case for name, case in all_cases() if name.startswith(TOPICS)]
 
 
 @dataclasses.dataclass
 class Box:
-    number: int
+    number: float
 
 
 COUNT = 0
@@ -53,7 +54,7 @@ def run_both(plain: Any, compiled: Any, arguments: tuple[Any, ...], where: str) 
 @pytest.mark.parametrize("dynamic", [True, None], ids=["dynamic", "automatic"])
 @pytest.mark.parametrize("wrapper", list(Wrapper), ids=str)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_symbolic_int_is_an_int_to_the_program(case, wrapper, dynamic):
+def test_number_that_is_not_fixed_is_one_to_the_program(case, wrapper, dynamic):
     options = {"wrapper": wrapper, "recompile_limit": 20, "strict": True}
     before = gw.counters["capture"]["static_again"]
 
@@ -111,6 +112,122 @@ def test_number_of_captures(function, expected):
         compiled(torch.randn(7), n)
 
     assert frames() - before == expected
+
+
+def scales(x, f):
+    return x * f + (f - 1) / 3, f * f, -f
+
+
+def roots(x, f):
+    return x / math.sqrt(f), f < 0
+
+
+def picks(x, f):
+    return x.sin() if f > 0.5 else x.cos()
+
+
+def powers(x, f):
+    return x**f
+
+
+def closes(x, f):
+    return [part * f for part in x.split(2)], {"f": f, "g": (f, f + 1)}, torch.full((2,), f)
+
+
+@pytest.mark.parametrize("wrapper", list(Wrapper), ids=str)
+@pytest.mark.parametrize("dynamic", [True, None], ids=["dynamic", "automatic"])
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [(scales, 1), (roots, 1), (picks, 2), (powers, 5), (closes, 1)],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_number_of_captures_for_floats(function, expected, dynamic, wrapper):
+    """One, where arithmetic is all there is; one for each way that a comparison goes; one for each value that an op needs."""
+    options = {"wrapper": wrapper, "strict": True, "disk_cache": False}
+    compiled = gw.compile(function, fullgraph=True, dynamic=dynamic, options=options)
+    before = frames()
+
+    for f in (0.1, 0.75, 0.3, 12.5, 1 / 3):
+        run_both(function, compiled, (torch.randn(6), f), f"f = {f}")
+
+    is_first_fixed = dynamic is None and expected < 5
+    assert frames() - before == expected + is_first_fixed
+
+
+def sums_losses(x):
+    total, best, history = 0.0, math.inf, []
+    for i in range(30):
+        loss = (x * (i % 7)).sum().item()
+        total += loss
+        best = min(best, loss)
+        history.append(loss / (i + 1))
+        x = x * 0.5 + total * 0.125
+    return x, total, best, history
+
+
+def calls_float(x):
+    y = x
+    for _ in range(20):
+        y = y + float(y.max()) * 0.5
+    return y
+
+
+@pytest.mark.parametrize("function", [sums_losses, calls_float])
+@pytest.mark.parametrize("wrapper", list(Wrapper), ids=str)
+def test_loop_over_floats_of_tensors_is_compiled_and_stays_so(function, wrapper):
+    compiled = gw.compile(function, options={"wrapper": wrapper, "strict": True})
+    whole = torch.arange(5.0, dtype=torch.float64)  # sums of it are exact
+    run_both(function, compiled, (whole,), "first call")
+    before = frames()
+
+    for step in range(3):
+        run_both(function, compiled, (whole * 2**step,), f"call {step}")
+
+    assert frames() - before <= 2
+
+
+def test_learning_rate_that_decays_makes_two_variants():
+    def train(weight, x, rate):
+        loss = (x * weight - rate).square().mean() * rate
+        (gradient,) = torch.autograd.grad(loss, weight)
+        return weight.detach() - gradient * rate, loss.detach() / rate
+
+    compiled = gw.compile(train, fullgraph=True, options={"strict": True, "disk_cache": False})
+    ours = theirs = torch.randn(9)
+    before = frames()
+
+    for step in range(20):
+        x, rate = torch.randn(9), 0.5 * 0.9**step
+        ours, found = compiled(ours.requires_grad_(), x, rate)
+        theirs, expected = train(theirs.requires_grad_(), x, rate)
+        torch.testing.assert_close((ours, found), (theirs, expected))
+
+    assert frames() - before == 2
+
+
+@pytest.mark.parametrize("backend", ["eager", "aten", "native"])
+def test_every_backend_takes_open_floats(backend):
+    options = {"disk_cache": False}
+    compiled = gw.compile(scales, fullgraph=True, dynamic=True, backend=backend, options=options)
+    before = frames()
+
+    for f in (0.1, 0.75, 12.5):
+        run_both(scales, compiled, (torch.randn(6), f), f"f = {f}")
+
+    assert frames() - before == 1
+
+
+def test_float_that_is_an_attribute_of_an_argument_is_left_open_when_it_changes():
+    def scaled(x, box):
+        return x * box.number
+
+    compiled = gw.compile(scaled, fullgraph=True, options={"disk_cache": False})
+    before = frames()
+
+    for number in (0.5, 0.25, 0.125, 3.5):
+        run_both(scaled, compiled, (torch.randn(3), Box(number)), f"number = {number}")
+
+    assert frames() - before == 2
 
 
 @pytest.mark.parametrize("wrapper", list(Wrapper), ids=str)
