@@ -312,7 +312,7 @@ def _capture_until(
         _let_go(machine, inputs)
 
 
-def _let_go(machine: Machine, inputs: _Inputs) -> None:
+def _let_go(machine: Machine, inputs: GraphInputs) -> None:
     """Cut the ties between the parts of a capture that has ended.
 
     They know each other, so that objects of the call would otherwise live on until the garbage is collected.

@@ -253,16 +253,16 @@ def test_a_shape_error_is_the_one_eager_raises():
 
 def test_recompile_limit_runs_eagerly_and_names_the_guard():
     @gw.compile
-    def scale(x, factor):
-        return x * factor
+    def raised(x, exponent):
+        return x**exponent  # eager's kernels look at the exponent: each is a program of its own
 
     with gw.config.patch(recompile_limit=2):
-        for factor in (2.0, 3.0):
-            scale(torch.ones(2), factor)
-        with pytest.warns(UserWarning, match="factor"):
-            limited = scale(torch.ones(2), 4.0)
+        for exponent in (2.0, 3.0):
+            raised(torch.ones(2), exponent)
+        with pytest.warns(UserWarning, match="exponent"):
+            limited = raised(torch.full((2,), 2.0), 4.0)
 
-    assert torch.equal(limited, torch.full((2,), 4.0))
+    assert torch.equal(limited, torch.full((2,), 16.0))
 
 
 def test_reset_forgets_compiled_programs():

@@ -33,7 +33,6 @@ from graphwright.ir.guards import (
 )
 from graphwright.ir.program import Program
 from graphwright.ir.sources import (
-    CalculatedSource,
     ClosureSource,
     DefaultSource,
     DictKeySource,
@@ -44,7 +43,6 @@ from graphwright.ir.sources import (
     ItemSource,
     KwDefaultSource,
     ModuleDictSource,
-    NumberSource,
     PinSource,
     Source,
     TargetSource,
@@ -180,21 +178,20 @@ class Shortcut:
             case KwDefaultSource():
                 defaults = getattr(base, "__kwdefaults__", None)
                 return self._add_part(base, defaults) and self._add_dict(defaults)
-            case CalculatedSource():
-                return True  # of the same objects
             case _:
                 return False
 
     def _is_still_found(self, step: Evaluate) -> bool:
         """Tell whether an object is there now that the words were read; another thread may have changed that before."""
         evaluator, objects = self._evaluator, self._objects
-        if step.base < 0:
+        if not step.bases:
             return evaluator.evaluate(step.source) is objects[step.slot]
-        return evaluator.evaluate_on(step.source, objects[step.base]) is objects[step.slot]
+        bases = [objects[slot] for slot in step.bases]
+        return evaluator.evaluate_on(step.source, *bases) is objects[step.slot]
 
     def _try_know_root(self, source: Source) -> bool:
         match source:
-            case TargetSource() | PinSource() | NumberSource():
+            case TargetSource() | PinSource():
                 return True
             case ImportSource() | ModuleDictSource():
                 return self._add_dict(sys.modules)
