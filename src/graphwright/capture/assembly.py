@@ -40,6 +40,7 @@ from graphwright.capture.opcodes import (
 )
 from graphwright.capture.rules import (
     arithmetic,
+    arrays,
     attention,
     classes,
     collections,
@@ -100,6 +101,7 @@ def make_rules() -> dict[int, tuple[Any, Rule]]:
         arithmetic.RULES,
         library.make_rules(),
         torch_functions.make_rules(),
+        arrays.make_rules(),
         attention.make_rules(),
         controls.make_rules(),
         comptime.make_rules(),

@@ -10,6 +10,7 @@ from typing import Final
 
 from graphwright.ir.sources import (
     ArgSource,
+    ArrayTensorSource,
     AttrSource,
     CalculatedSource,
     ClosureSource,
@@ -76,5 +77,5 @@ def _parts(source: Source) -> list[str]:  # noqa: C901, PLR0912  (one arm a sour
             return [*_parts(tensor), f"size{dim}"]
         case CalculatedSource(operation=operation, operands=operands):
             return [operation.value, *(part for one in operands for part in _parts(one))]
-        case FloatTensorSource(number=number):
-            return _parts(number)
+        case FloatTensorSource(number=base) | ArrayTensorSource(array=base):
+            return _parts(base)

@@ -12,6 +12,7 @@ import types
 from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from typing import Any, Final
 
+import numpy as np
 import torch
 
 from graphwright.capture import symbolic_floats
@@ -61,6 +62,9 @@ def length(machine: Machine, value: Any) -> int:
         if world.has_contents(value) or id(value) in world.items:
             return len(world.contents(value))
         return world.guard_length(value)
+    if type(value) is np.ndarray and value.ndim and machine.world.source_of(value) is not None:
+        size: int = machine.load_attr(value, "shape")[0]
+        return size
     check_known(machine, value, "measured")
     return natively(len, value)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from graphwright.ir.program_text import render_source
 from graphwright.ir.sources import (
     ArgSource,
+    ArrayTensorSource,
     AttrSource,
     CalculatedSource,
     ClosureSource,
@@ -69,8 +70,8 @@ def torch_name(source: Source) -> str:  # noqa: C901, PLR0912  (one arm a source
             return f"pin{pin}"
         case NumberSource() | SizeSource() | CalculatedSource():
             return render_source(source)
-        case FloatTensorSource(number=number):
-            return torch_name(number)
+        case FloatTensorSource(number=base) | ArrayTensorSource(array=base):
+            return torch_name(base)
 
 
 def _key_text(key: Constant) -> str:

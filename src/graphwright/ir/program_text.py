@@ -70,6 +70,7 @@ from graphwright.ir.recipes import (
 )
 from graphwright.ir.sources import (
     ArgSource,
+    ArrayTensorSource,
     AttrSource,
     CalculatedSource,
     ClosureSource,
@@ -154,13 +155,21 @@ def render_source(source: Source) -> str:  # noqa: C901  (one arm for each case 
             return f"{render_source(function)}.__kwdefaults__[{name!r}]"
         case PinSource(pin):
             return f"pins[{pin}]"
-        case NumberSource() | SizeSource() | CalculatedSource() | FloatTensorSource():
-            return _render_number(source)
+        case (
+            NumberSource()
+            | SizeSource()
+            | CalculatedSource()
+            | FloatTensorSource()
+            | ArrayTensorSource()
+        ):
+            return _render_made(source)
         case _:
             return _render_part(source)
 
 
-def _render_number(source: NumberSource | SizeSource | CalculatedSource | FloatTensorSource) -> str:
+def _render_made(
+    source: NumberSource | SizeSource | CalculatedSource | FloatTensorSource | ArrayTensorSource,
+) -> str:
     match source:
         case NumberSource(value):
             return render_constant(value, ())
@@ -170,6 +179,8 @@ def _render_number(source: NumberSource | SizeSource | CalculatedSource | FloatT
             return f"{operation.value}({', '.join(map(render_source, operands))})"
         case FloatTensorSource(number):
             return f"float_tensor({render_source(number)})"
+        case ArrayTensorSource(array):
+            return f"from_numpy({render_source(array)})"
         case _:
             assert_never(source)
 
@@ -556,6 +567,7 @@ def bases_of(source: Source) -> tuple[Source, ...]:
             | KwDefaultSource(base)
             | SizeSource(base)
             | FloatTensorSource(base)
+            | ArrayTensorSource(base)
         ):
             return (base,)
         case CalculatedSource(_, operands):

@@ -285,6 +285,12 @@ class FloatTensorSource(msgspec.Struct, frozen=True, tag="float_tensor"):
     number: Source
 
 
+class ArrayTensorSource(msgspec.Struct, frozen=True, tag="array_tensor"):
+    """The tensor on the memory of the NumPy array `array`, which can be written to."""
+
+    array: Source
+
+
 Source = (
     TargetSource
     | ArgSource
@@ -307,4 +313,5 @@ Source = (
     | SizeSource
     | CalculatedSource
     | FloatTensorSource
+    | ArrayTensorSource
 )

@@ -32,7 +32,7 @@ from graphwright.runtime.native import NativeRefusal, OnMiss, load_native_module
 from graphwright.runtime.pins import names_of_builtin
 from graphwright.runtime.plan_code import Code
 from graphwright.runtime.plan_run import PlanRun, make_plan_run
-from graphwright.runtime.reading import MISSING, keys_of
+from graphwright.runtime.reading import MISSING, keys_of, view_array
 
 __all__ = [
     "MISSING",
@@ -67,5 +67,6 @@ __all__ = [
     "read_global_state",
     "resume_generator",
     "share_storage",
+    "view_array",
     "write_global_state",
 ]

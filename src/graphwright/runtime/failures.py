@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, final
+from typing import Final, assert_never, final
 
 import torch
 
@@ -39,6 +39,7 @@ from graphwright.ir.program_text import (
 )
 from graphwright.ir.sources import (
     ArgSource,
+    ArrayTensorSource,
     AttrSource,
     CalculatedSource,
     ClosureSource,
@@ -129,12 +130,8 @@ class Evaluator:
     def evaluate_on(self, source: Source, base: object, *others: object) -> object:
         """Give the object that `source` names, where its bases name `base` and `others`, or `MISSING`."""
         match source:
-            case SizeSource(_, dim) if isinstance(base, torch.Tensor):
-                return size_at(dim, base) if dim < base.ndim else MISSING
-            case CalculatedSource(operation):
-                return CALCULATIONS[operation](base, *others)
-            case FloatTensorSource():
-                return make_float_tensor(base)
+            case SizeSource() | CalculatedSource() | FloatTensorSource() | ArrayTensorSource():
+                return _make(source, (base, *others))
             case GlobalsSource():
                 return reading.read_globals(base)
             case ClosureSource(_, index):
@@ -183,6 +180,25 @@ class Evaluator:
                 return reading.read_value(base, index)
             case _:
                 return MISSING
+
+
+def _make(
+    source: SizeSource | CalculatedSource | FloatTensorSource | ArrayTensorSource,
+    bases: Sequence[object],
+) -> object:
+    base = bases[0]
+    match source:
+        case SizeSource(_, dim):
+            has_dim = isinstance(base, torch.Tensor) and dim < base.ndim
+            return size_at(dim, base) if has_dim else MISSING  # type: ignore[arg-type]
+        case CalculatedSource(operation):
+            return CALCULATIONS[operation](*bases)
+        case FloatTensorSource():
+            return make_float_tensor(base)
+        case ArrayTensorSource():
+            return reading.view_array(base)
+        case _:
+            assert_never(source)
 
 
 def describe_failure(program: Program, index: int, evaluator: Evaluator) -> GuardFailure:

@@ -36,6 +36,7 @@ from graphwright.ir.program import Program
 from graphwright.ir.program_text import render_guard
 from graphwright.ir.sources import (
     ArgSource,
+    ArrayTensorSource,
     AttrSource,
     CalculatedSource,
     ClosureSource,
@@ -189,14 +190,24 @@ class GuardsText:
                 return f"read_kw_default({base}, {name!r})"
             case PinSource(pin):
                 return f"pins[{pin}]"
-            case NumberSource() | SizeSource() | CalculatedSource() | FloatTensorSource():
-                return self._render_number(source, bases)
+            case (
+                NumberSource()
+                | SizeSource()
+                | CalculatedSource()
+                | FloatTensorSource()
+                | ArrayTensorSource()
+            ):
+                return self._render_made(source, bases)
             case _:
                 return self._render_part(source, base)
 
-    def _render_number(
+    def _render_made(
         self,
-        source: NumberSource | SizeSource | CalculatedSource | FloatTensorSource,
+        source: NumberSource
+        | SizeSource
+        | CalculatedSource
+        | FloatTensorSource
+        | ArrayTensorSource,
         operands: Sequence[str],
     ) -> str:
         match source:
@@ -209,6 +220,8 @@ class GuardsText:
                 return f"try_{operation.value}({', '.join(operands)})"
             case FloatTensorSource():
                 return f"make_float_tensor({operands[0]})"
+            case ArrayTensorSource():
+                return f"view_array({operands[0]})"
             case _:
                 assert_never(source)
 
@@ -364,6 +377,7 @@ _READERS: Final = (
     "read_key",
     "read_value",
     "builtin_length",
+    "view_array",
 )
 _CHECKS: Final = (
     "are_distinct",

@@ -1,6 +1,6 @@
 """Read what a source names, without running user code.
 
-In: the object that a source is reached through.   Out: the object read, or `MISSING`.
+In: the object that a source is reached through.   Out: the object read, or a tensor on its memory, or `MISSING`.
 Keeps: no user code runs: attributes come from dictionaries, items through the builtin base's own getter. `read_attr` is the
 exception; it serves getters written in C.
 """
@@ -14,6 +14,9 @@ import sys
 import types
 from collections.abc import Iterable
 from typing import Any, Final, final
+
+import numpy as np
+import torch
 
 
 @final
@@ -140,6 +143,19 @@ def read_value(base: object, index: int) -> object:
     if not isinstance(base, dict):
         return MISSING
     return next(itertools.islice(_kind_of(base).values(base), index, None), MISSING)
+
+
+def view_array(base: object) -> object:
+    """Give the tensor on the memory of a NumPy array; one that cannot be written to has none, for tensors can."""
+    if type(base) is not np.ndarray or not base.flags.writeable:
+        return MISSING
+    try:
+        return torch.from_numpy(base)
+    except (
+        TypeError,
+        ValueError,
+    ):  # a dtype, or an order of bytes or elements, that tensors do not have
+        return MISSING
 
 
 _SIZED: Final[tuple[Any, ...]] = (

@@ -42,6 +42,7 @@ from graphwright.ir.guards import (
 from graphwright.ir.program import Program
 from graphwright.ir.sources import (
     ArgSource,
+    ArrayTensorSource,
     AttrSource,
     CalculatedSource,
     ClosureSource,
@@ -97,7 +98,14 @@ from graphwright.runtime.native.memory import Memory, StepTable, offset_of, writ
 from graphwright.runtime.native.records import ANY_EXTENT, STEP_BYTES, WORD
 from graphwright.runtime.native.state_tables import StateTables
 from graphwright.runtime.pins import UNBOUND, PinTable
-from graphwright.runtime.reading import MISSING, builtin_length, read_item, read_key, read_value
+from graphwright.runtime.reading import (
+    MISSING,
+    builtin_length,
+    read_item,
+    read_key,
+    read_value,
+    view_array,
+)
 
 ANY_TENSOR: Final = -1
 """Instead of a pin, in a guard that is never stored: a tensor of any type, whether it requires grad or not."""
@@ -249,13 +257,24 @@ class GuardTables:
                 return "read_default", (index,)
             case KwDefaultSource(_, name):
                 return "read_kw_default", (self._name(name),)
-            case NumberSource() | SizeSource() | CalculatedSource() | FloatTensorSource():
-                return self._number_operands(source)
+            case (
+                NumberSource()
+                | SizeSource()
+                | CalculatedSource()
+                | FloatTensorSource()
+                | ArrayTensorSource()
+            ):
+                return self._made_operands(source)
             case _:
                 return self._part_operands(source)
 
-    def _number_operands(
-        self, source: NumberSource | SizeSource | CalculatedSource | FloatTensorSource
+    def _made_operands(
+        self,
+        source: NumberSource
+        | SizeSource
+        | CalculatedSource
+        | FloatTensorSource
+        | ArrayTensorSource,
     ) -> tuple[str, tuple[int, ...]]:
         match source:
             case NumberSource(value):
@@ -271,6 +290,9 @@ class GuardTables:
             case FloatTensorSource():
                 self.num_owned += 1
                 return "calculate_of_1", (self._memory.hold(make_float_tensor), id(MISSING))
+            case ArrayTensorSource():
+                self.num_owned += 1
+                return "calculate_of_1", (self._memory.hold(view_array), id(MISSING))
             case _:
                 assert_never(source)
 
