@@ -159,7 +159,8 @@ def _detach_outputs(
         elif _storage(value) in taken or not _has_layout(value, output.meta, symbols):
             value = _copy_with_layout(value, output.meta, symbols)
         taken.add(_storage(value))
-        fresh.append(value)
+        is_given = any(value is other for other in fresh)
+        fresh.append(value.detach() if is_given else value)  # each output is an object of its own
     return fresh
 
 

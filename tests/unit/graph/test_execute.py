@@ -2,6 +2,7 @@ import pytest
 import torch
 from eager_graphs import graph_of
 
+import graphwright as gw
 from graphwright.graph.execute import execute, make_constant
 from graphwright.ir.aten import ConstantTensor, TensorMeta
 from graphwright.ir.dtypes import DType
@@ -43,6 +44,22 @@ def test_outputs_that_alias_an_input_are_views_of_it():
     assert itself is other
     other[1, 3] = 5.0
     assert view.tolist() == [0.0, 5.0, 0.0]
+
+
+@pytest.mark.parametrize("backend", ["aten", "native"])
+@pytest.mark.parametrize("needs_grad", [False, True])
+def test_detached_output_is_an_object_of_its_own_beside_the_one_with_a_history(backend, needs_grad):
+    def program(x):
+        y = x + 1
+        return y, y.detach(), y
+
+    compiled = gw.compile(program, fullgraph=True, backend=backend)
+    made, detached, again = compiled(torch.ones(3, requires_grad=needs_grad))
+
+    assert made is again
+    assert made is not detached
+    assert (made.requires_grad, detached.requires_grad) == (needs_grad, False)
+    assert made.data_ptr() == detached.data_ptr()
 
 
 def test_outputs_that_alias_each_other_share_memory():
