@@ -52,7 +52,7 @@ class FloatArguments:
         spec_of: Callable[[torch.Tensor], TensorSpec],
         dispatch: Callable[[Any, Sequence[Any], Mapping[str, Any]], Any],
     ) -> None:
-        self._add_input: Final = add_input
+        self.add_input = add_input
         self.spec_of: Final = spec_of
         self.dispatch: Final = dispatch
 
@@ -72,7 +72,7 @@ class FloatArguments:
         if spec.device.type != "cpu":
             return None
         if spec.shape and (spec.dtype.is_floating_point or spec.dtype.is_complex):
-            return self._add_input(number)
+            return self.add_input(number)
         dtype = real_dtype(result_dtype(spec, number.value))
         # A number beside a low-precision tensor without dimensions is not rounded to its dtype.
         return None if dtype.itemsize < torch.float32.itemsize else self.of_dtype(number, dtype)
@@ -85,11 +85,11 @@ class FloatArguments:
         # torch refuses finite numbers that float32 cannot hold.
         largest = torch.finfo(torch.float32).max
         is_large = bool(calculate(Operation.GT, calculate(Operation.ABS, number), largest))
-        return None if is_large and dtype is torch.float32 else self._add_input(number)
+        return None if is_large and dtype is torch.float32 else self.add_input(number)
 
     def of_dtype(self, number: SymbolicNumber, dtype: torch.dtype) -> AbstractTensor | None:
         """Give a float, converted."""
-        made = self._add_input(number)
+        made = self.add_input(number)
         if made is None or dtype is torch.float64:
             return made
         converted: AbstractTensor = self.dispatch(_TO_COPY, (made,), {"dtype": dtype})

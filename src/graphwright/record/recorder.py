@@ -382,6 +382,7 @@ class Recorder:
     def let_go(self) -> None:
         """Let go of what belongs to the program's call; what was recorded stays."""
         self.location, self._place_of_input, self.on_real_tensor = _nowhere, _unguarded, _unknown
+        self._float_arguments.add_input = _fixed
         self._stand_ins.clear()
 
     def mark(self) -> RecordingMark:
