@@ -52,21 +52,31 @@ def check_inside(machine: Machine, function: types.FunctionType) -> None:
     Raises:
         Unsupported: it was.
     """
-    own = function.__dict__
-    if not own:
-        return
-    mark = own.get(_MARK)
-    if isinstance(mark, Outside) and mark.function is function:
-        why = mark.why
-    elif own.get("_torchdynamo_disable") and not is_torch_module_name(function.__module__):
-        why = own.get("_torchdynamo_disable_msg") or "it is marked with torch.compiler.disable"
-    else:
+    why = _why_outside(function)
+    if why is None:
         return
     raise machine.unsupported(
         f"a call of {function.__qualname__.removesuffix('.__init__')}",
         why=why,
         remedy="call it outside the compiled function, or take the mark away",
     )
+
+
+def is_outside(function: types.FunctionType) -> bool:
+    """Tell whether a function was marked so."""
+    return _why_outside(function) is not None
+
+
+def _why_outside(function: types.FunctionType) -> str | None:
+    own = function.__dict__
+    if not own:
+        return None
+    mark = own.get(_MARK)
+    if isinstance(mark, Outside) and mark.function is function:
+        return mark.why
+    if own.get("_torchdynamo_disable") and not is_torch_module_name(function.__module__):
+        return own.get("_torchdynamo_disable_msg") or "it is marked with torch.compiler.disable"
+    return None
 
 
 CAPTURING: Final[contextvars.ContextVar[bool]] = contextvars.ContextVar("capturing", default=False)

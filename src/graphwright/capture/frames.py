@@ -11,6 +11,7 @@ import types
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from graphwright.base.errors import Unsupported
 from graphwright.capture.decode import Decoder, running_decoder
 from graphwright.capture.instructions import Decoded, Op
 from graphwright.capture.missing import ABSENT, UNUSED, Handled
@@ -205,6 +206,7 @@ class Outermost:
     Args:
         stop_at: the number of the step before which the frame stops (steps are counted as they begin; one is an instruction of
             CPython's); -1: it runs to its end.
+        may_stop: asked where something cannot be captured: whether the frame may stop there.
     """
 
     __slots__ = (
@@ -214,14 +216,22 @@ class Outermost:
         "has_late_calls",
         "is_over",
         "is_stopped",
+        "may_stop",
+        "met",
         "num_steps",
+        "stack_before",
         "stop_at",
         "was_nested",
         "with_empty_stack",
     )
 
-    def __init__(self, stop_at: int = -1) -> None:
+    def __init__(self, stop_at: int = -1, may_stop: Callable[[], bool] = bool) -> None:
         self.stop_at = stop_at
+        self.may_stop = may_stop
+        self.met: Unsupported | None = None
+        """What it has stopped for, without having been told where."""
+        self.stack_before: list[Any] = []
+        """The stack at the beginning of the current step."""
         self.frame: Frame | None = None
         self.num_steps = 0
         self.with_empty_stack: list[int] = []
@@ -236,7 +246,7 @@ class Outermost:
         self._made_at: dict[int, int] = {}
         self._raised_at: dict[int, int] = {}
 
-    def begin_step(self, stack: Sequence[Any]) -> bool:
+    def begin_step(self, stack: list[Any]) -> bool:
         """Count a step; tell whether the frame is to stop before it.
 
         Args:
@@ -247,7 +257,15 @@ class Outermost:
         if not stack:
             self.with_empty_stack.append(self.num_steps)
         self.num_steps += 1
+        self.stack_before = stack[:]
         return False
+
+    def stop(self, frame: Frame, met: Unsupported) -> None:
+        """Stop before the current step, which was refused before it had done anything."""
+        frame.stack[:] = self.stack_before
+        met.__cause__ = met.__context__ = None
+        self.met = met.with_traceback(None)
+        self.stop_at = self.num_steps - 1
 
     @property
     def last_step(self) -> int | None:

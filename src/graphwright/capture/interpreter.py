@@ -14,6 +14,7 @@ from graphwright.capture.faults import check_fault
 from graphwright.capture.frames import LEAVE, STOP, Frame, Outermost
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import UNUSED
+from graphwright.capture.refusals import is_refused_at_once
 
 
 def run_frame(machine: Machine, frame: Frame, thrown: BaseException | None = None) -> Any:
@@ -117,11 +118,22 @@ def _loop_outermost(machine: Machine, frame: Frame, i: int) -> int:
                     return target
         except GraphwrightError as error:
             _locate(machine, error)
+            if isinstance(error, Unsupported) and _can_stop(machine, frame, error):
+                outermost.stop(frame, error)
+                return STOP
             raise
         except BaseException as error:  # noqa: BLE001  (the program decides what it catches)
             check_fault(machine, error)
             i = _unwind(machine, frame, error)
             outermost.note_raised(error)
+
+
+def _can_stop(machine: Machine, frame: Frame, error: Unsupported) -> bool:
+    """Tell whether the outermost frame can stop before the instruction that it is at, which could not be captured."""
+    outermost = machine.outermost
+    if outermost.was_nested or not outermost.may_stop():
+        return False
+    return is_refused_at_once(machine, frame, outermost.stack_before, error)
 
 
 def _locate(machine: Machine, error: GraphwrightError) -> None:

@@ -193,26 +193,41 @@ def capture_call(
     """
     options = options or CaptureOptions()
     call = _Call(target, args, kwargs, Blocks())
-    outermost = Outermost()
+    outermost = Outermost(may_stop=lambda: can_break(target) and options.may_break())
     found = _try_capture(call, options, outermost)
     try:
         if isinstance(found, Captured):
             return found
         if not can_break(target) or not options.may_break():
             raise found
-        # What was captured so far changed nothing, so that it can be thrown away; this time the end is known.
-        reason = _Reason(found, outermost.was_nested)
-        captured = capture_until(call, options, Stops(outermost.last_step), reason)
+        captured = _capture_again(call, options, outermost, found)
         if captured is not None:
             return captured
         if not outermost.has_late_calls:
-            raise found
+            raise outermost.met or found
     finally:
-        del found  # see Note [No cycles through exceptions]
+        del found, outermost  # see Note [No cycles through exceptions]
     # What a late call gives may be in the way; a break at that call is not.
     return capture_call(
         target, args, kwargs, options=dataclasses.replace(options, has_late_calls=False)
     )
+
+
+def _capture_again(
+    call: _Call, options: CaptureOptions, outermost: Outermost, found: Unsupported
+) -> Captured | None:
+    """Capture a call as far as it can be, after a first attempt; that changed nothing, so that it can be thrown away."""
+    stops = Stops(outermost.last_step)
+    if outermost.met is None:
+        return capture_until(call, options, stops, _Reason(found, outermost.was_nested))
+    # It did end before what could not be captured, but its state there cannot be handed over.
+    outermost.met.add_obstacle(_no_break(found))
+    stops.refuse(outermost, found)
+    return capture_until(call, options, stops, _Reason(outermost.met, was_nested=False))
+
+
+def _no_break(found: Unsupported) -> str:
+    return f"nor can the graph be broken there: {found.met}"
 
 
 def capture_until(
@@ -224,7 +239,7 @@ def capture_until(
         found = _try_capture(call, options, outermost, reason)
         if isinstance(found, Captured):
             return found
-        reason.error.add_obstacle(f"nor can the graph be broken there: {found.met}")
+        reason.error.add_obstacle(_no_break(found))
         stops.refuse(outermost, found)
         # What is met in a function that the frame calls is met at the last step; at an earlier one, that function runs as it is.
         reason = reason._replace(was_nested=False)
@@ -304,12 +319,15 @@ def _capture_until(
                     machine.leave_contexts()
             machine.check_raised()
             late_calls.check(machine)
+            if outermost.met is not None:
+                reason = _Reason(outermost.met, was_nested=False)
             return _finish(machine, recorder, inputs, call, result, changes, reason)
     finally:
         CAPTURING.reset(token)
         machine.restore_raised()
         outermost.has_late_calls = bool(late_calls.results)
         _let_go(machine, inputs)
+        outermost.stack_before.clear()
 
 
 def _let_go(machine: Machine, inputs: GraphInputs) -> None:

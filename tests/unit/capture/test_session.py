@@ -2,14 +2,16 @@
 
 import contextlib
 import enum
+import time
 import types
 
 import pytest
 import torch
 from captured_calls import capture
 
+import graphwright as gw
 from graphwright.base.errors import Unsupported
-from graphwright.capture import CaptureOptions, ProgramRaised, capture_call, is_compiling
+from graphwright.capture import CaptureOptions, ProgramRaised, capture_call, is_compiling, session
 from graphwright.ir.guards import GlobalStateKind
 from graphwright.ir.recipes import FromBuilt, FromSource, SetGlobalStateEffect
 from graphwright.runtime import read_global_state
@@ -397,3 +399,64 @@ def test_closure_made_inside_is_rebuilt_with_its_contents():
 
     assert isinstance(inner, types.FunctionType)
     assert torch.equal(inner(3), torch.full((2,), 6.0))
+
+
+@pytest.fixture
+def attempts(monkeypatch):
+    """Count the attempts to capture a call."""
+    seen = []
+    inner = session._capture_until
+
+    def count(call, *args):
+        seen.append(call.target)
+        return inner(call, *args)
+
+    monkeypatch.setattr(session, "_capture_until", count)
+    return seen
+
+
+def _prints(x):
+    y = x + 1
+    print("between")
+    return y
+
+
+def _branches(x):
+    y = x + 1
+    if y.sum() > 0:
+        y = y * 2
+    return y
+
+
+def _calls_outside(x):
+    y = x + 1
+    gw.graph_break()
+    return y
+
+
+def _calls_unknown(x):
+    y = x + 1
+    return y, time.perf_counter() > 0
+
+
+@pytest.mark.parametrize("program", [_prints, _branches, _calls_outside, _calls_unknown])
+def test_a_call_that_breaks_at_once_is_captured_once(program, attempts):
+    options = CaptureOptions(may_break=lambda: True)
+
+    captured = capture_call(program, [torch.ones(2)], {}, options=options)
+
+    assert captured.program.ends_at is not None
+    assert [node.op for node in captured.program.graph.nodes][:1] == ["aten.add.Tensor"]
+    assert len(attempts) == 1
+
+
+def test_a_call_that_breaks_inside_of_a_function_is_captured_again(attempts):
+    def program(x):
+        return _prints(x * 2)
+
+    captured = capture_call(
+        program, [torch.ones(2)], {}, options=CaptureOptions(may_break=lambda: True)
+    )
+
+    assert captured.program.ends_at.callee == 0
+    assert len(attempts) == 2

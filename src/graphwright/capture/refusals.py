@@ -1,0 +1,67 @@
+"""Instructions that are refused before they have done anything.
+
+In: the outermost frame, an instruction of it that could not be captured, and the stack before it.   Out: whether the capture stands where
+it stood before the instruction, so that it can end there as it is.
+Does not: know more than the commonest (a call of `print`, of a disabled or unknown function; a branch on a tensor; a step of an iterator
+that existed before). Of any other instruction, a part may have been done: the call is captured again, up to there.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Sequence
+from typing import Any, Final
+
+from graphwright.base.errors import Unsupported
+from graphwright.capture.controls import graph_break, is_outside
+from graphwright.capture.frames import Frame
+from graphwright.capture.instructions import CallShape, Op
+from graphwright.capture.machine import Machine
+from graphwright.capture.missing import ABSENT
+from graphwright.capture.natives import may_run_natively
+from graphwright.record import NeedsValues
+
+_NEVER_CAPTURED: Final = (print, graph_break)
+
+_BRANCHES: Final = frozenset({Op.POP_JUMP_IF_TRUE, Op.POP_JUMP_IF_FALSE, Op.TO_BOOL})
+
+
+def is_refused_at_once(
+    machine: Machine, frame: Frame, before: Sequence[Any], error: Unsupported
+) -> bool:
+    """Tell whether the instruction that a frame stands at was refused before it had done anything.
+
+    Args:
+        machine: the machine.
+        frame: the outermost frame; no other has begun since.
+        before: the stack before the instruction.
+        error: what was met.
+    """
+    step = frame.info.decoded.instructions[frame.index]
+    if not frame.info.starts[frame.index]:
+        return False
+    if step.op is Op.CALL:
+        return _is_refused(machine, _callable(before, step.arg))
+    if step.op is Op.FOR_ITER:
+        return machine.world.source_of(before[-1]) is not None
+    is_branch = step.op in _BRANCHES and type(before[-1]) is machine.tensor_type
+    return is_branch and isinstance(error, NeedsValues)
+
+
+def _callable(stack: Sequence[Any], shape: CallShape) -> Any:
+    """Give what a CALL is about to call."""
+    first, second = stack[-shape.num_args - 2 : len(stack) - shape.num_args]
+    return second if first is ABSENT else first
+
+
+def _is_refused(machine: Machine, function: Any) -> bool:
+    """Tell whether every call of a callable is refused."""
+    if any(function is one for one in _NEVER_CAPTURED):
+        return True
+    if type(function) is types.FunctionType:
+        return is_outside(function)
+    if type(function) is not types.BuiltinFunctionType:
+        return False
+    is_free = function.__self__ is None or isinstance(function.__self__, types.ModuleType)
+    is_known = id(function) in machine.rules or may_run_natively(machine, function)
+    return is_free and not is_known
