@@ -436,9 +436,13 @@ def _check_no_callbacks(machine: Machine, value: Any, kind: type) -> None:
         )
 
 
+_OPAQUE_TYPES: Final = (object, re.Pattern, type(getattr(re, "_zero_sentinel", None)))
+"""From 3.13 on `re` has a number of a class of its own that stands for what was not given."""
+
+
 def is_opaque_constant(value: Any) -> bool:
     """Tell whether an object that existed before is no more than what was guarded when it was entered."""
-    return type(value) in (object, re.Pattern)
+    return type(value) in _OPAQUE_TYPES
 
 
 def _materialise_tuple(machine: Machine, value: Any) -> Any:
