@@ -29,7 +29,7 @@ SMALL = {
     rows_nest: {"LONG_ROW": 20, "SUM_BLOCK": 16},
     lanes_nest: {"SMALLEST_TILE": 2, "LARGEST_TILE": 4, "SUM_ROWS": 4},
     clusters: {"PARALLEL_NUMEL": 1},
-    transposed_nest: {"SMALLEST_EXTENT": 4, "TILE": 4},
+    transposed_nest: {"SMALLEST_EXTENT": 4, "LEAST_SIDE": 4, "MOST_ROWS": 8, "MOST_COLUMNS": 4},
 }
 """Sizes from which on work is cut up and shared, so small that the programs' tensors meet them."""
 

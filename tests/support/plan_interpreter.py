@@ -116,6 +116,7 @@ def torch_function(function):
 
 
 UNARY = {
+    ScalarOp.NORMAL_CDF: torch_function(torch.special.ndtr),
     ScalarOp.NEG: lambda a: -a,
     ScalarOp.ABS: abs,
     ScalarOp.LOGICAL_NOT: lambda a: not a,
