@@ -13,6 +13,7 @@ from graphwright.capture.constants import is_constant
 from graphwright.capture.lookup import instance_dict
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import DELETED
+from graphwright.capture.raw_containers import raw_keys
 from graphwright.capture.recipes import Recipes
 from graphwright.ir.recipes import (
     BuildList,
@@ -57,7 +58,7 @@ def make_effects(machine: Machine, recipes: Recipes) -> list[Effect]:
         source = world.source_of(holder)
         assert source is not None, "a changed object without a source"
         if key in world.replaced:
-            effects.append(_replace(machine, recipes, holder, source))
+            effects.extend(_change_contents(machine, recipes, holder, source))
         else:
             effects.extend(_set_items(machine, recipes, world.items.get(key, {}), source))
             if key in world.appended:
@@ -111,8 +112,47 @@ def _set_items(
             yield SetItemEffect(FromSource(source), own_key, recipes.make(value))
 
 
-def _replace(machine: Machine, recipes: Recipes, holder: Any, source: Source) -> Effect:
+def _change_contents(
+    machine: Machine, recipes: Recipes, holder: Any, source: Source
+) -> Iterator[Effect]:
+    """Give the effects that make the contents what they are now.
+
+    Entries of a dict that stay are left where they are: CPython tells an iterator that is under way what happened to the others.
+    """
     contents = machine.world.contents(holder)
+    if isinstance(contents, dict) and all(map(_is_found, (*raw_keys(holder), *contents))):
+        return _change_entries(machine, recipes, holder, contents, source)
+    return iter((_replace(recipes, contents, source),))
+
+
+def _is_found(key: Any) -> bool:
+    """Tell whether a key made anew leads to the same entry; a NaN is found by its identity."""
+    return is_constant(key) and bool(key == key)
+
+
+def _change_entries(
+    machine: Machine, recipes: Recipes, holder: Any, contents: dict[Any, Any], source: Source
+) -> Iterator[Effect]:
+    places = {(type(key), key): place for place, key in enumerate(raw_keys(holder))}
+    staying: set[Any] = set()
+    last = -1
+    for key in contents:
+        place = places.get((type(key), key), -1)
+        if place <= last:
+            break  # this entry and those behind it came after the others
+        staying.add(key)
+        last = place
+    changed = {
+        key: value
+        for key, value in contents.items()
+        if key not in staying or machine.world.was_read(holder, ("item", key)) is not value
+    }
+    deleted = {key: DELETED for key in raw_keys(holder) if key not in staying}
+    yield from _set_items(machine, recipes, deleted, source)
+    yield from _set_items(machine, recipes, changed, source)
+
+
+def _replace(recipes: Recipes, contents: Any, source: Source) -> Effect:
     made: Recipe
     if isinstance(contents, dict):
         made = recipes.make_dict(contents)

@@ -356,3 +356,38 @@ def slices_set_to_a_list_that_existed_before(items, new):
     items[len(items) :] = new
     items[:1] = new
     return items, new
+
+
+def letters():
+    """Give what makes a small dict anew for each call."""
+    return Fresh(lambda: {"a": 1, "b": 2, "c": 3})
+
+
+@TOPIC.program(call(t(3), letters()), call(t(3), letters()), is_one_graph=False)
+def keys_that_change_while_they_are_iterated_over(x, table):
+    for key in table:
+        table[key + "x"] = table.pop(key)
+        x = x + table[key + "x"]
+    return x
+
+
+@TOPIC.program(call(t(3), letters()), call(t(3), letters()), is_one_graph=False)
+def keys_that_change_while_their_values_are(x, table):
+    seen = []
+    for key, value in table.items():
+        seen.append(key)
+        x = x * value
+        print(key)
+        if key == "a":
+            del table["b"]
+            table["d"] = 4
+    return x, seen
+
+
+@TOPIC.program(call(t(3), letters()), call(t(3), letters()))
+def entries_that_move(x, table):
+    table["a"] = table.pop("a") + 1
+    table.update(e=5, b=7)
+    table[1] = table.setdefault("f", 2)
+    del table["c"]
+    return x * table["b"], list(table), table.popitem()
