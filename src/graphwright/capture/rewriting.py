@@ -12,6 +12,7 @@ from __future__ import annotations
 import dis
 import functools
 import itertools
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from types import CodeType, MappingProxyType
 from typing import Final, NamedTuple
@@ -19,6 +20,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from graphwright.capture.decode import iter_raw
+from graphwright.capture.tables import TABLES
 from graphwright.capture.tables.rules import UNIT_BYTES
 
 Position = tuple[int | None, int | None, int | None, int | None]
@@ -121,7 +123,7 @@ def plain_load(unit: Unit) -> Unit | None:
     """
     if unit.name == "LOAD_METHOD":
         return Unit("LOAD_ATTR", unit.arg, unit.position, cache_counts().get("LOAD_ATTR", 0))
-    marks_methods = "LOAD_METHOD" not in dis.opmap
+    marks_methods = "LOAD_METHOD" not in TABLES[sys.version_info[:2]].rules
     is_method = unit.name in METHOD_LOADS and marks_methods and unit.arg & 1
     return msgspec.structs.replace(unit, arg=unit.arg & ~1, label=None) if is_method else None
 
