@@ -42,8 +42,28 @@ def compile_with(system: System, function: Callable[..., Any]) -> Callable[..., 
         case System.GRAPHWRIGHT:
             return gw.compile(function, fullgraph=True)
         case System.TORCH_COMPILE_FROZEN:
-            return torch.compile(function, options={"freezing": True})
+            return _freeze_by_torch(function)
         case System.GRAPHWRIGHT_FROZEN:
             return gw.compile(function, fullgraph=True, options={"freezing": True})
         case _:
             assert_never(system)
+
+
+def _freeze_by_torch(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile for `freezing` by torch.compile.
+
+    Its capture asks the configuration, and not the options, whether parameters are fixed; with options alone it freezes nothing.
+    """
+    compiled = torch.compile(function, options={"freezing": True})
+    is_captured = False
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        nonlocal is_captured
+        if is_captured:
+            return compiled(*args, **kwargs)
+        with torch._inductor.config.patch(freezing=True):  # noqa: SLF001, TID251  (the other compiler's)
+            result = compiled(*args, **kwargs)
+        is_captured = True
+        return result
+
+    return call

@@ -1,5 +1,7 @@
 """The benchmark: its workloads, its measuring process, and its table."""
 
+import importlib
+
 import msgspec
 import pytest
 import torch
@@ -21,7 +23,7 @@ from graphwright.cli.bench.figures import (
 from graphwright.cli.bench.report import render_figures
 from graphwright.cli.bench.worker import do_job
 from graphwright.cli.bench.workloads import WORKLOAD_NAMES, find_workload, make_program
-from graphwright.cli.systems import System
+from graphwright.cli.systems import System, compile_with
 
 LIGHT = (
     "pointwise",
@@ -135,6 +137,14 @@ def test_frozen_system_takes_weights_as_fixed():
 
     assert counters["freezing"]["fold"] == before + 1
     assert result.systems[System.GRAPHWRIGHT_FROZEN].difference_to_eager < 1e-5
+
+
+def test_torch_captures_with_its_freezing_on(monkeypatch):
+    config = importlib.import_module("torch._inductor.config")
+    monkeypatch.setattr(torch, "compile", lambda function, options: function)
+    call = compile_with(System.TORCH_COMPILE_FROZEN, lambda: config.freezing)
+
+    assert [call(), call()] == [True, False]
 
 
 def test_steady_figures_compare_every_system_with_every_other():
