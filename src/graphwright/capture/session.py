@@ -335,6 +335,7 @@ def _let_go(machine: Machine, inputs: GraphInputs) -> None:
 
     They know each other, so that objects of the call would otherwise live on until the garbage is collected.
     """
+    machine.is_over = True  # generators of the program that end with it run none of its code
     machine.recorder.let_go()
     for part in (machine.world, machine, inputs):
         vars(part).clear()
