@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -26,7 +27,7 @@ BOUND_TO_PROCESS = {
     "views_and_mutation-in_place_on_a_leaf_under_no_grad": "a write to a tensor with history runs the torch-level graph",
 }
 """Programs of the suite that are captured in each process, and what they hold that is no data."""
-if sys.version_info >= (3, 14):
+if hasattr(dataclasses, "_ATOMIC_TYPES"):  # from some release on
     BOUND_TO_PROCESS |= dict.fromkeys(
         (
             "dataclasses-helpers_of_dataclasses",

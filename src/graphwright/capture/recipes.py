@@ -14,6 +14,7 @@ import gc
 import itertools
 import operator
 import types
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -534,7 +535,9 @@ def _reduced(value: Any) -> tuple[Any, ...]:
     if type(value) not in _REDUCIBLE:
         numbers = ast.literal_eval(repr(value).replace("count(", "(0, "))
         return itertools.count, numbers[1:]
-    function, args, *state = value.__reduce__()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # `itertools` of 3.12 and 3.13
+        function, args, *state = value.__reduce__()
     view = _DICT_ITERATORS.get(type(value))
     if view is not None:
         # what it says of itself has lost the dict, and would not notice that the dict changes
