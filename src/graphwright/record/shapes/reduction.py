@@ -194,6 +194,10 @@ def _sort(self: TensorSpec, *_args: Any, **_options: Any) -> tuple[TensorSpec, T
 
 def _topk(self: TensorSpec, k: int, dim: int = -1, *_flags: bool) -> tuple[TensorSpec, TensorSpec]:
     place = wrap_dim(dim, self.ndim)
+    extent = self.shape[place] if self.ndim else 1
+    if k < 0 or k > extent:
+        msg = "selected index k out of range"
+        raise RuntimeError(msg)
     shape = (*self.shape[:place], k, *self.shape[place + 1 :]) if self.ndim else ()
     return fresh(self, shape), fresh(self, shape, torch.int64)
 
