@@ -60,10 +60,8 @@ def run_frame(machine: Machine, frame: Frame, thrown: BaseException | None = Non
         outermost.is_stopped |= status == STOP
         frame.resume_at = frame.index + 1
         frame.handled = inner_handled if frame.is_handling else None
-    value, frame.value = (
-        frame.value,
-        None,
-    )  # a generator, and what it holds, would be a cycle with its frame
+    value = frame.value
+    frame.value = None  # a generator, and what it holds, would be a cycle with its frame
     return value
 
 

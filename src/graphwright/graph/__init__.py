@@ -7,7 +7,7 @@ Read first: `execute.py` (what a graph means), `passes.py` (the passes, in order
 """
 
 from graphwright.graph.execute import execute
-from graphwright.graph.freezing import Frozen, freeze
+from graphwright.graph.freezing import Frozen, freeze, run_fold
 from graphwright.graph.packing import packing
 from graphwright.graph.partition import Partition, partition
 from graphwright.graph.passes import PASSES, Pass, simplify
@@ -23,6 +23,7 @@ __all__ = [
     "freeze",
     "packing",
     "partition",
+    "run_fold",
     "scaling",
     "simplify",
     "specialise",

@@ -15,11 +15,14 @@ Does not: fold views, which cost nothing, nor what is much larger than what it i
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final, final
 
 import msgspec
+import torch
 
+from graphwright.graph.dead_code import dead_code
+from graphwright.graph.execute import execute
 from graphwright.ir.aten import (
     AtenGraph,
     AtenNode,
@@ -59,6 +62,18 @@ def freeze(graph: AtenGraph, inputs: Collection[int]) -> Frozen:
     if not folded:
         return Frozen(graph, None)
     return Frozen(_rest(graph, search, folded), _fold(graph, search, folded))
+
+
+def run_fold(fold: Fold, tensors: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
+    """Give the values of a fold, one after the other: together they may be as large as the weights.
+
+    Args:
+        fold: the fold.
+        tensors: its inputs.
+    """
+    for output in fold.graph.outputs:
+        part = dead_code(msgspec.structs.replace(fold.graph, outputs=(output,)))
+        yield execute(part, tensors)[0]
 
 
 def find_sources(graph: AtenGraph, frozen: Collection[int]) -> dict[int, frozenset[int]]:

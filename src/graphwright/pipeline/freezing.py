@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 import torch
 
-from graphwright.graph import execute
+from graphwright.graph import run_fold
 from graphwright.ir.fold import Fold
 from graphwright.ir.guards import FrozenGuard, GlobalStateGuard, GlobalStateKind
 from graphwright.ir.program import Program
@@ -71,9 +71,9 @@ def with_frozen_guard(program: Program, fold: Fold | None) -> Program:
 
 def fold_function(
     fold: Fold | None,
-) -> Callable[[Sequence[torch.Tensor]], Sequence[torch.Tensor]] | None:
+) -> Callable[[Sequence[torch.Tensor]], Iterator[torch.Tensor]] | None:
     """Give what runs a fold; None where there is none."""
-    return None if fold is None else functools.partial(execute, fold.graph)
+    return None if fold is None else functools.partial(run_fold, fold)
 
 
 def find_hindrance(program: Program) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, final
 
 import torch
@@ -21,8 +21,8 @@ FACTS_PER_TENSOR: Final = 5
 """Words that native code compares for each tensor, the counter of versions first."""
 _WORD: Final = 8
 
-Compute = Callable[[Sequence[torch.Tensor]], Sequence[torch.Tensor]]
-"""Runs a fold: frozen tensors → the values that its constants name."""
+Compute = Callable[[Sequence[torch.Tensor]], Iterator[torch.Tensor]]
+"""Runs a fold: frozen tensors → the values that its constants name, one after the other."""
 ReadFacts = Callable[[torch.Tensor], Sequence[int]]
 """Gives the words that tell a tensor, its memory and its version: `FACTS_PER_TENSOR` of them."""
 
@@ -42,11 +42,11 @@ class FrozenTensors:
             message = "nothing computes the constants of a plan"
             raise InternalError(message)
         self._compute = compute
-        self._targets = [
-            (constant.folded, tensor)
+        self._targets = {
+            constant.folded: tensor
             for constant, tensor in zip(plan.constants, made, strict=True)
             if constant.folded is not None
-        ]
+        }
         self._num_tensors = len(plan.fold.inputs)
         self._tensors: list[weakref.ref[torch.Tensor]] = []
         self._aliases: list[torch.Tensor] = []
@@ -98,10 +98,9 @@ class FrozenTensors:
         with torch.inference_mode(mode=False), torch.no_grad():
             aliases = [tensor.detach() for tensor in tensors]
             versions = [alias._version for alias in aliases]  # noqa: SLF001
-            values = dict(enumerate(self._compute(aliases)))
-            for output, target in self._targets:
-                # Each is given up at once: together they may be as large as the weights.
-                target.copy_(values.pop(output))
+            for output, value in enumerate(self._compute(aliases)):
+                self._targets[output].copy_(value)
+                del value  # before the next one is computed
         self._tensors = [weakref.ref(tensor) for tensor in tensors]
         self._aliases, self._versions = aliases, versions
         self._write_facts()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 import torch
 
-from graphwright.graph import execute, freeze
+from graphwright.graph import execute, freeze, run_fold
 from graphwright.ir.aten import AtenGraph, ConstantTensor
 from graphwright.ir.aten_text import parse_graph, render_graph
 from graphwright.ir.aten_verify import verify_graph
@@ -63,7 +65,7 @@ def parts_agree(graph: AtenGraph, frozen: tuple[int, ...]) -> None:
     for part in (parts.graph, parts.fold.graph):
         verify_graph(part)
         assert parse_graph(render_graph(part)) == part
-    folded = execute(parts.fold.graph, [inputs[index] for index in parts.fold.inputs])
+    folded = list(run_fold(parts.fold, [inputs[index] for index in parts.fold.inputs]))
     constants = tuple(
         constant
         if constant.folded is None
@@ -88,6 +90,20 @@ def test_the_longest_part_is_cut_off_and_views_are_left():
 @pytest.mark.parametrize(("text", "frozen"), [(NORM, (1, 2)), (NORM, (2,)), (HALVES, (1,))])
 def test_the_parts_give_what_the_whole_gives(text, frozen):
     parts_agree(parse_graph(text.strip()), frozen)
+
+
+def test_values_of_a_fold_are_computed_one_by_one():
+    parts = freeze(parse_graph(HALVES.strip()), (1,))
+    assert parts.fold is not None
+    values = run_fold(parts.fold, [torch.rand(4)])
+
+    first = next(values)
+    held = weakref.ref(first)
+    del first
+    rest = list(values)
+
+    assert held() is None
+    assert 1 + len(rest) == len(parts.fold.graph.outputs) > 1
 
 
 @pytest.mark.parametrize("text", [WRITTEN, DRAWN])
