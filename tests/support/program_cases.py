@@ -278,7 +278,8 @@ def _compare_outcomes(expected: Outcome, found: Outcome, where: str) -> None:
         if type(expected.error) is not type(found.error):
             raise AssertionError(f"{where}: eager raises {expected.error!r}") from found.error
         assert str(expected.error) == str(found.error), where
-        assert _lines_of(expected.error) == _lines_of(found.error), f"{where}: traceback"
+        if not _came_from_an_operator(found.error):
+            assert _lines_of(expected.error) == _lines_of(found.error), f"{where}: traceback"
     else:
         compare(expected.result, found.result, f"{where}: result")
     compare(expected.args, found.args, f"{where}: arguments after it")
@@ -289,6 +290,12 @@ def _compare_outcomes(expected: Outcome, found: Outcome, where: str) -> None:
 
 
 TOPICS = str(Path(__file__).parents[1] / "programs" / "topics")
+
+
+def _came_from_an_operator(error: BaseException) -> bool:
+    """Tell whether an operator raised while a graph was run, which knows no lines of the program's."""
+    *_, last = traceback.extract_tb(error.__traceback__)
+    return last.filename == torch._ops.__file__
 
 
 def _lines_of(error: BaseException | None) -> list[Any]:
