@@ -12,15 +12,10 @@ from typing import Any, Final, NamedTuple
 
 from graphwright.base.errors import Unsupported
 from graphwright.capture.decode import decode
-from graphwright.capture.entering import (
-    Exits,
-    Place,
-    exits_of,
-    live_slots,
-    make_entry_code,
-    make_step_code,
-)
+from graphwright.capture.entering import make_entry_code, make_step_code
 from graphwright.capture.instructions import Op
+from graphwright.capture.liveness import live_slots
+from graphwright.capture.places import Exits, Place, exits_of
 
 CASE_FILE: Final = "<case>"
 MAX_STEPS: Final = 5000

@@ -22,16 +22,10 @@ from graphwright.capture.controls import (
     mark_outside,
     original_of_disabled,
 )
-from graphwright.capture.entering import (
-    Exits,
-    Place,
-    exits_of,
-    make_carrier_code,
-    make_generator_code,
-    make_step_code,
-)
+from graphwright.capture.entering import make_carrier_code, make_generator_code, make_step_code
 from graphwright.capture.frames import CodeTable
 from graphwright.capture.options import CaptureOptions
+from graphwright.capture.places import Exits, Place, exits_of
 from graphwright.capture.redirecting import make_redirecting_code
 from graphwright.capture.session import (
     Captured,

@@ -21,18 +21,14 @@ import torch
 
 from graphwright.base.errors import Unsupported
 from graphwright.capture.controls import disabled_alone
-from graphwright.capture.entering import (
-    Place,
-    exits_of,
-    live_slots,
-    make_carrier_code,
-    make_entry_code,
-)
+from graphwright.capture.entering import make_carrier_code, make_entry_code
 from graphwright.capture.frames import Frame, Outermost
 from graphwright.capture.instructions import Op
+from graphwright.capture.liveness import live_slots
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT, UNUSED, Handled, Unmakeable, Unread
 from graphwright.capture.opcodes.names import globals_source_of
+from graphwright.capture.places import Place, exits_of
 from graphwright.capture.policy import is_native_function
 from graphwright.capture.recipes import Recipes
 from graphwright.ir.program import Break, StackItem

@@ -1,6 +1,6 @@
 """Make code objects that go on in the middle of a function.
 
-In: a code object, its normalised form, and a `Place`: where a frame of it stands.   Out: code that is called with what the frame
+In: a code object, and a `Place` (see `places.py`): where a frame of it stands.   Out: code that is called with what the frame
 holds, and
 
 - goes on at the place to the function's end (`make_entry_code`), or
@@ -23,7 +23,6 @@ Does not: enter coroutines.
 from __future__ import annotations
 
 import functools
-import inspect
 import itertools
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -32,10 +31,17 @@ from typing import Any, Final, NamedTuple, assert_never, final
 
 import msgspec
 
-from graphwright.base.errors import InternalError, Unsupported
+from graphwright.base.errors import InternalError
 from graphwright.capture.decode import decode, iter_raw_handlers
-from graphwright.capture.instructions import JUMPS, CodeFlag, Decoded, Op
-from graphwright.capture.liveness import live_slots, may_reach_super
+from graphwright.capture.instructions import CodeFlag, Decoded
+from graphwright.capture.places import (
+    FUNCTION_START,
+    GENERATOR_START,
+    Exits,
+    Place,
+    check_enters,
+    check_first_argument,
+)
 from graphwright.capture.rewriting import (
     CALL_HEADS,
     Label,
@@ -46,65 +52,9 @@ from graphwright.capture.rewriting import (
     plain_load,
     raw_instructions,
 )
-from graphwright.capture.stack_layout import (
-    FrameShape,
-    Layout,
-    goes_on,
-    shape_after,
-    shape_in_handler,
-)
 from graphwright.capture.tables import TABLES
 from graphwright.capture.tables.rules import TRUTH_TESTERS
 from graphwright.ir.program import StackItem
-
-__all__ = [
-    "Exits",
-    "Place",
-    "exits_of",
-    "first_of_raw",
-    "live_slots",
-    "make_carrier_code",
-    "make_entry_code",
-    "make_generator_code",
-    "make_step_code",
-]
-
-
-class Place(msgspec.Struct, frozen=True):
-    """Where a frame stands."""
-
-    index: int
-    """Of the instruction in `Decoded.instructions` that is the next one; the first one of its raw instruction."""
-    stack: Layout
-    names: tuple[str, ...]
-    """The slots that are passed, in this order: plain locals. A cell or free variable may be among them when its slot holds
-    something else than the closure's cell."""
-
-    @property
-    def num_values(self) -> int:
-        """How many values are handed over for the stack."""
-        return sum(item.is_passed for item in self.stack)
-
-    @property
-    def num_arguments(self) -> int:
-        """How many values code that is entered here is called with."""
-        return self.num_values + len(self.names)
-
-
-class Exits(NamedTuple):
-    """Where a frame stands after an instruction."""
-
-    ways: tuple[Place, ...]
-    """When it did not raise: one place, or two for a conditional jump and for `FOR_ITER`, the one without the jump first; none where
-    it always raises."""
-    handler: Place | None
-    """When it raised: the start of the handler, or None where the function has none."""
-
-    @property
-    def places(self) -> tuple[Place, ...]:
-        """All of them, the handler last."""
-        return self.ways if self.handler is None else (*self.ways, self.handler)
-
 
 SLOT_OPCODES: Final = frozenset(
     {
@@ -142,36 +92,6 @@ UNCONDITIONAL_JUMPS: Final = frozenset(
     {"JUMP_FORWARD", "JUMP_BACKWARD", "JUMP_BACKWARD_NO_INTERRUPT"}
 )
 
-CANNOT_STEP: Final = frozenset(
-    {
-        Op.COPY_FREE_VARS,
-        Op.RETURN_VALUE,
-        Op.CHECK_EG_MATCH,
-        Op.RETURN_GENERATOR,
-        Op.YIELD_VALUE,
-        Op.GET_YIELD_FROM_ITER,
-        Op.SEND,
-        Op.END_SEND,
-        Op.CLEANUP_THROW,
-        Op.GET_AWAITABLE,
-        Op.GET_AITER,
-        Op.GET_ANEXT,
-        Op.END_ASYNC_FOR,
-    }
-)
-"""Instructions that do not end in the frame, exchange the exception that is handled, or use a state of a generator."""
-
-FUNCTION_START: Final = ("RESUME",)
-GENERATOR_START: Final = ("RETURN_GENERATOR", "POP_TOP", "RESUME")
-"""What the body begins with, once the cells are there."""
-
-BEFORE_BODY: Final = frozenset({Op.COPY_FREE_VARS, Op.MAKE_CELL})
-"""Instructions that make a frame ready, at the start of the code; the codes that are made here have their own."""
-
-SUSPENDS: Final = (
-    CodeFlag.GENERATOR | CodeFlag.COROUTINE | CodeFlag.ITERABLE_COROUTINE | CodeFlag.ASYNC_GENERATOR
-)
-
 JUMPED: Final[Label] = -1
 """Where the copy of a jump leads."""
 COPY_START: Final[Label] = -2
@@ -179,52 +99,6 @@ COPY_END: Final[Label] = -3
 """Around the copy of the instruction at the place."""
 RAISED: Final[Label] = -4
 """Where its exceptions lead."""
-
-
-def first_of_raw(decoded: Decoded, index: int) -> int:
-    """Give the first instruction of the raw instruction that instruction `index` came from."""
-    instructions = decoded.instructions
-    while index and instructions[index - 1].offset == instructions[index].offset:
-        index -= 1
-    return index
-
-
-def exits_of(decoded: Decoded, place: Place) -> Exits:
-    """Give where the frame stands after the raw instruction at `place`.
-
-    Returns:
-        Places whose names are those of `place` and those that the instruction stores, less those that are not read any more or that
-        it makes unbound.
-
-    Raises:
-        Unsupported: the frame returns or is suspended there, or nothing can stand in for it.
-    """
-    _check_steps(decoded, place)
-    shape = FrameShape(place.stack, place.names)
-    offset = decoded.instructions[place.index].offset
-    index = place.index
-    jumped: list[tuple[int, FrameShape]] = []
-    ways: list[tuple[int, FrameShape]] = []
-    while index < len(decoded.instructions) and decoded.instructions[index].offset == offset:
-        op, target = decoded.instructions[index].op, decoded.instructions[index].arg
-        if op in JUMPS:
-            jumped.append((target, shape_after(decoded, index, shape, jumps=True)))
-        if not goes_on(op):
-            break
-        shape = shape_after(decoded, index, shape)
-        index += 1
-    else:
-        ways = [(index, shape)]
-    places = (_place_at(decoded, *one) for one in (*ways, *jumped))
-    return Exits(tuple(places), _handler_exit(decoded, place))
-
-
-def _handler_exit(decoded: Decoded, place: Place) -> Place | None:
-    handler = decoded.handler_at(place.index)
-    if handler is None:
-        return None
-    shape = shape_in_handler(handler, FrameShape(place.stack, place.names))
-    return _place_at(decoded, handler.target, shape)
 
 
 def make_carrier_code(code: CodeType) -> CodeType:
@@ -293,81 +167,6 @@ def make_step_code(
     """
     num_left = max((len(one.stack) for one in exits.places), default=0)
     return _Writer(code, place, num_left=num_left).step_code(exits, leave)
-
-
-def _check_steps(decoded: Decoded, place: Place) -> None:
-    instruction = decoded.instructions[place.index]
-    if place.index and decoded.instructions[place.index - 1].offset == instruction.offset:
-        message = f"{place} of {decoded.code.co_qualname} is inside an instruction"
-        raise InternalError(message)
-    _check_enters(decoded.code)
-    _check_first_argument(decoded, place)
-    if BEFORE_BODY.issuperset(one.op for one in decoded.instructions[: place.index + 1]):
-        raise Unsupported(
-            "a break before the first instruction of a function's body",
-            why="the frame is not ready there",
-            remedy="move what breaks the program to a statement of its own",
-            location=_location_of(decoded, place.index),
-        )
-    ops = {one.op for one in decoded.instructions if one.offset == instruction.offset}
-    if ops & CANNOT_STEP or instruction.op is Op.LOAD_SPECIAL:
-        raise Unsupported(
-            f"a break at the instruction {instruction.op.name}",
-            why="the frame cannot be left after it",
-            remedy="move what breaks the program to a statement of its own",
-            location=_location_of(decoded, place.index),
-        )
-
-
-def _check_enters(code: CodeType, starts: tuple[str, ...] = FUNCTION_START) -> None:
-    """Check that frames of `code` keep all that they hold in slots and on the stack.
-
-    Raises:
-        Unsupported: they do not.
-    """
-    suspends = code.co_flags & SUSPENDS
-    if suspends == CodeFlag.GENERATOR and starts == GENERATOR_START:
-        return
-    if suspends:
-        what, why = "a generator or coroutine", "its frame belongs to the generator"
-    elif not code.co_flags & inspect.CO_OPTIMIZED:
-        what, why = "the body of a class or module", "its names live in a namespace"
-    else:
-        return
-    raise Unsupported(
-        f"a break in {what}",
-        why=f"{why}, and cannot be entered in the middle",
-        remedy="move what breaks the program out of it",
-        location=f"{code.co_filename}:{code.co_firstlineno} in {code.co_name}",
-    )
-
-
-def _check_first_argument(decoded: Decoded, place: Place) -> None:
-    """Check that `super()` finds the function's first argument: CPython looks for it only in functions with arguments.
-
-    Raises:
-        Unsupported: there is none.
-    """
-    if not place.num_arguments and may_reach_super(decoded, place.index):
-        first = decoded.code.co_varnames[0]
-        raise Unsupported(
-            "a break in a method that calls super() later, where nothing else is needed later",
-            why=f"super() looks for {first!r} among the arguments of its caller, and there are none",
-            remedy=f"write super(__class__, {first})",
-            location=_location_of(decoded, place.index),
-        )
-
-
-def _location_of(decoded: Decoded, index: int) -> str:
-    code = decoded.code
-    return f"{code.co_filename}:{decoded.instructions[index].line} in {code.co_name}"
-
-
-def _place_at(decoded: Decoded, index: int, shape: FrameShape) -> Place:
-    live = live_slots(decoded, index)
-    place = Place(index, shape.stack, tuple(name for name in shape.names if name in live))
-    _check_first_argument(decoded, place)
-    return place
 
 
 class _Slots(NamedTuple):
@@ -455,7 +254,7 @@ class _Writer:
         num_left: int,
         starts: tuple[str, ...] = FUNCTION_START,
     ) -> None:
-        _check_enters(code, starts)
+        check_enters(code, starts)
         self._code = code
         self._starts = starts
         self._place = place
@@ -465,7 +264,7 @@ class _Writer:
         self._num_arguments = place.num_arguments
         num_temporaries = max(1, self._num_arguments, num_left + 1)
         self._slots = _make_slots(code, num_temporaries, place.stack.count(StackItem.HANDLED) + 1)
-        _check_first_argument(decoded, place)
+        check_first_argument(decoded, place)
         self._raw = original.raw
         self._body = self._raw[original.body_start :]
         self._offset = decoded.instructions[place.index].offset

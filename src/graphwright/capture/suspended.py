@@ -18,11 +18,13 @@ import types
 from typing import Any, Final, NamedTuple
 
 from graphwright.base.errors import Unsupported
-from graphwright.capture.entering import Place, live_slots, make_generator_code
+from graphwright.capture.entering import make_generator_code
 from graphwright.capture.frames import Frame
+from graphwright.capture.liveness import live_slots
 from graphwright.capture.machine import Machine
 from graphwright.capture.opcodes.generators import drive
 from graphwright.capture.opcodes.names import globals_source_of
+from graphwright.capture.places import Place
 from graphwright.ir.program import StackItem
 from graphwright.runtime import resume_generator
 

@@ -22,14 +22,12 @@ from graphwright.capture.decode import FIRST_PSEUDO_OPCODE, decode, iter_raw_han
 from graphwright.capture.entering import (
     SLOT_OPCODES,
     SLOT_PAIR_OPCODES,
-    Place,
-    exits_of,
-    first_of_raw,
-    live_slots,
     make_entry_code,
     make_step_code,
 )
 from graphwright.capture.instructions import Op
+from graphwright.capture.liveness import live_slots
+from graphwright.capture.places import Place, exits_of, first_of_raw
 from graphwright.capture.rewriting import Protected, assemble, raw_instructions
 from graphwright.ir.program import StackItem
 
