@@ -11,15 +11,7 @@ import math
 import numpy as np
 import torch
 
-from graphwright.ir.aten import (
-    ComplexArg,
-    DeviceArg,
-    DTypeArg,
-    FloatArg,
-    LayoutArg,
-    LiteralArg,
-    MemoryFormatArg,
-)
+from graphwright.ir.arguments import make_argument
 from graphwright.ir.dtypes import DType
 from graphwright.ir.loops import (
     Access,
@@ -437,18 +429,8 @@ class PlanRun:
                 return self.tensor(arg)
             case TupleArg():
                 return [self.argument(item) for item in arg.items]
-            case LiteralArg() | FloatArg():
-                return arg.value
-            case DTypeArg():
-                return arg.dtype.torch_dtype
-            case DeviceArg():
-                return torch.device(arg.device)
-            case LayoutArg():
-                return getattr(torch, arg.layout)
-            case MemoryFormatArg():
-                return getattr(torch, arg.memory_format)
-            case ComplexArg():
-                return complex(float.fromhex(arg.real), float.fromhex(arg.imag))
+            case _:
+                return make_argument(arg, ())
 
     def call(self, step):
         overload = find_overload(step.op)

@@ -9,6 +9,7 @@ Keeps: updates that may go to one element run one after the other, in order; the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -44,9 +45,7 @@ class ScatterNest:
         """Write them."""
         inner = self._take_inner()
         opened = OpenLoops(self._writer, self._num_threads)
-        cost = self._cost
-        for loop in self._ordered:
-            cost *= loop.extent
+        cost = self._cost * math.prod(loop.extent for loop in self._ordered)
         if inner is None:
             opened.open(self._free, cost)
             self._write_ordered(None, constant(0), ())
@@ -69,9 +68,7 @@ class ScatterNest:
         self, opened: OpenLoops, inner: LoopSpec, cost: int
     ) -> tuple[Index, tuple[Index, ...]]:
         """Open the outer free loops, and blocks of the rows where those are too few for all threads."""
-        outer = 1
-        for loop in self._free:
-            outer *= loop.extent
+        outer = math.prod(loop.extent for loop in self._free)
         block = -(-inner.extent // self._num_threads)
         if self._num_threads > 1 and outer < self._num_threads and block >= SMALLEST_BLOCK:
             blocks = opened.open_blocks(self._free, inner, -(-block // 16) * 16, cost)

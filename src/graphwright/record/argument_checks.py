@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import torch
 
+from graphwright.record.dtype_names import CPP_NAMES
 from graphwright.record.sizes import Extent
 from graphwright.record.specs import TensorSpec
 
@@ -83,16 +84,8 @@ def _check_held(number: object, dtype: torch.dtype | None) -> None:
     if not isinstance(number, int | float) or not dtype.is_floating_point:
         return
     if torch.finfo(dtype).max < abs(number) < math.inf:
-        name = _CPP_NAMES.get(dtype, str(dtype))
+        name = CPP_NAMES.get(dtype, str(dtype))
         _refuse(f"value cannot be converted to type {name} without overflow")
-
-
-_CPP_NAMES: Final = {
-    torch.float32: "float",
-    torch.float64: "double",
-    torch.float16: "c10::Half",
-    torch.bfloat16: "c10::BFloat16",
-}
 
 
 def _fill(self: TensorSpec, *rest: object) -> None:

@@ -14,6 +14,7 @@ import torch
 from graphwright.ir.aten import DTypeArg, KwArg, Ref
 from graphwright.ir.dtypes import FROM_TORCH
 from graphwright.record.abstract import NeedsValues, TensorState
+from graphwright.record.dtype_names import CPP_NAMES, SCALAR_NAMES
 from graphwright.record.functional import check_places_differ, write
 from graphwright.record.layout import is_dense, same_extents, strides_like
 from graphwright.record.op_recording import KnownOp, OpRecording
@@ -151,7 +152,7 @@ def store_result(recording: OpRecording, target: TensorState, value: int) -> Non
     """Write an op's result into a tensor, where eager allows its dtype there."""
     own, wanted = recording.builder.specs[value].dtype, target.spec.dtype
     if own is not wanted and not torch.can_cast(own, wanted):
-        names = (_SCALAR_NAMES[own], _SCALAR_NAMES[wanted])
+        names = (SCALAR_NAMES[own], SCALAR_NAMES[wanted])
         message = "result type {} can't be cast to the desired output type {}".format(*names)
         raise RuntimeError(message)
     store(recording, target, value)
@@ -227,44 +228,14 @@ def _flat_tensors(values: Sequence[Any]) -> list[Any]:
     return flat
 
 
-_SCALAR_NAMES: Final = {
-    torch.bool: "Bool",
-    torch.uint8: "Byte",
-    torch.int8: "Char",
-    torch.int16: "Short",
-    torch.int32: "Int",
-    torch.int64: "Long",
-    torch.float16: "Half",
-    torch.bfloat16: "BFloat16",
-    torch.float32: "Float",
-    torch.float64: "Double",
-    torch.complex64: "ComplexFloat",
-    torch.complex128: "ComplexDouble",
-}
-"""What PyTorch's errors call the dtypes."""
-
-_CPP_NAMES: Final = {
-    torch.bool: "bool",
-    torch.uint8: "unsigned char",
-    torch.int8: "signed char",
-    torch.int16: "short int",
-    torch.int32: "int",
-    torch.int64: "long int",
-    torch.float16: "c10::Half",
-    torch.bfloat16: "c10::BFloat16",
-    torch.float32: "float",
-    torch.float64: "double",
-}
-"""What some of them call these."""
-
 _OF_ARGUMENT: Final = (
     "Expected object of scalar type {result} but got scalar type {own} for argument 'out'"
 )
 
 _KEEP_DTYPE: Final[Mapping[str, tuple[Mapping[torch.dtype, str], str]]] = {
-    "aminmax": (_CPP_NAMES, "Expected out tensor to have dtype {result}, but got {own} instead"),
-    "complex": (_SCALAR_NAMES, _OF_ARGUMENT),
-    "multinomial": (_SCALAR_NAMES, "multinomial expects Long tensor out, got: {own}"),
-    "polar": (_SCALAR_NAMES, _OF_ARGUMENT),
+    "aminmax": (CPP_NAMES, "Expected out tensor to have dtype {result}, but got {own} instead"),
+    "complex": (SCALAR_NAMES, _OF_ARGUMENT),
+    "multinomial": (SCALAR_NAMES, "multinomial expects Long tensor out, got: {own}"),
+    "polar": (SCALAR_NAMES, _OF_ARGUMENT),
 }
 """How ops refuse an `out=` of another dtype, with the names of dtypes in the text."""

@@ -8,6 +8,7 @@ the inner part has neither tests nor computed indices.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
@@ -252,9 +253,7 @@ def _divide_by(reader: Reader, total: Scalar, divisor: int) -> Scalar:
 def _average(reader: Reader, node: AtenNode, total: Scalar, windows: list[Window]) -> Scalar:
     """Divide by the number of taps, or what the call says."""
     given = argument(node, 6, "divisor_override")
-    count = 1
-    for window in windows:
-        count *= window.taps
+    count = math.prod(window.taps for window in windows)
     return _divide_by(reader, total, int(number_of(given)) if is_number(given) else count)
 
 
@@ -268,9 +267,7 @@ def _average_by_axis(
 
 
 def _is_served(values: Values, node: AtenNode, windows: Sequence[Window]) -> bool:
-    count = 1
-    for window in windows:
-        count *= window.taps
+    count = math.prod(window.taps for window in windows)
     return 0 < count <= MOST_TAPS and 0 not in shape_of(values, node)
 
 
