@@ -24,7 +24,7 @@ from graphwright.ir.overloads import find_overload
 from graphwright.ir.renumbering import iter_reads, rename_reads
 
 CHECK_LOOKUP: Final = "graphwright.check_lookup.default"
-_LIBRARY: Final = torch.library.Library("graphwright", "DEF")
+_LIBRARY: Final = torch.library.Library("graphwright", "FRAGMENT")  # registered while it lives
 
 
 class _Lookup(msgspec.Struct, frozen=True):
