@@ -208,14 +208,17 @@ class Machine:
         if name == "__enter__":
             self.entered.append(manager)
             self.outermost.note_made(manager)
-        elif isinstance(manager, ENTERED_PLAINLY) and manager not in self.entered:
+            return
+        # By identity, and once: devices that are equal are entered apart, and one may be entered twice.
+        own = [place for place, one in enumerate(self.entered) if one is manager]
+        if own:
+            del self.entered[own[-1]]
+        elif isinstance(manager, ENTERED_PLAINLY):
             raise self.unsupported(
                 f"the end of a block of {type(manager).__module__}.{type(manager).__qualname__} that was entered before",
                 why="it changes a state that no recipe sets",
                 remedy="move the whole block into the compiled function, or out of it",
             )
-        elif any(one is manager for one in self.entered):
-            self.entered = [one for one in self.entered if one is not manager]
 
     def leave_contexts(self) -> None:
         """Leave the context managers that the program is still inside of, innermost first."""

@@ -182,6 +182,16 @@ def not_a_manager(x):
 
 
 @TOPIC.program(call(t(3)))
+def device_entered_twice(x):
+    device, equal = torch.device("cpu"), torch.device("cpu")
+    with device:
+        with device, equal:
+            y = torch.ones(3)
+        z = torch.zeros(3)
+    return x + y + z
+
+
+@TOPIC.program(call(t(3)))
 def device_block(x):
     with torch.device("cpu"):
         return x + torch.ones(3)
