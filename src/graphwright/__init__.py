@@ -10,6 +10,8 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from graphwright.base.full_collections import FULL_COLLECTIONS
+
 if TYPE_CHECKING:
     from graphwright import testing as testing
     from graphwright.api import allow_in_graph as allow_in_graph
@@ -79,7 +81,8 @@ _MODULES: Final = {
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        value = getattr(importlib.import_module(_HOMES[name]), name)
+        with FULL_COLLECTIONS.put_off():
+            value = getattr(importlib.import_module(_HOMES[name]), name)
         _fill_in()
     elif name in _MODULES:
         value = importlib.import_module(_MODULES[name])

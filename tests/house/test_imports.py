@@ -57,3 +57,28 @@ def test_compiling_a_model_leaves_the_compile_stack_of_torch_out(tmp_path):
 
     assert (imported - by_torch_alone).isdisjoint(FORBIDDEN)
     assert imported.isdisjoint({"torch._dynamo", "torch._inductor", "sympy"})
+
+
+RUN_A_PROGRAM = """
+import torch
+import graphwright as gw
+
+def program(x):
+    return torch.relu(x * 2) + 1
+
+with torch.no_grad():
+    assert torch.equal(gw.compile(program)(torch.ones(3)), torch.full((3,), 3.0))
+"""
+
+COMPILING_ROOMS = ("record", "graph", "lower", "codegen.llvm.functions", "capture.machine")
+
+
+def test_warm_start_loads_nothing_that_captures_or_compiles(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRAPHWRIGHT_CACHE_DIR", str(tmp_path / "caches"))
+    source = tmp_path / "program.py"
+    source.write_text(RUN_A_PROGRAM)
+    run = f"exec(compile(open({str(source)!r}).read(), {str(source)!r}, 'exec'))"
+    compiling = {f"graphwright.{room}" for room in COMPILING_ROOMS}
+
+    assert compiling <= imported_by(run, tmp_path)
+    assert compiling.isdisjoint(imported_by(run, tmp_path))

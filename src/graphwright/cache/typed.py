@@ -6,6 +6,7 @@ Keeps: values travel as msgpack of the `ir/` types, so an entry can be read by a
 
 from __future__ import annotations
 
+import functools
 from typing import Generic, TypeVar
 
 import msgspec
@@ -49,7 +50,12 @@ class TypedStore(Generic[Value]):
 
     def __init__(self, store: Store, value_type: type[Value]) -> None:
         self.store = store
-        self._decoder: msgspec.msgpack.Decoder[Value] = msgspec.msgpack.Decoder(value_type)
+        self._value_type: type[Value] = value_type
+
+    @functools.cached_property
+    def _decoder(self) -> msgspec.msgpack.Decoder[Value]:
+        # Made when there is something to decode: it takes longer than all else that a store needs.
+        return msgspec.msgpack.Decoder(self._value_type)
 
     def get(self, key: Key) -> Value | None:
         """Give the one value of `key`, or None."""

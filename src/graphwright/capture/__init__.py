@@ -11,7 +11,9 @@ call are reached through `World`, which guards what is read of them and keeps as
 Read first: `session.py` (the life of a capture), `world.py` (objects that existed before), then `interpreter.py`.
 """
 
-from graphwright.capture.breaks import Callee, Continuation, code_of_target, is_compiled_alone
+from typing import TYPE_CHECKING
+
+from graphwright.base.loading import load_when_asked
 from graphwright.capture.controls import (
     ALLOWED,
     disabled_alone,
@@ -22,19 +24,47 @@ from graphwright.capture.controls import (
     mark_outside,
     original_of_disabled,
 )
-from graphwright.capture.entering import make_carrier_code, make_generator_code, make_step_code
-from graphwright.capture.frames import CodeTable
-from graphwright.capture.options import CaptureOptions
-from graphwright.capture.places import Exits, Place, exits_of
-from graphwright.capture.redirecting import make_redirecting_code
-from graphwright.capture.session import (
-    Captured,
+from graphwright.capture.targets import (
+    Callee,
+    Continuation,
     ProgramRaised,
-    capture_call,
-    make_code_table,
+    code_of_target,
+    is_compiled_alone,
 )
-from graphwright.capture.symbolic_ints import SYMBOLIC_INTS
-from graphwright.capture.torch_names import torch_name
+
+if TYPE_CHECKING:
+    from graphwright.capture.entering import (
+        make_carrier_code,
+        make_entry_code,
+        make_generator_code,
+        make_step_code,
+    )
+    from graphwright.capture.frames import CodeTable
+    from graphwright.capture.options import CaptureOptions
+    from graphwright.capture.places import Exits, Place, exits_of
+    from graphwright.capture.redirecting import make_redirecting_code
+    from graphwright.capture.session import Captured, capture_call, make_code_table
+    from graphwright.capture.symbolic_ints import SYMBOLIC_INTS
+    from graphwright.capture.torch_names import torch_name
+else:
+    __getattr__ = load_when_asked(
+        __name__,
+        {
+            "graphwright.capture.entering": (
+                "make_carrier_code",
+                "make_entry_code",
+                "make_generator_code",
+                "make_step_code",
+            ),
+            "graphwright.capture.frames": ("CodeTable",),
+            "graphwright.capture.options": ("CaptureOptions",),
+            "graphwright.capture.places": ("Exits", "Place", "exits_of"),
+            "graphwright.capture.redirecting": ("make_redirecting_code",),
+            "graphwright.capture.session": ("Captured", "capture_call", "make_code_table"),
+            "graphwright.capture.symbolic_ints": ("SYMBOLIC_INTS",),
+            "graphwright.capture.torch_names": ("torch_name",),
+        },
+    )
 
 __all__ = [
     "ALLOWED",
@@ -58,6 +88,7 @@ __all__ = [
     "make_carrier_code",
     "make_code_table",
     "make_disabled",
+    "make_entry_code",
     "make_generator_code",
     "make_redirecting_code",
     "make_step_code",

@@ -12,16 +12,13 @@ Keeps: what the continuation reads of the frame's slots is guarded when it is re
 from __future__ import annotations
 
 import functools
-import inspect
 import types
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, assert_never, final
-
-import torch
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, assert_never
 
 from graphwright.base.errors import Unsupported
 from graphwright.capture.controls import disabled_alone
-from graphwright.capture.entering import make_carrier_code, make_entry_code
+from graphwright.capture.entering import make_carrier_code
 from graphwright.capture.frames import Frame, Outermost
 from graphwright.capture.instructions import Op
 from graphwright.capture.liveness import live_slots
@@ -29,51 +26,11 @@ from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT, UNUSED, Handled, Unmakeable, Unread
 from graphwright.capture.opcodes.names import globals_source_of
 from graphwright.capture.places import Place, exits_of
-from graphwright.capture.policy import is_native_function
 from graphwright.capture.recipes import Recipes
+from graphwright.capture.targets import WITHOUT_CALL, Continuation, is_compiled_alone
 from graphwright.ir.program import Break, StackItem
 from graphwright.ir.recipes import BuildTuple, Recipe
 from graphwright.ir.sources import ArgSource
-
-_WITHOUT_CALL: Final = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
-"""Flags of code whose call does not run it."""
-
-
-@final
-class Continuation:
-    """The rest of a function, from the middle of it on; called with a function that holds the frame's globals and cells, and the values.
-
-    Args:
-        code: the whole function's code.
-        place: where it goes on.
-    """
-
-    def __init__(self, code: types.CodeType, place: Place) -> None:
-        self.code: Final = code
-        self.place: Final = place
-        self.entry_code: Final = make_entry_code(code, place)
-        """The code of the functions that it is called with."""
-        self.__qualname__ = f"{code.co_qualname} (after a graph break)"
-
-    def __call__(self, function: Callable[..., Any], *values: Any) -> Any:
-        """Run the rest in plain CPython."""
-        return function(*values)
-
-
-@final
-class Callee:
-    """A function that a break was met in, compiled on its own; called with the function, and its arguments.
-
-    Args:
-        name: what to call it.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.__qualname__ = name
-
-    def __call__(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call it in plain CPython."""
-        return function(*args, **kwargs)
 
 
 def can_break(target: object) -> bool:
@@ -84,31 +41,6 @@ def can_break(target: object) -> bool:
         return False
     is_function = isinstance(target, types.FunctionType | types.MethodType)
     return is_function or isinstance(getattr(type(target), "__call__", None), types.FunctionType)  # noqa: B004  (the function itself)
-
-
-def code_of_target(target: object, args: Sequence[object]) -> types.CodeType | None:
-    """Give the code that a call of `target` runs first, as far as can be told without the call.
-
-    Args:
-        target: what is compiled.
-        args: the call's positional arguments.
-    """
-    match target:
-        case Continuation():
-            return target.code
-        case Callee():
-            return code_of_target(args[0], args[1:])
-        case functools.partial():
-            return code_of_target(target.func, args)
-        case torch.nn.Module():
-            function: object = type(target).forward
-        case types.FunctionType() | types.MethodType() | type():
-            function = target
-        case _:
-            function = getattr(type(target), "__call__", None)  # noqa: B004  (the function itself)
-    while isinstance(function, types.MethodType):
-        function = function.__func__
-    return function.__code__ if isinstance(function, types.FunctionType) else None
 
 
 class Stops:
@@ -150,7 +82,7 @@ class Stopped:
         assert frame is not None, "no frame has stopped"
         self._machine = machine
         self._frame: Final[Frame] = frame
-        if frame.info.code.co_flags & _WITHOUT_CALL:
+        if frame.info.code.co_flags & WITHOUT_CALL:
             raise self._refusal("in a generator", "a generator that has begun")
         if frame.namespace is not None:
             raise self._refusal("in the body of a class", "a class that is being made")
@@ -233,19 +165,6 @@ class Stopped:
         if not (is_redirected or (was_nested and is_compiled_alone(function))):
             return None
         return sum(item.is_passed for item in self.place.stack[:place])
-
-
-def is_compiled_alone(function: object) -> bool:
-    """Tell whether a callable is a function, method or module of the user's, which can be a target of its own."""
-    if isinstance(function, types.MethodType):
-        function = function.__func__
-    if isinstance(function, torch.nn.Module):
-        return True
-    return (
-        type(function) is types.FunctionType
-        and not is_native_function(function)
-        and not function.__code__.co_flags & _WITHOUT_CALL
-    )
 
 
 class ResumedSlots(dict[str, Any]):

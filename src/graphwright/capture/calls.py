@@ -20,7 +20,7 @@ from graphwright.capture import symbolic_floats, symbolic_ints
 from graphwright.capture.attributes import bind_class_attr
 from graphwright.capture.binding import bind
 from graphwright.capture.constants import is_constant
-from graphwright.capture.controls import check_inside
+from graphwright.capture.controls import why_outside
 from graphwright.capture.faults import natively
 from graphwright.capture.formatting import format_template
 from graphwright.capture.frames import Frame
@@ -195,7 +195,7 @@ def _call_function(
         original = original_function(function)
         if original is not function:
             return call(machine, original, args, kwargs)
-        check_inside(machine, function)
+        _check_inside(machine, function)
         known = machine.native_functions[id(function)] = (function, is_native_function(function))
     if known[1] and function.__globals__["__name__"] in _OWN_INTERFACE:
         return _call_compiled(machine, function, args, kwargs)
@@ -218,7 +218,7 @@ def _call_compiled(
     original = machine.load_attr(args[0], "_orig_mod")
     serving = args[0]._call  # noqa: SLF001  (where calls of it go)
     if type(serving) is types.FunctionType:
-        check_inside(machine, serving)
+        _check_inside(machine, serving)
     if function.__name__ == "__getattr__":
         return machine.load_attr(original, args[1])
     return call(machine, original, args[1:], kwargs)
@@ -496,3 +496,19 @@ def _call_init(
             raise TypeError(msg)
     elif init is not object.__init__ and not isinstance(made, tuple | str | int | float):
         call(machine, init, [made, *args], kwargs)
+
+
+def _check_inside(machine: Machine, function: types.FunctionType) -> None:
+    """Refuse a function that was marked: with `gw.disable`, or with PyTorch's own `torch.compiler.disable`.
+
+    Raises:
+        Unsupported: it was.
+    """
+    why = why_outside(function)
+    if why is None:
+        return
+    raise machine.unsupported(
+        f"a call of {function.__qualname__.removesuffix('.__init__')}",
+        why=why,
+        remedy="call it outside the compiled function, or take the mark away",
+    )

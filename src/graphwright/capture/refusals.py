@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from graphwright.base.errors import Unsupported
-from graphwright.capture.controls import graph_break, is_outside
+from graphwright.capture.controls import graph_break, why_outside
 from graphwright.capture.frames import Frame
 from graphwright.capture.instructions import CallShape, Op
 from graphwright.capture.machine import Machine
@@ -59,7 +59,7 @@ def _is_refused(machine: Machine, function: Any) -> bool:
     if any(function is one for one in _NEVER_CAPTURED):
         return True
     if type(function) is types.FunctionType:
-        return is_outside(function)
+        return why_outside(function) is not None
     if type(function) is not types.BuiltinFunctionType:
         return False
     is_free = function.__self__ is None or isinstance(function.__self__, types.ModuleType)

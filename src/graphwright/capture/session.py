@@ -20,14 +20,7 @@ import torch
 
 from graphwright.base.errors import GraphwrightError, InternalError, Unsupported
 from graphwright.capture.assembly import OPCODES, make_machine, make_rules
-from graphwright.capture.breaks import (
-    Callee,
-    Continuation,
-    Stopped,
-    Stops,
-    can_break,
-    resume,
-)
+from graphwright.capture.breaks import Stopped, Stops, can_break, resume
 from graphwright.capture.comptime import Blocks
 from graphwright.capture.controls import CAPTURING
 from graphwright.capture.effects import iter_changed_values, make_effects
@@ -38,6 +31,7 @@ from graphwright.capture.late_calls import LateCalls
 from graphwright.capture.machine import ENTERED_PLAINLY, Machine
 from graphwright.capture.options import CaptureOptions
 from graphwright.capture.recipes import Recipes
+from graphwright.capture.targets import Callee, Continuation, ProgramRaised
 from graphwright.ir.aten import AtenGraph
 from graphwright.ir.guards import (
     DistinctTensorsGuard,
@@ -99,18 +93,6 @@ class Captured:
     def torch_graph(self) -> torch.fx.GraphModule:
         """The torch-level graph; built when it is asked for, as that takes as long as recording it did."""
         return torch.fx.GraphModule(dict(self.trace.constants), self.trace.build())
-
-
-class ProgramRaised(GraphwrightError):  # noqa: N818  (it is no error of ours)
-    """The program raised an exception while it was captured; run eagerly, it will raise it again.
-
-    Args:
-        error: the program's exception.
-    """
-
-    def __init__(self, error: BaseException) -> None:
-        super().__init__(f"the program raised {type(error).__name__}: {error}")
-        self.error = error
 
 
 _NEUTRAL: Final = {

@@ -6,13 +6,22 @@ given sizes; or, from `execute`, the tensors that it computes.
 Read first: `execute.py` (what a graph means), `passes.py` (the passes, in order).
 """
 
+from typing import TYPE_CHECKING
+
+from graphwright.base.loading import load_when_asked
 from graphwright.graph.execute import execute
 from graphwright.graph.freezing import Frozen, freeze, run_fold
 from graphwright.graph.packing import packing
 from graphwright.graph.partition import Partition, partition
-from graphwright.graph.passes import PASSES, Pass, simplify
 from graphwright.graph.scaling import scaling
 from graphwright.graph.specialise import specialise
+
+if TYPE_CHECKING:
+    from graphwright.graph.passes import PASSES, Pass, simplify
+else:
+    __getattr__ = load_when_asked(
+        __name__, {"graphwright.graph.passes": ("PASSES", "Pass", "simplify")}
+    )
 
 __all__ = [
     "PASSES",

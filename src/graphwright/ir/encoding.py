@@ -16,8 +16,6 @@ from graphwright.ir.plan import Plan
 from graphwright.ir.program import Program
 
 _ENCODER: Final = msgspec.msgpack.Encoder(order="deterministic")
-_PLAN_DECODER: Final = msgspec.msgpack.Decoder(Plan)
-_PROGRAM_DECODER: Final = msgspec.msgpack.Decoder(Program)
 
 
 def encode_plan(plan: Plan) -> bytes:
@@ -32,7 +30,7 @@ def decode_plan(data: bytes) -> Plan:
         InternalError: `data` is no plan of this version.
     """
     try:
-        return _PLAN_DECODER.decode(data)
+        return msgspec.msgpack.decode(data, type=Plan)
     except msgspec.MsgspecError as error:
         message = f"the bytes hold no plan: {error}"
         raise InternalError(message) from error
@@ -50,7 +48,7 @@ def decode_program(data: bytes) -> Program:
         InternalError: `data` is no program of this version.
     """
     try:
-        return _PROGRAM_DECODER.decode(data)
+        return msgspec.msgpack.decode(data, type=Program)
     except msgspec.MsgspecError as error:
         message = f"the bytes hold no program: {error}"
         raise InternalError(message) from error

@@ -23,3 +23,11 @@ class Joint(msgspec.Struct, frozen=True):
     """For each tangent, the number of the output that it belongs to."""
     gradient_inputs: tuple[int, ...]
     """For each gradient output, the number of the input that it belongs to."""
+
+
+def writes_to_history(graph: AtenGraph) -> bool:
+    """Tell whether a program writes to a tensor that needs a gradient.
+
+    Autograd keeps the history of such a tensor by the operations as they happen, which two graphs cannot stand for.
+    """
+    return any(graph.inputs[item.input_index].requires_grad for item in graph.mutations)

@@ -15,7 +15,7 @@ import functools
 import threading
 import types
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, Protocol, final
+from typing import Any, NamedTuple, Protocol, final
 
 import torch
 
@@ -27,13 +27,13 @@ from graphwright.capture import (
     disabled_alone,
     exits_of,
     is_compiled_alone,
+    make_entry_code,
     make_redirecting_code,
     make_step_code,
 )
 from graphwright.ir.program import Break
-from graphwright.pipeline.session import SESSION
-
-_OWN_PACKAGE: Final = __name__.partition(".")[0]
+from graphwright.pipeline.code_table import CODES
+from graphwright.pipeline.own_frames import is_own_frame
 
 
 class MakePiece(Protocol):
@@ -97,7 +97,10 @@ class Pieces:
 
     def continuation(self, code: types.CodeType, place: Place) -> _Piece:
         """Give the piece that goes on at a place."""
-        make = functools.partial(Continuation, code, place)
+
+        def make() -> Continuation:
+            return Continuation(code, place, make_entry_code(code, place))
+
         return self._piece((code, place), make, is_piece=True)
 
     def alone(self, function: Any) -> Callable[..., Any]:
@@ -147,7 +150,7 @@ class _Step:
 
     @functools.cached_property
     def _exits(self) -> Exits:
-        return exits_of(SESSION.codes.info(self._code).decoded, self._place)
+        return exits_of(CODES.info(self._code).decoded, self._place)
 
     @functools.cached_property
     def _step_code(self) -> types.CodeType:
@@ -220,10 +223,3 @@ def _users_part(traceback: types.TracebackType | None) -> types.TracebackType | 
     while traceback is not None and is_own_frame(traceback.tb_frame):
         traceback = traceback.tb_next
     return traceback
-
-
-def is_own_frame(frame: types.FrameType) -> bool:
-    """Tell whether a frame runs code of this package, or code that was generated."""
-    name = str(frame.f_globals.get("__name__", ""))
-    is_generated = frame.f_code.co_filename.startswith(f"<{_OWN_PACKAGE}")
-    return is_generated or name.partition(".")[0] == _OWN_PACKAGE

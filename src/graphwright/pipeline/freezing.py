@@ -14,7 +14,6 @@ from typing import Final
 import msgspec
 import torch
 
-from graphwright.graph import run_fold
 from graphwright.ir.fold import Fold
 from graphwright.ir.guards import FrozenGuard, GlobalStateGuard, GlobalStateKind
 from graphwright.ir.program import Program
@@ -73,7 +72,11 @@ def fold_function(
     fold: Fold | None,
 ) -> Callable[[Sequence[torch.Tensor]], Iterator[torch.Tensor]] | None:
     """Give what runs a fold; None where there is none."""
-    return None if fold is None else functools.partial(run_fold, fold)
+    if fold is None:
+        return None
+    from graphwright.graph import run_fold  # noqa: PLC0415  (few plans have a fold)
+
+    return functools.partial(run_fold, fold)
 
 
 def find_hindrance(program: Program) -> str:

@@ -22,8 +22,8 @@ from graphwright.ir.joint import Joint
 from graphwright.ir.program import Program
 from graphwright.ir.symint import Dim
 from graphwright.observe import Observer
+from graphwright.pipeline.graph_plans import plan_graph
 from graphwright.pipeline.options import BackendKind
-from graphwright.pipeline.plans import plan_graph
 from graphwright.pipeline.sized_run import SizedRun
 from graphwright.runtime import (
     GradientRuns,
@@ -122,14 +122,6 @@ def _make_static_run(
             shared_outputs=tuple(_shared_outputs(graph, joint.num_forward_outputs)),
         )
     )
-
-
-def writes_to_history(graph: AtenGraph) -> bool:
-    """Tell whether a program writes to a tensor that needs a gradient.
-
-    Autograd keeps the history of such a tensor by the operations as they happen, which two graphs cannot stand for.
-    """
-    return any(graph.inputs[item.input_index].requires_grad for item in graph.mutations)
 
 
 def _shared_outputs(graph: AtenGraph, num_outputs: int) -> Iterator[SharedOutput]:

@@ -10,33 +10,28 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from graphwright.cache import Caches, Key, KeyPart, Kind, ProgramEntry, make_part
-from graphwright.capture import (
-    Callee,
-    Captured,
-    Continuation,
-    Place,
-    code_of_target,
-    make_carrier_code,
-    make_generator_code,
-)
+from graphwright.capture import Callee, Continuation, code_of_target
 from graphwright.ir.code_digest import code_digest
 from graphwright.ir.encoding import structural_hash
+from graphwright.ir.joint import writes_to_history
 from graphwright.ir.program import Program
 from graphwright.ir.recipes import CallLate, FromPin, Recipe
 from graphwright.ir.sources import Pin, PinKind
 from graphwright.pipeline.freezing import fold_function
-from graphwright.pipeline.graph_runs import make_graph_run, writes_to_history
+from graphwright.pipeline.jobs import Job, tell_break
 from graphwright.pipeline.marks import marks_of
 from graphwright.pipeline.options import BackendKind
 from graphwright.pipeline.plans import try_load_plan
 from graphwright.pipeline.session import SESSION
-from graphwright.pipeline.stages import Job, capture_job, entry_of, tell_break
 from graphwright.runtime import Entry, make_backend_entry, make_entry
+
+if TYPE_CHECKING:
+    from graphwright.capture import Captured
 
 
 def find_or_build(job: Job) -> Entry:
@@ -49,19 +44,26 @@ def find_or_build(job: Job) -> Entry:
     caches = SESSION.caches(job.settings)
     code = code_of_target(job.target, job.args)
     if caches is None or code is None or job.options.backend is not BackendKind.NATIVE:
-        return entry_of(job, capture_job(job))
+        return _build(job)[0]
     with job.observer.span("revive"):
         key = _make_key(job, code, caches)
         revived = _try_revive(job, key, code, caches)
     if revived is not None:
         tell_break(revived.program)
         return revived
-    captured = capture_job(job)
-    entry = entry_of(job, captured)
+    entry, captured = _build(job)
     if _is_for_all_processes(captured, code):
         kept = ProgramEntry(program=entry.program, plan=entry.plan, joint=captured.joint)
         caches.programs.add(key, kept)
     return entry
+
+
+def _build(job: Job) -> tuple[Entry, Captured]:
+    # What captures and compiles is most of graphwright. It is loaded when there is something to compile.
+    from graphwright.pipeline.stages import capture_job, entry_of  # noqa: PLC0415
+
+    captured = capture_job(job)
+    return entry_of(job, captured), captured
 
 
 def _make_key(job: Job, code: types.CodeType, caches: Caches) -> Key:
@@ -163,6 +165,8 @@ def _try_make_entry(
     program, wrapper = found.program, job.settings.wrapper
     go_on = _make_go_on(job, program, code)
     if found.plan is None:
+        from graphwright.pipeline.graph_runs import make_graph_run  # noqa: PLC0415  (as in `_build`)
+
         run = make_graph_run(program, found.joint, BackendKind.NATIVE, job.settings, job.observer)
         return make_backend_entry(program, run, target=job.target, wrapper=wrapper, go_on=go_on)
     loaded = try_load_plan(found.plan, job.settings, caches)
@@ -188,6 +192,10 @@ def _make_go_on(job: Job, program: Program, code: types.CodeType) -> Callable[..
 def _offer_code(entry: Entry, code: types.CodeType) -> None:
     """Give an entry the code that no guard of it meets: that of a continued frame, and what was made from code to go on with."""
     entry.pins.offer(code)
+    if entry.program.ends_at is None and not entry.program.entered:
+        return
+    from graphwright.capture import Place, make_carrier_code, make_generator_code  # noqa: PLC0415  (as in `_build`)
+
     if entry.program.ends_at is not None:
         entry.pins.offer(make_carrier_code(code))
     for one in entry.program.entered:

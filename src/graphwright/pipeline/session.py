@@ -20,10 +20,8 @@ from graphwright.base.config import Config
 from graphwright.base.counters import counters
 from graphwright.base.ids import CompileId, ProgramIds
 from graphwright.cache import Caches
-from graphwright.capture import make_code_table
 from graphwright.codegen.llvm import LoadedCode
 from graphwright.observe import Observer
-from graphwright.pipeline.full_collections import FullCollections
 from graphwright.pipeline.options import Stance
 from graphwright.runtime.kept_memory import KEPT_MEMORY
 
@@ -48,14 +46,11 @@ class Session:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._ids = ProgramIds()
-        self.codes: Final = make_code_table()
-        """What captures learnt of code objects."""
         # Code goes with the last program that uses it: a process that meets ever new sizes must not fill up with code.
         self._loaded: weakref.WeakValueDictionary[str, LoadedCode] = weakref.WeakValueDictionary()
         self._latest: collections.deque[LoadedCode] = collections.deque(maxlen=_NUM_KEPT)
         self._caches: dict[tuple[str, ...], Caches] = {}
         self._targets: weakref.WeakSet[Target] = weakref.WeakSet()
-        self.full_collections: Final = FullCollections()
         self.stance = Stance.DEFAULT
         """What all targets do; set by `change_stance`."""
 

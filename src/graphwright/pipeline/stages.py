@@ -17,10 +17,8 @@ from typing import Any
 import msgspec
 import torch
 
-from graphwright.base.config import Config
 from graphwright.base.counters import counters
 from graphwright.base.errors import BackendError, InternalError, Unsupported
-from graphwright.base.logging import LogName, log
 from graphwright.capture import (
     Captured,
     CaptureOptions,
@@ -28,36 +26,19 @@ from graphwright.capture import (
     ProgramRaised,
     capture_call,
 )
+from graphwright.ir.joint import writes_to_history
 from graphwright.ir.loops_text import render_kernel
-from graphwright.ir.program import Break, Program
+from graphwright.ir.program import Program
 from graphwright.ir.program_text import render_guard, verify_program
-from graphwright.observe import Observer
+from graphwright.pipeline.code_table import CODES
 from graphwright.pipeline.dynamic import SymbolChoice
 from graphwright.pipeline.explain import REPORT, report_of
 from graphwright.pipeline.freezing import fold_function, frozen_inputs, with_frozen_guard
-from graphwright.pipeline.graph_runs import make_graph_run, writes_to_history
-from graphwright.pipeline.options import BackendFunction, BackendKind, CompileOptions
-from graphwright.pipeline.plans import load_kernels, lower_program
-from graphwright.pipeline.session import SESSION
+from graphwright.pipeline.graph_runs import make_graph_run
+from graphwright.pipeline.jobs import Job, tell_break
+from graphwright.pipeline.options import BackendFunction, BackendKind
+from graphwright.pipeline.planning import load_kernels, lower_program
 from graphwright.runtime import Entry, Run, make_backend_entry, make_entry
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Job:
-    """One compile: the call to compile for, and how."""
-
-    target: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    options: CompileOptions
-    settings: Config
-    observer: Observer
-    make_go_on: Callable[[Break, types.CodeType], Callable[..., Any]] | None = None
-    """Makes what a call goes on with after a graph break; None: a break is an error."""
-    on_fault: Callable[[InternalError], None] | None = None
-    """Told of a failure of the interpreter's own, which then breaks the graph; None: it is raised."""
-    earlier: Sequence[Program] = ()
-    """What was compiled for other calls of the target."""
 
 
 def build_entry(job: Job) -> Entry:
@@ -89,19 +70,6 @@ def capture_job(job: Job) -> Captured:
     return captured
 
 
-def tell_break(program: Program) -> None:
-    """Count and log the graph break that a new program ends with, if it does."""
-    ends_at = program.ends_at
-    if ends_at is None:
-        return
-    counters.add("capture", "graph_breaks")
-    counters.add("graph_break", ends_at.met)
-    text = "graph break in %s: %s\n  where: %s\n  why: %s\n  what to do: %s"
-    log(LogName.GRAPH_BREAKS).info(
-        text, program.name, ends_at.met, ends_at.location, ends_at.why, ends_at.remedy
-    )
-
-
 def _capture(job: Job) -> Captured:
     """Capture the job's call with the symbols that are chosen for it.
 
@@ -109,7 +77,7 @@ def _capture(job: Job) -> Captured:
     """
     can_break = job.make_go_on is not None
     static = CaptureOptions(
-        codes=SESSION.codes,
+        codes=CODES,
         on_fault=job.on_fault,
         has_backward=job.options.backend in (BackendKind.NATIVE, BackendKind.ATEN),
     )

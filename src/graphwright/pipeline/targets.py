@@ -14,7 +14,7 @@ import threading
 import types
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, Final, ParamSpec, TypeVar, final
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, final
 
 from graphwright.base.config import Config, config
 from graphwright.base.counters import counters
@@ -26,18 +26,23 @@ from graphwright.base.errors import (
     RecompileLimitExceeded,
     Unsupported,
 )
+from graphwright.base.full_collections import FULL_COLLECTIONS
 from graphwright.base.ids import CompileId
 from graphwright.base.logging import LogName, log
 from graphwright.capture import ProgramRaised, is_compiling, is_eager_region
-from graphwright.pipeline.breaks import Pieces, is_own_frame
 from graphwright.pipeline.freezing import find_hindrance
+from graphwright.pipeline.jobs import Job
 from graphwright.pipeline.obstacles import find_obstacle
 from graphwright.pipeline.options import LEFT_OUT_BY_MODE, CompileOptions, Stance
+from graphwright.pipeline.own_frames import is_own_frame
 from graphwright.pipeline.plans import prepare_runtime
 from graphwright.pipeline.revival import find_or_build
 from graphwright.pipeline.session import SESSION, make_observer
-from graphwright.pipeline.stages import Job
 from graphwright.runtime import MISSING, Dispatcher, Entry
+
+if TYPE_CHECKING:
+    from graphwright.ir.program import Break
+    from graphwright.pipeline.breaks import Pieces
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -72,7 +77,7 @@ class CompiledTarget:
         self.target: Final = target
         self.options: Final = options
         self._install = install
-        self._pieces = pieces or Pieces(functools.partial(_compile_piece, options))
+        self._pieces = pieces
         self._is_piece = is_piece
         self._lock = threading.RLock()
         self._id = SESSION.next_program()
@@ -168,7 +173,7 @@ class CompiledTarget:
             if self._gave_up or self._is_at_limit(args, kwargs, settings):
                 return None, None
             try:
-                with SESSION.full_collections.put_off():
+                with FULL_COLLECTIONS.put_off():
                     entry = self._build(args, kwargs, settings)
             except Unsupported as error:
                 if self.options.fullgraph:
@@ -195,7 +200,6 @@ class CompiledTarget:
             self._log_recompile(args, kwargs)
         self._notice_options()
         observer = make_observer(CompileId(self._id.program, len(self.entries)))
-        go_on = functools.partial(self._pieces.make_go_on, is_piece=self._is_piece)
         job = Job(
             self.target,
             args,
@@ -203,7 +207,7 @@ class CompiledTarget:
             self.options,
             settings,
             observer,
-            make_go_on=None if self.options.fullgraph else go_on,
+            make_go_on=None if self.options.fullgraph else self._make_go_on,
             on_fault=None if settings.strict else self._tell_fault,
             earlier=[entry.program for entry in self.entries],
         )
@@ -212,6 +216,14 @@ class CompiledTarget:
         if hindrance:
             self._notice("freezing", f"`gw.config.freezing` does nothing for it: {hindrance}")
         return entry
+
+    def _make_go_on(self, ends_at: Break, code: types.CodeType) -> Callable[..., Any]:
+        """Make what a call goes on with after a graph break; called while a program is made, under the lock."""
+        from graphwright.pipeline.breaks import Pieces  # noqa: PLC0415  (few programs have a break)
+
+        if self._pieces is None:
+            self._pieces = Pieces(functools.partial(_compile_piece, self.options))
+        return self._pieces.make_go_on(ends_at, code, is_piece=self._is_piece)
 
     def _is_at_limit(self, args: tuple[Any, ...], kwargs: dict[str, Any], settings: Config) -> bool:
         if len(self.entries) < settings.recompile_limit:

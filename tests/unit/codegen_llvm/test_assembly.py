@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from graphwright.codegen.llvm.module import emit_assembly, make_target_machine, render_module
+from graphwright.codegen.llvm.machine_code import emit_assembly, make_target_machine
+from graphwright.codegen.llvm.module import render_module
 from graphwright.codegen.llvm.target import host_target
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks"))

@@ -10,7 +10,8 @@ import torch
 from tests.support.loop_interpreter import interpret
 from tests.support.loop_kernels import kernel, reads, run
 
-from graphwright.codegen.llvm.module import emit_assembly, make_target_machine, render_module
+from graphwright.codegen.llvm.machine_code import emit_assembly, make_target_machine
+from graphwright.codegen.llvm.module import render_module
 from graphwright.codegen.llvm.target import host_target
 from graphwright.ir.dtypes import FROM_TORCH
 from graphwright.ir.loops import Access, Ahead, Index, Kernel, MatmulTile, Param

@@ -13,7 +13,8 @@ import torch
 from eager_graphs import graph_of
 from torch.nn import functional as F
 
-from graphwright.codegen.llvm.module import emit_assembly, make_target_machine, render_module
+from graphwright.codegen.llvm.machine_code import emit_assembly, make_target_machine
+from graphwright.codegen.llvm.module import render_module
 from graphwright.codegen.llvm.target import Target, initialize_llvm
 from graphwright.graph.decompositions import decompositions
 from graphwright.lower import lower_graph

@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import Final
 
 from graphwright.base.errors import InternalError
+from graphwright.codegen.llvm.c_functions import EXTERN_PREFIX
 from graphwright.codegen.llvm.types import INT_OF_BITS, Kind, Value, mangled, type_text
-
-EXTERN_PREFIX: Final = "gw_c_"
-"""Begins the symbols of C functions, so that no kernel's name can be taken for one."""
 
 Int = int | str
 """An i64 that is known now, or the name of one."""

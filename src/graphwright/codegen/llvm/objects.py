@@ -1,6 +1,6 @@
 """Compiled code as data, and loaded into the process.
 
-In: kernels.   Out: `ObjectCode` (bytes that can be kept on disk), and from it `LoadedCode` (addresses).
+In: `ObjectCode` (bytes that can be kept on disk).   Out: `LoadedCode` (addresses).
 Keeps: object code names its externs (`gw_parallel_for`, `expf`) by symbol, so that it is valid in every process on the same
 processor. `LoadedCode` owns the memory: addresses are valid for as long as it lives.
 """
@@ -13,7 +13,6 @@ import glob
 import itertools
 import os
 import threading
-from collections.abc import Sequence
 from typing import Final
 
 import llvmlite.binding as llvm
@@ -21,9 +20,8 @@ import msgspec
 import torch
 
 from graphwright.base.errors import InternalError
-from graphwright.codegen.llvm.builder import EXTERN_PREFIX
-from graphwright.codegen.llvm.math import EXTERN_NAMES, LLVM_NAMES
-from graphwright.codegen.llvm.module import emit_object, make_target_machine, render_module
+from graphwright.codegen.llvm.c_functions import EXTERN_NAMES, EXTERN_PREFIX, LLVM_NAMES
+from graphwright.codegen.llvm.machine_code import emit_object, make_target_machine
 from graphwright.codegen.llvm.parallel import (
     ALONE_TEXT,
     PARALLEL_FOR,
@@ -31,9 +29,6 @@ from graphwright.codegen.llvm.parallel import (
     RUNTIME_FUNCTIONS,
 )
 from graphwright.codegen.llvm.target import Target, host_target, initialize_llvm
-from graphwright.ir.loops import Kernel
-from graphwright.ir.loops_hash import hash_kernel
-from graphwright.ir.loops_verify import verify_kernel
 
 
 class ObjectCode(msgspec.Struct, frozen=True):
@@ -62,38 +57,6 @@ class LoadedCode:
         """
         address: int = self._tracker[symbol]
         return address
-
-
-def compile_kernels(
-    kernels: Sequence[Kernel], *, num_threads: int, verify: bool = False
-) -> ObjectCode:
-    """Compile kernels for the host.
-
-    May be called on several threads at a time: the long parts run without the interpreter's lock.
-
-    Args:
-        kernels: named by what they do; of equal names, which must stand for equal kernels, one is compiled.
-        num_threads: 1 leaves the parallel dispatch out; any other number leaves the choice to the run time.
-        verify: check the kernels first.
-
-    Returns:
-        The object code; it holds no address of this process.
-
-    Raises:
-        InternalError: A kernel is malformed, or holds what this back end has no code for.
-    """
-    target = host_target()
-    by_name: dict[str, Kernel] = {}
-    for kernel in kernels:
-        if verify:
-            verify_kernel(kernel)
-        first = by_name.setdefault(kernel.name, kernel)
-        if first is not kernel and hash_kernel(first) != hash_kernel(kernel):
-            msg = f"two kernels have the name {kernel.name}"
-            raise InternalError(msg)
-    text = render_module(list(by_name.values()), target, num_threads=num_threads)
-    code = emit_object(text, make_target_machine(target))
-    return ObjectCode((code,), tuple(by_name), target)
 
 
 _LINKER_LOCK: Final = threading.Lock()

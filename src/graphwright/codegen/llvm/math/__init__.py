@@ -16,7 +16,7 @@ from graphwright.codegen.llvm.math.arithmetic import MathFunction
 from graphwright.codegen.llvm.math.error_function import ERROR_FUNCTION
 from graphwright.codegen.llvm.math.exponential import EXPONENTIAL
 from graphwright.codegen.llvm.math.inverse_trigonometric import INVERSE_TRIGONOMETRIC
-from graphwright.codegen.llvm.math.libm import EXTERN_NAMES, LIBM, LLVM_NAMES
+from graphwright.codegen.llvm.math.libm import LIBM
 from graphwright.codegen.llvm.math.logarithm import LOGARITHM
 from graphwright.codegen.llvm.math.power import POWER
 from graphwright.codegen.llvm.math.trigonometric import TRIGONOMETRIC
@@ -35,4 +35,4 @@ FUNCTIONS: Final[dict[tuple[ScalarOp, Kind], MathFunction]] = {
 }
 """(Operation, kind) → emitter; the C library stands in where there is no vector version."""
 
-__all__ = ["EXTERN_NAMES", "FUNCTIONS", "LIBM", "LLVM_NAMES"]
+__all__ = ["FUNCTIONS", "LIBM"]

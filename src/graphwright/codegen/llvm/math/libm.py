@@ -8,32 +8,10 @@ from __future__ import annotations
 from typing import Final
 
 from graphwright.codegen.llvm.builder import Builder
+from graphwright.codegen.llvm.c_functions import ELEMENTARY
 from graphwright.codegen.llvm.math.arithmetic import MathFunction
 from graphwright.codegen.llvm.types import Kind, Value
 from graphwright.ir.ops import ScalarOp
-
-_NAMES: Final = (
-    "exp",
-    "exp2",
-    "expm1",
-    "log",
-    "log2",
-    "log10",
-    "log1p",
-    "sin",
-    "cos",
-    "tan",
-    "asin",
-    "acos",
-    "atan",
-    "atan2",
-    "sinh",
-    "cosh",
-    "tanh",
-    "erf",
-    "erfc",
-    "pow",
-)
 
 
 def _call(name: str) -> MathFunction:
@@ -45,20 +23,5 @@ def _call(name: str) -> MathFunction:
 
 
 LIBM: Final[dict[tuple[ScalarOp, Kind], MathFunction]] = {
-    (ScalarOp(name), kind): _call(name) for name in _NAMES for kind in (Kind.F32, Kind.F64)
+    (ScalarOp(name), kind): _call(name) for name in ELEMENTARY for kind in (Kind.F32, Kind.F64)
 }
-EXTERN_NAMES: Final = (*_NAMES, *(name + "f" for name in _NAMES), "fmod")
-"""All C functions that generated code may call."""
-LLVM_NAMES: Final = (
-    "fma",
-    "fmaf",
-    "floor",
-    "floorf",
-    "ceil",
-    "ceilf",
-    "trunc",
-    "truncf",
-    "rint",
-    "rintf",
-)
-"""C functions that LLVM calls by itself where a processor has no instruction for them."""

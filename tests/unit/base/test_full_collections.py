@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import graphwright as gw
-from graphwright.pipeline.full_collections import FullCollections
+from graphwright.base.full_collections import FullCollections
 
 
 @pytest.fixture(autouse=True)
