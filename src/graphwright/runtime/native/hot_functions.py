@@ -6,6 +6,8 @@ Keeps: what `check_functions.py` says of steps.
 
 from __future__ import annotations
 
+from typing import Final
+
 from graphwright.runtime.native.emitter import NULL, Module, Value, i32, i64
 from graphwright.runtime.native.layout import Layout
 from graphwright.runtime.native.records import (
@@ -18,6 +20,9 @@ from graphwright.runtime.native.records import (
 )
 from graphwright.runtime.native.source_functions import step_function
 from graphwright.runtime.native.writing import Writer
+
+REQUIRES_GRAD: Final = "_ZNK3c1010TensorImpl13requires_gradEv"
+"""`c10::TensorImpl::requires_grad`."""
 
 
 def write_hot_functions(module: Module, layout: Layout) -> None:
@@ -54,9 +59,9 @@ def write_needs_grad(module: Module, layout: Layout) -> None:
         meta = fn.load("ptr", fn.params[0], layout.autograd_meta)
         with fn.if_(fn.is_null(meta)):
             fn.ret(i64(0))
-        flag = fn.convert("zext", fn.load("i8", meta, layout.requires_grad), "i64")
-        has_node = fn.compare("ne", fn.load("ptr", meta, layout.grad_fn), NULL)
-        fn.ret(fn.select(has_node, i64(1), flag))
+        # A view made while gradients are off has no mark of its own: its base is asked.
+        answer = fn.call_external(REQUIRES_GRAD, "i8", fn.params[0])
+        fn.ret(fn.convert("zext", answer, "i64"))
 
 
 def write_matches_pin(module: Module, layout: Layout) -> None:

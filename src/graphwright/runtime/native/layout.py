@@ -20,7 +20,6 @@ import torch
 _WORD: Final = 8
 _TENSOR_IMPL_WORDS: Final = 26
 _STORAGE_WORDS: Final = 8
-_AUTOGRAD_WORDS: Final = 24
 _INLINE_DIMS: Final = 5
 _HEAP_DTYPES: Final = (
     torch.float32,
@@ -56,6 +55,7 @@ class Layout(msgspec.Struct, frozen=True):
     storage: int
     """In a TensorImpl: the pointer to the StorageImpl."""
     autograd_meta: int
+    """In a TensorImpl: the pointer to what autograd keeps; null where nothing requires a gradient."""
     sizes: int
     """In a TensorImpl: the number of dimensions, followed by the sizes and strides (or a pointer to them)."""
     storage_offset: int
@@ -64,10 +64,6 @@ class Layout(msgspec.Struct, frozen=True):
     key_set: int
     data: int
     """In a StorageImpl: the data pointer."""
-    requires_grad: int
-    """In an AutogradMeta: one byte."""
-    grad_fn: int
-    """In an AutogradMeta: a pointer."""
     type_flags: int
     """In a type object: `tp_flags`."""
     capsule: int
@@ -116,7 +112,6 @@ def find_layout() -> Layout:
         ],
     )
     autograd_meta = _find_autograd_meta(impls[0], storage)
-    requires_grad, grad_fn = _find_grad_fields(autograd_meta)
     version_counter, version = _find_version(storage)
     return Layout(
         tensor_impl=_find_tensor_impl(samples),
@@ -133,8 +128,6 @@ def find_layout() -> Layout:
             ],
         ),
         data=_find_data(),
-        requires_grad=requires_grad,
-        grad_fn=grad_fn,
         type_flags=_find_type_flags(),
         capsule=_find_structure_memory(),
         plain_keys=_plain_keys(),
@@ -205,42 +198,6 @@ def _find_autograd_meta(plain_impl: Sequence[int], storage: int) -> int:
         message = "the autograd metadata was not found"
         raise LayoutError(message)
     return changed[0] * _WORD
-
-
-def _find_grad_fields(autograd_meta: int) -> tuple[int, int]:
-    with torch.inference_mode(mode=False), torch.enable_grad():
-        leaf = torch.zeros(1).requires_grad_(True)  # noqa: FBT003
-        meta = _words(leaf._cdata, _TENSOR_IMPL_WORDS)[autograd_meta // _WORD]  # noqa: SLF001
-        memory = (ctypes.c_uint8 * (_AUTOGRAD_WORDS * _WORD)).from_address(meta)
-        with_grad = bytes(memory)
-        leaf.requires_grad_(False)  # noqa: FBT003
-        without_grad = bytes(memory)
-        differing = [
-            i for i, (a, b) in enumerate(zip(with_grad, without_grad, strict=True)) if a != b
-        ]
-        if len(differing) != 1 or with_grad[differing[0]] != 1 or without_grad[differing[0]] != 0:
-            message = "the requires_grad flag was not found"
-            raise LayoutError(message)
-        return differing[0], _find_grad_fn(autograd_meta)
-
-
-def _find_grad_fn(autograd_meta: int) -> int:
-    offsets = []
-    for scale in (2.0, 3.0):
-        result = torch.zeros(1).requires_grad_(True) * scale  # noqa: FBT003
-        node = result.grad_fn
-        meta = _words(result._cdata, _TENSOR_IMPL_WORDS)[autograd_meta // _WORD]  # noqa: SLF001
-        held = {word for word in _words(id(node), 6)[2:] if word}
-        found = [
-            number * _WORD
-            for number, word in enumerate(_words(meta, _AUTOGRAD_WORDS))
-            if word in held
-        ]
-        if not found:
-            message = "the grad_fn was not found"
-            raise LayoutError(message)
-        offsets.append(found[0])
-    return _agree("the grad_fn", offsets)
 
 
 def _find_version(storage: int) -> tuple[int, int]:

@@ -25,7 +25,11 @@ from graphwright.runtime.native.call_functions import write_call_functions
 from graphwright.runtime.native.check_functions import write_check_functions
 from graphwright.runtime.native.dict_watching import write_watching
 from graphwright.runtime.native.emitter import Module
-from graphwright.runtime.native.hot_functions import write_hot_functions, write_needs_grad
+from graphwright.runtime.native.hot_functions import (
+    REQUIRES_GRAD,
+    write_hot_functions,
+    write_needs_grad,
+)
 from graphwright.runtime.native.layout import (
     Layout,
     LayoutError,
@@ -180,6 +184,8 @@ def external_address(name: str) -> int:
         library = torch_library("torch_python")
         spelling = next((known for known in _WRAPPERS if hasattr(library, known)), _WRAPPERS[0])
         return address_in(library, spelling)
+    if name == REQUIRES_GRAD:
+        return address_in(torch_library("c10"), name)
     if name.startswith("aoti_"):
         return address_in(torch_library("torch_cpu"), name)
     return address_in(ctypes.pythonapi, name)
