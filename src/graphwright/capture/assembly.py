@@ -41,6 +41,7 @@ from graphwright.capture.rules import (
     arithmetic,
     arrays,
     attention,
+    autograd,
     classes,
     collections,
     controls,
@@ -103,6 +104,7 @@ def make_rules() -> dict[int, tuple[Any, Rule]]:
         torch_functions.make_rules(),
         arrays.make_rules(),
         attention.make_rules(),
+        autograd.make_rules(),
         controls.make_rules(),
         comptime.make_rules(),
     )

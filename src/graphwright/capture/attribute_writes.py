@@ -24,15 +24,18 @@ from graphwright.capture.lookup import (
 )
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT, DELETED
+from graphwright.record import GRADIENTS_OF_STAND_INS
 
 
 def store_attr(machine: Machine, holder: Any, name: str, value: Any) -> None:
     """Do `holder.name = value`."""
     kind = type(holder)
     if kind is machine.tensor_type:
+        if name == "grad":
+            _store_gradient(machine, holder, value)
+            return
         if machine.world.source_of(holder) is not None and name not in (
             "data",
-            "grad",
             "requires_grad",
         ):
             msg = f"a new attribute {name!r} on a tensor that existed before"
@@ -49,6 +52,20 @@ def store_attr(machine: Machine, holder: Any, name: str, value: Any) -> None:
             machine.call(hook, [holder, name, value], {})
             return
     store_raw_attr(machine, holder, name, value)
+
+
+def _store_gradient(machine: Machine, tensor: Any, value: Any) -> None:
+    """Do `tensor.grad = value`."""
+    if machine.world.source_of(tensor) is None:
+        raise machine.unsupported(
+            "a store to `.grad` of a tensor that the program made",
+            why="tensors are made anew at the program's end, without one",
+            remedy="keep the gradient in a variable of its own",
+        )
+    # what CPython raises for a value that is no gradient of this tensor
+    natively(GRADIENTS_OF_STAND_INS.set, tensor, value)
+    natively(GRADIENTS_OF_STAND_INS.set, tensor, None)
+    machine.world.set_attr(tensor, "grad", value)
 
 
 def store_raw_attr(machine: Machine, holder: Any, name: str, value: Any) -> None:
@@ -97,6 +114,9 @@ def _check_writable(machine: Machine, holder: Any, name: str) -> None:
 def delete_attr(machine: Machine, holder: Any, name: str) -> None:
     """Do `del holder.name`."""
     kind = type(holder)
+    if kind is machine.tensor_type and name == "grad":
+        _store_gradient(machine, holder, None)
+        return
     if not is_fixed_class(kind):
         hook = find(machine, kind, "__delattr__")
         if type(hook) is types.FunctionType:

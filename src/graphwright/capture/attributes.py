@@ -44,6 +44,7 @@ from graphwright.ir.sources import (
     Source,
     TypeSource,
 )
+from graphwright.record import GRADIENTS_OF_STAND_INS
 
 
 def load_attr(machine: Machine, holder: Any, name: str) -> Any:
@@ -318,17 +319,19 @@ def _load_tensor_attr(machine: Machine, holder: torch.Tensor, name: str) -> Any:
     return machine.world.read(original, name, table[name], lambda: AttrSource(source, name))
 
 
-_AUTOGRAD_ATTRS: Final = frozenset({"grad", "grad_fn", "is_leaf", "output_nr", "retains_grad"})
+_AUTOGRAD_ATTRS: Final = frozenset(
+    {"grad", "grad_fn", "is_leaf", "output_nr", "retains_grad", "_backward_hooks"}
+)
 """What autograd keeps of a tensor: a graph input's stand-in begins a history of its own, and does not have it."""
 
 
 def _load_autograd_attr(machine: Machine, holder: torch.Tensor, name: str) -> Any:
     source = machine.world.source_of(holder)
     if source is None:
-        return getattr(holder, name)
+        return GRADIENTS_OF_STAND_INS.get(holder) if name == "grad" else getattr(holder, name)
     changed = machine.world.changed_attr(holder, name)
     if changed is not ABSENT:
-        return None if changed is DELETED else changed
+        return changed
     original: Any = machine.world.original_of(holder)
     if name != "grad" and holder._version:  # noqa: SLF001  (no public reader)
         msg = f"the attribute {name} of an argument that was written to"

@@ -20,6 +20,13 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _MARK: Final = "__graphwright_outside__"
+_OF_PYTORCH: Final = {
+    "torch._compile": "PyTorch says that it is not to be compiled",
+    "torch.optim.optimizer": "it changes the state that an optimizer keeps",
+    "torch.optim.lr_scheduler": "it changes the state of a scheduler and its optimizer",
+    "torch.amp.grad_scaler": "it changes the state of a gradient scaler, by the values of gradients",
+}
+"""Modules of PyTorch's whose functions run in plain Python, and why."""
 _CHANGES_COMPILING: Final = "it changes how later calls compile, so it has no place in a program"
 
 
@@ -44,6 +51,9 @@ def mark_outside(function: Callable[P, R], why: str = _CHANGES_COMPILING) -> Cal
 
 def why_outside(function: types.FunctionType) -> str | None:
     """Give why programs must not capture a call of a function; None where they may."""
+    why = _OF_PYTORCH.get(function.__globals__.get("__name__", ""))
+    if why is not None:
+        return why
     own = function.__dict__
     if not own:
         return None

@@ -150,6 +150,8 @@ class Machine:
         self.is_over = False
         self.entered: list[Any] = []
         """Context managers of PyTorch's that the program is inside of, and generators of its functions; they run for real."""
+        self.freed_histories: list[Any] = []
+        """The gradients for whose sake histories were let go of (`torch.autograd.grad` without `retain_graph`)."""
         self.natively: dict[int, tuple[Any, bool]] = {}
         """Whether a callable may run natively at all, by `id`."""
         self.native_functions: dict[int, tuple[Any, bool]] = {}

@@ -19,9 +19,10 @@ from graphwright.capture.instructions import CallShape, Op
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
 from graphwright.capture.natives import may_run_natively
+from graphwright.capture.rules.autograd import BACKWARD
 from graphwright.record import NeedsValues
 
-_NEVER_CAPTURED: Final = (print, graph_break)
+_NEVER_CAPTURED: Final = (print, graph_break, *BACKWARD)
 
 _BRANCHES: Final = frozenset({Op.POP_JUMP_IF_TRUE, Op.POP_JUMP_IF_FALSE, Op.TO_BOOL})
 
@@ -56,6 +57,8 @@ def _callable(stack: Sequence[Any], shape: CallShape) -> Any:
 
 def _is_refused(machine: Machine, function: Any) -> bool:
     """Tell whether every call of a callable is refused."""
+    if type(function) is types.MethodType:
+        function = function.__func__
     if any(function is one for one in _NEVER_CAPTURED):
         return True
     if type(function) is types.FunctionType:

@@ -57,7 +57,9 @@ from graphwright.ir.sources import (
     TargetSource,
 )
 from graphwright.record import (
+    GRADIENTS_OF_STAND_INS,
     AbstractTensor,
+    Gradients,
     Recorder,
     TorchTrace,
     try_finish_joint,
@@ -200,6 +202,8 @@ def _capture_again(
 ) -> Captured | None:
     """Capture a call as far as it can be, after a first attempt; that changed nothing, so that it can be thrown away."""
     stops = Stops(outermost.last_step)
+    if outermost.is_over:
+        stops.refuse(outermost, found)  # what the program ends with cannot be made again
     if outermost.met is None:
         return capture_until(call, options, stops, _Reason(found, outermost.was_nested))
     # It did end before what could not be captured, but its state there cannot be handed over.
@@ -284,6 +288,7 @@ def _capture_until(
         on_float=inputs.float_input,
         on_real_tensor=lambda tensor: _known_tensor(machine, tensor),
     )
+    recorder.gradients = _Gradients(machine)
     inputs.machine, inputs.recorder = machine, recorder
     machine.recorder, machine.target = recorder, call.target
     machine.late_calls = late_calls = LateCalls(recorder, is_on=options.has_late_calls)
@@ -310,6 +315,28 @@ def _capture_until(
         outermost.has_late_calls = bool(late_calls.results)
         _let_go(machine, inputs)
         outermost.stack_before.clear()
+
+
+class _Gradients(Gradients):
+    """The gradients as the program sees them: those of the caller's tensors, and what it stored there.
+
+    PyTorch's own Python, which is not interpreted, asks here.
+
+    Args:
+        machine: the machine.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def get(self, tensor: torch.Tensor) -> torch.Tensor | None:
+        """Give the gradient of a tensor."""
+        found: torch.Tensor | None = self._machine.load_attr(tensor, "grad")
+        return found
+
+    def set(self, tensor: torch.Tensor, value: torch.Tensor | None) -> None:
+        """Make `value` the gradient of a tensor, at the program's end."""
+        self._machine.store_attr(tensor, "grad", value)
 
 
 def _let_go(machine: Machine, inputs: GraphInputs) -> None:
@@ -445,7 +472,9 @@ def _finish(  # noqa: PLR0913  (what the parts of a capture have found out)
     machine.world.guard_changed_apart()
     graph = recorder.finish(recipes.outputs)
     inputs.is_over = True
-    joint = _try_joint(recorder, recipes.outputs) if inputs.options.has_backward else None
+    has_backward = inputs.options.has_backward
+    _check_histories(machine, recipes.outputs, has_backward=has_backward)
+    joint = _try_joint(recorder, recipes.outputs) if has_backward else None
     guards = _final_guards(machine, recorder, inputs, graph)
     ends_at = None if reason is None or stopped is None else stopped.describe(*reason)
     name, loc = _name_and_loc(call.target)
@@ -482,6 +511,52 @@ def _reshaped_inputs(recorder: Recorder, inputs: GraphInputs, recipes: Recipes) 
         with recorder:
             value = tensor.detach()
         yield SetAttrEffect(FromSource(inputs.sources[index]), "data", recipes.make(value))
+
+
+def _check_histories(
+    machine: Machine, outputs: Sequence[torch.Tensor], *, has_backward: bool
+) -> None:
+    """Check that autograd will find of each output, and of each input, what it would find in eager.
+
+    Args:
+        machine: the machine, at the program's end.
+        outputs: the graph's outputs.
+        has_backward: gradients are computed by a graph of their own.
+
+    Raises:
+        Unsupported: it will not.
+    """
+    for tensor in outputs:
+        if not tensor.requires_grad:
+            continue
+        if tensor.is_leaf and not tensor._is_view() and machine.world.source_of(tensor) is None:  # noqa: SLF001  (no public name)
+            raise machine.unmakeable(
+                tensor,
+                "a tensor made in the program that requires a gradient of its own",
+                why="the gradient would be that of a tensor inside the graph",
+                remedy="make it outside the compiled function",
+            )
+        if has_backward and not any(one.requires_grad for one in machine.recorder.inputs):
+            raise machine.unmakeable(
+                tensor,
+                "a result with a history that begins in the program",
+                why="gradients are sent back to the tensors that it is given, of which none requires one",
+                remedy="return result.detach(), or make the tensors that require gradients outside",
+            )
+        if machine.freed_histories:
+            raise machine.unmakeable(
+                machine.freed_histories[0],
+                "torch.autograd.grad without retain_graph, and a result with a history",
+                why="the history was let go of, and cannot be followed once more",
+                remedy="return result.detach(), or give retain_graph=True",
+            )
+    for tensor in machine.recorder.inputs:
+        if GRADIENTS_OF_STAND_INS.get(tensor) is not None:
+            raise machine.unsupported(
+                "a backward pass inside PyTorch's own code",
+                why="it adds to the gradients of tensors that existed before",
+                remedy="call it outside the compiled function",
+            )
 
 
 def _try_joint(recorder: Recorder, outputs: Sequence[torch.Tensor]) -> Joint | None:

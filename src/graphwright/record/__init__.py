@@ -19,7 +19,12 @@ Read first: `recorder.py` (the life of a recording), `functional.py` (storages, 
 
 from __future__ import annotations
 
-from graphwright.record.abstract import AbstractTensor, NeedsValues
+from graphwright.record.abstract import (
+    GRADIENTS_OF_STAND_INS,
+    AbstractTensor,
+    Gradients,
+    NeedsValues,
+)
 from graphwright.record.floats import Number, SymbolicNumber, calculate
 from graphwright.record.joint import (
     JointGraph,
@@ -29,6 +34,7 @@ from graphwright.record.joint import (
     record_joint,
     try_finish_joint,
 )
+from graphwright.record.lazy_flags import has_flags
 from graphwright.record.recorder import Recorder, RecordingMark
 from graphwright.record.sizes import (
     Extent,
@@ -44,9 +50,11 @@ from graphwright.record.symnodes import is_settled, number_of, to_extent, to_tor
 from graphwright.record.torch_level import CallRef, TorchCall, TorchTrace
 
 __all__ = [
+    "GRADIENTS_OF_STAND_INS",
     "AbstractTensor",
     "CallRef",
     "Extent",
+    "Gradients",
     "JointGraph",
     "NeedsValues",
     "Number",
@@ -61,6 +69,7 @@ __all__ = [
     "dim_of",
     "fits_64_bits",
     "greatest",
+    "has_flags",
     "hint_of",
     "is_settled",
     "least",

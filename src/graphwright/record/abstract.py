@@ -68,6 +68,7 @@ class Storage:
     __slots__ = (
         "first",
         "input_index",
+        "is_inference",
         "is_known_zero",
         "is_late",
         "is_outgrown",
@@ -87,6 +88,8 @@ class Storage:
         self.version = 0
         self.origin = origin
         self.input_index = input_index
+        self.is_inference = torch.is_inference_mode_enabled()
+        """It was made in inference mode, so that the tensors on it are inference tensors."""
         self.is_known_zero = False
         """It was made as zeros without memory, from which eager computes without looking at the other operand."""
         self.is_late = False
@@ -116,8 +119,42 @@ class OpHandler(Protocol):
     def dispatch(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Record one ATen op."""
 
+    @property
+    def inputs(self) -> Sequence[AbstractTensor]:
+        """The stand-ins of the graph's inputs, in order."""
+
+    @property
+    def gradients(self) -> Gradients:
+        """What `.grad` of abstract tensors is."""
+
     def place_of_input(self, index: int) -> int:
         """Give where in its memory an input begins, in bytes; the program then holds for that place only."""
+
+
+_GRAD: Final[Any] = torch.Tensor.grad
+
+
+class Gradients:
+    """What `.grad` of abstract tensors is: here, what autograd itself keeps there."""
+
+    def get(self, tensor: torch.Tensor) -> torch.Tensor | None:
+        """Give the gradient of a tensor."""
+        with torch._C.DisableTorchFunction():  # noqa: SLF001  (no public name)
+            found: torch.Tensor | None = _GRAD.__get__(tensor)
+        return found
+
+    def set(self, tensor: torch.Tensor, value: torch.Tensor | None) -> None:
+        """Make `value` the gradient of a tensor.
+
+        Raises:
+            TypeError: it is no tensor.
+            RuntimeError: it has another shape, dtype or device.
+        """
+        with torch._C.DisableTorchFunction():  # noqa: SLF001  (no public name)
+            _GRAD.__set__(tensor, value)
+
+
+GRADIENTS_OF_STAND_INS: Final = Gradients()
 
 
 def _refuse_data(name: str) -> Any:
@@ -162,6 +199,15 @@ class AbstractTensor(torch.Tensor):
     ) -> Any:
         """Hand the op to the recorder; this happens outside its `with` block only."""
         return _handler_of(args, kwargs or {}).dispatch(func, args, kwargs or {})
+
+    @property
+    def grad(self) -> torch.Tensor | None:
+        """The gradient, of which a stand-in's owner knows more than autograd."""
+        return self.handler.gradients.get(self)
+
+    @grad.setter
+    def grad(self, value: torch.Tensor | None) -> None:
+        self.handler.gradients.set(self, value)
 
     def __repr__(self, **_options: object) -> str:  # type: ignore[override]
         """Give shape and dtype, without asking torch (which would look at the data)."""

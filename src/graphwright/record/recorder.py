@@ -25,7 +25,9 @@ from graphwright.base.errors import Unsupported
 from graphwright.ir.aten import AtenGraph, GraphOutput, InputMutation
 from graphwright.ir.overloads import find_overload, is_random
 from graphwright.record.abstract import (
+    GRADIENTS_OF_STAND_INS,
     AbstractTensor,
+    Gradients,
     NeedsValues,
     Origin,
     Storage,
@@ -112,6 +114,8 @@ class Recorder:
     ) -> None:
         self.on_real_tensor = on_real_tensor
         self.location = location
+        self.gradients: Gradients = GRADIENTS_OF_STAND_INS
+        """What `.grad` of its tensors is."""
         self._place_of_input = place_of_input
         self._table = SizeTable(self._current_location)
         self._builder = GraphBuilder(self._table, self._current_location)
@@ -172,9 +176,11 @@ class Recorder:
             return known[1]
         with self.paused():
             spec = spec_of_real(tensor, self._dynamic_shape(tensor, dynamic_dims or {}))
-            needs_grad = tensor.requires_grad
+            needs_grad, is_inference = tensor.requires_grad, tensor.is_inference()
             is_parameter = isinstance(tensor, torch.nn.Parameter)
-        made = self.add_input_spec(spec, name=name, requires_grad=needs_grad)
+        made = self.add_input_spec(
+            spec, name=name, requires_grad=needs_grad, is_inference=is_inference
+        )
         if is_parameter:
             # What `isinstance(tensor, torch.nn.Parameter)` looks at.
             made._is_param = True  # noqa: SLF001
@@ -187,11 +193,13 @@ class Recorder:
         *,
         name: str | None = None,
         requires_grad: bool = False,
+        is_inference: bool = False,
         is_shown: bool = True,
     ) -> AbstractTensor:
         """Make the next graph input from a spec alone; one that is not shown has no torch-level placeholder."""
         value = self._builder.add_input(spec)
         storage = Storage(spec, value, Origin.INPUT, len(self._inputs))
+        storage.is_inference = is_inference
         made = self._wrap(TensorState(spec, storage, (), value))
         if requires_grad:
             with self.paused():
@@ -383,6 +391,7 @@ class Recorder:
         """Let go of what belongs to the program's call; what was recorded stays."""
         self.location, self._place_of_input, self.on_real_tensor = _nowhere, _unguarded, _unknown
         self._float_arguments.add_input = _fixed
+        self.gradients = GRADIENTS_OF_STAND_INS
         self._stand_ins.clear()
 
     def mark(self) -> RecordingMark:
@@ -478,7 +487,11 @@ class Recorder:
         return self.location()
 
     def _wrap(self, state: TensorState) -> AbstractTensor:
-        return make_abstract(self, state, is_static=not self._table.hints)
+        is_static = not self._table.hints
+        if torch.is_inference_mode_enabled() and not state.storage.is_inference:
+            with torch.inference_mode(mode=False):
+                return make_abstract(self, state, is_static=is_static)
+        return make_abstract(self, state, is_static=is_static)
 
     def _dynamic_shape(
         self, tensor: torch.Tensor, dynamic_dims: Mapping[int, str]

@@ -1,4 +1,4 @@
-# ruff: noqa: FBT001, FBT003, PLR0913  (torch's own arguments, in torch's order)
+# ruff: noqa: FBT001, FBT002, FBT003, PLR0913  (torch's own arguments, in torch's order)
 """Public functions that torch composes in a way that cannot be recorded, composed anew.
 
 In:  the arguments of the public call.   Out: the same result, from ops that can be recorded.
@@ -118,6 +118,41 @@ def _set_data(tensor: torch.Tensor, value: torch.Tensor) -> None:
     take_state(tensor, value.state)
 
 
+def _requires_grad(tensor: torch.Tensor, requires_grad: bool = True) -> torch.Tensor:
+    """Follow `tensor.requires_grad_()`; the caller's tensor would not."""
+    if bool(requires_grad) != tensor.requires_grad and _is_stand_in(tensor):
+        raise Unsupported(
+            "a change of `requires_grad` of a tensor that existed before the call",
+            why="what autograd keeps of the caller's tensor is not changed by a graph",
+            remedy="change it outside the compiled function, or detach the tensor first",
+        )
+    return tensor.requires_grad_(requires_grad)
+
+
+def _set_requires_grad(tensor: torch.Tensor, requires_grad: bool) -> None:
+    """Follow `tensor.requires_grad = True`."""
+    _requires_grad(tensor, requires_grad)
+
+
+def _retain_grad(tensor: torch.Tensor) -> None:
+    """Refuse `tensor.retain_grad()`."""
+    raise Unsupported(
+        "a call of retain_grad()",
+        why="the gradient would have to be kept when gradients are computed, after the program has ended",
+        remedy="call it outside the compiled function",
+    )
+
+
+_REQUIRES_GRAD: Final[Any] = torch.Tensor.requires_grad
+
+
+def _is_stand_in(tensor: torch.Tensor) -> bool:
+    """Tell whether a tensor stands for one that existed before the call."""
+    if not isinstance(tensor, AbstractTensor):
+        return False
+    return any(tensor is one for one in tensor.handler.inputs)
+
+
 def _placed(function: Callable[..., torch.Tensor]) -> Substitute:
     """Count a place in memory from where the input begins that owns it, as the recorder does, instead of from the beginning."""
 
@@ -231,6 +266,9 @@ SUBSTITUTES: Final[dict[Any, Substitute]] = {
     set_data: _set_data,
     torch.linalg.lu_solve: _lu_solve,
     torch.Tensor.storage_offset: _storage_offset,
+    torch.Tensor.requires_grad_: _requires_grad,
+    _REQUIRES_GRAD.__set__: _set_requires_grad,
+    torch.Tensor.retain_grad: _retain_grad,
     **{function: _placed(function) for function in _TAKE_PLACE},
     **{function: _writing_last(function) for function in _LOSE_OUT},
     **{function: _graded_in_place(function) for function in _OF_REFLECTORS},

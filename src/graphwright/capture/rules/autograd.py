@@ -1,0 +1,79 @@
+"""Rules for what programs do with autograd by themselves: backward passes, gradients, hooks.
+
+In: the call.   Out: gradients that are part of the graph (`torch.autograd.grad`), or an end of it before a call that changes what autograd
+keeps of tensors: a stand-in has a history of its own, of which the caller's tensors learn nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import torch
+
+from graphwright.capture.machine import Machine, Rule
+from graphwright.capture.natives import call_native
+
+Args = Sequence[Any]
+Kwargs = Mapping[str, Any]
+
+BACKWARD: Final = (torch.Tensor.backward, torch.autograd.backward)
+"""What sends gradients back, and adds them to `.grad`."""
+
+_HOOKS: Final = (
+    torch.Tensor.register_hook,
+    torch.Tensor.register_post_accumulate_grad_hook,
+)
+
+
+def _refuse_backward(machine: Machine, args: Args, kwargs: Kwargs) -> None:
+    raise machine.unsupported(
+        "a call of backward()",
+        why="it adds to the gradients of tensors that existed before, and runs their hooks",
+        remedy="call it outside the compiled function, or take the gradients with torch.autograd.grad",
+    )
+
+
+def _refuse_hook(machine: Machine, args: Args, kwargs: Kwargs) -> None:
+    raise machine.unsupported(
+        "a hook on a tensor",
+        why="it would be called while gradients are computed, after the program has ended",
+        remedy="register it outside the compiled function",
+    )
+
+
+def _grad(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
+    """`torch.autograd.grad(...)`: the gradient is part of the graph.
+
+    Raises:
+        Unsupported: a tensor of the caller's has a history or hooks, which its stand-in does not have.
+    """
+    for tensor in machine.recorder.inputs:
+        if tensor.requires_grad:
+            _check_begins_here(machine, tensor)
+    gradients = call_native(machine, torch.autograd.grad, args, kwargs)
+    create_graph = args[4] if len(args) > 4 else kwargs.get("create_graph", False)
+    retain_graph = args[3] if len(args) > 3 else kwargs.get("retain_graph")
+    if not (create_graph if retain_graph is None else retain_graph):
+        machine.freed_histories.append(gradients)
+        machine.outermost.note_made(gradients)
+    return gradients
+
+
+def _check_begins_here(machine: Machine, tensor: torch.Tensor) -> None:
+    has_history = not machine.load_attr(tensor, "is_leaf")
+    if has_history or machine.load_attr(tensor, "_backward_hooks") is not None:
+        raise machine.unsupported(
+            "torch.autograd.grad, where a tensor from before has a history or hooks",
+            why="gradients go through what happened before, too",
+            remedy="call it outside the compiled function, or detach the tensor",
+        )
+
+
+def make_rules() -> dict[Any, Rule]:
+    """Give the rules."""
+    return {
+        torch.autograd.grad: _grad,
+        **dict.fromkeys(BACKWARD, _refuse_backward),
+        **dict.fromkeys(_HOOKS, _refuse_hook),
+    }

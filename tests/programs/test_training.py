@@ -1,0 +1,138 @@
+"""Steps of training in one compiled function: what is compiled, where it breaks, and how often."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import graphwright as gw
+
+
+def make_model() -> nn.Module:
+    torch.manual_seed(5)
+    return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
+
+
+def step(model, optimizer, x, y):
+    optimizer.zero_grad()
+    loss = F.mse_loss(model(x), y)
+    loss.backward()
+    optimizer.step()
+    return loss
+
+
+OPTIMIZERS = {
+    "sgd": lambda params: torch.optim.SGD(params, lr=0.1),
+    "momentum": lambda params: torch.optim.SGD(params, lr=0.1, momentum=0.9),
+    "adam": lambda params: torch.optim.Adam(params, lr=0.01),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_step_breaks_three_times_and_compiles_once(name: str) -> None:
+    gw.counters.clear()
+    models = make_model(), make_model()
+    optimizers = [OPTIMIZERS[name](model.parameters()) for model in models]
+    compiled = gw.compile(step)
+    captured = []
+
+    for _ in range(5):
+        x, y = torch.randn(6, 4), torch.randn(6, 1)
+        expected = step(models[0], optimizers[0], x, y)
+        found = compiled(models[1], optimizers[1], x, y)
+        captured.append(gw.counters["capture"]["frames"] + gw.counters["program_cache"]["hit"])
+
+        torch.testing.assert_close(found, expected)
+        assert found.requires_grad
+        for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
+            torch.testing.assert_close(one, other)
+            torch.testing.assert_close(one.grad, other.grad)
+
+    assert sum(gw.counters["graph_break"].values()) == 3
+    assert gw.counters["graph_break"]["a call of backward()"] == 1
+    assert captured[1:] == captured[:1] * 4
+
+
+def test_loss_that_was_sent_back_cannot_be_sent_back_again() -> None:
+    model = make_model()
+
+    def program(x):
+        loss = model(x).sum()
+        loss.backward()
+        return loss
+
+    loss = gw.compile(program)(torch.randn(3, 4))
+
+    with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+        loss.backward()
+
+
+def test_backward_in_one_graph_is_refused() -> None:
+    model = make_model()
+
+    def program(x):
+        model(x).sum().backward()
+
+    with pytest.raises(gw.errors.Unsupported, match="backward"):
+        gw.compile(program, fullgraph=True)(torch.randn(3, 4))
+
+
+def test_gradient_taken_as_a_value_is_part_of_the_graph() -> None:
+    def program(w, x):
+        (gradient,) = torch.autograd.grad((w * x).pow(2).sum(), w)
+        return w.detach() - 0.1 * gradient
+
+    w, x = torch.randn(4, requires_grad=True), torch.randn(4)
+
+    found = gw.compile(program, fullgraph=True)(w, x)
+
+    torch.testing.assert_close(found, program(w, x))
+
+
+def test_hook_put_on_a_parameter_later_makes_the_program_end_before_its_gradient() -> None:
+    w = torch.ones(4, requires_grad=True)
+
+    def program(x):
+        return torch.autograd.grad((w * x).sum(), w)[0]
+
+    compiled = gw.compile(program)
+    compiled(torch.ones(4))
+    w.register_hook(lambda gradient: gradient * 10)
+
+    found = compiled(torch.ones(4))
+
+    assert found.tolist() == [10.0] * 4
+
+
+def test_gradient_of_a_gradient_is_part_of_the_graph() -> None:
+    def program(w, x):
+        loss = (w * x).pow(2).sum()
+        (gradient,) = torch.autograd.grad(loss, w, create_graph=True)
+        return gradient.square().sum() + loss
+
+    ours, theirs = (torch.arange(4.0, requires_grad=True) for _ in range(2))
+    x = torch.randn(4)
+
+    gw.compile(program, fullgraph=True)(ours, x).backward()
+    program(theirs, x).backward()
+
+    torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_penalty_on_a_gradient_is_sent_back() -> None:
+    models = make_model(), make_model()
+
+    def program(model, real, fake):
+        mixed = (0.3 * real + 0.7 * fake).requires_grad_()
+        (gradient,) = torch.autograd.grad(model(mixed).sum(), mixed, create_graph=True)
+        penalty = (gradient.norm(2, dim=1) - 1).pow(2).mean()
+        (model(real).mean() + penalty).backward()
+        return penalty.detach()
+
+    compiled = gw.compile(program)
+
+    for _ in range(2):
+        real, fake = torch.randn(3, 4), torch.randn(3, 4)
+        torch.testing.assert_close(compiled(models[1], real, fake), program(models[0], real, fake))
+        for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
+            torch.testing.assert_close(other.grad, one.grad)
