@@ -31,6 +31,11 @@ from graphwright.capture.opcodes.names import globals_source_of
 from graphwright.capture.policy import is_native_function
 from graphwright.capture.raw_containers import raw_items, raw_members
 from graphwright.capture.suspended import Suspended, suspended_state
+from graphwright.capture.views_without_history import (
+    base_of,
+    is_view_without_history,
+    place_in_base,
+)
 from graphwright.ir.program import EnteredCode
 from graphwright.ir.recipes import (
     AttrEntry,
@@ -65,6 +70,7 @@ from graphwright.runtime import (
     iterate_keys,
     iterate_values,
     make_exception,
+    view_without_history,
 )
 
 _DICT_ITERATORS: Final[dict[type, Any]] = {
@@ -174,7 +180,8 @@ class Recipes:
         self.entered: list[EnteredCode] = []
         """The code of generators that are made anew."""
         self._machine = machine
-        self._flagged: dict[int, Recipe] = {}
+        self._made_of_outputs: dict[int, Recipe] = {}
+        """The tensors that are views of outputs or sources, taken after the graph."""
         self._output_index: dict[int, int] = {}
         self._times_seen: dict[int, int] = {}
         self._built_index: dict[int, int] = {}
@@ -199,6 +206,9 @@ class Recipes:
         """Make the noted tensors with gradients the first outputs: one without, in the same memory, is then a view of one with."""
         for value in self._with_gradients:
             is_made = self._source_of(value) is None
+            if is_made and is_view_without_history(self._machine, value):
+                value = base_of(value)
+                is_made = self._source_of(value) is None
             if is_made and self._machine.recorder.strip_flags(value) is None:
                 self._output(value)
 
@@ -309,23 +319,32 @@ class Recipes:
         return FromBuilt(index)
 
     def _make_tensor(self, value: torch.Tensor) -> Recipe:
-        known = self._flagged.get(id(value))
+        known = self._made_of_outputs.get(id(value))
         if known is not None:
             return known
-        stripped = (
-            self._machine.recorder.strip_flags(value) if type(value) is AbstractTensor else None
-        )
-        if stripped is None:
+        if type(value) is not AbstractTensor:
             return FromOutput(self._output(value))
-        bare, functions = stripped
-        self._alive.append(bare)
-        made: Recipe = FromOutput(self._output(bare))
-        for function in functions:
-            made = CallLate(FromPin(self._machine.guards.pin(function)), (made,), ())
+        if is_view_without_history(self._machine, value):
+            made = self._view_without_history(value)
+        else:
+            stripped = self._machine.recorder.strip_flags(value)
+            if stripped is None:
+                return FromOutput(self._output(value))
+            bare, functions = stripped
+            self._alive.append(bare)
+            made = FromOutput(self._output(bare))
+            for function in functions:
+                made = CallLate(FromPin(self._machine.guards.pin(function)), (made,), ())
         index = len(self.built)
         self.built.append(made)
-        self._flagged[id(value)] = FromBuilt(index)
+        self._made_of_outputs[id(value)] = FromBuilt(index)
         return FromBuilt(index)
+
+    def _view_without_history(self, value: AbstractTensor) -> Recipe:
+        base, *place = place_in_base(self._machine, value)
+        self._alive.append(base)
+        maker = FromPin(self._machine.guards.pin(view_without_history))
+        return CallLate(maker, (self.make(base), *map(self.make, place)), ())
 
     def _output(self, value: torch.Tensor) -> int:
         index = self._output_index.get(id(value))

@@ -110,6 +110,8 @@ def _make_static_run(
     num_tangents = len(joint.tangent_outputs)
     with observer.span("partition"):
         cut = partition(graph, num_tangents=num_tangents, num_outputs=joint.num_forward_outputs)
+    first_tangent = len(graph.inputs) - num_tangents
+    program_inputs, tangents = graph.inputs[:first_tangent], graph.inputs[first_tangent:]
     return make_gradient_run(
         GradientRuns(
             forward=make_run(cut.forward),
@@ -117,8 +119,13 @@ def _make_static_run(
             num_outputs=cut.num_outputs,
             saved_inputs=cut.saved_inputs,
             tangent_outputs=joint.tangent_outputs,
-            tangent_metas=graph.inputs[len(graph.inputs) - num_tangents :],
+            tangent_metas=tangents,
             gradient_inputs=joint.gradient_inputs,
+            inputs_apart=tuple(
+                index
+                for index, meta in enumerate(program_inputs)
+                if meta.requires_grad and index not in joint.gradient_inputs
+            ),
             shared_outputs=tuple(_shared_outputs(graph, joint.num_forward_outputs)),
         )
     )

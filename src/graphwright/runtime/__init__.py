@@ -14,6 +14,7 @@ from graphwright.runtime.building import (
     iterate_values,
     make_exception,
     resume_generator,
+    view_without_history,
 )
 from graphwright.runtime.calculating import make_float_tensor
 from graphwright.runtime.checks import may_overlap, share_storage
@@ -68,5 +69,6 @@ __all__ = [
     "resume_generator",
     "share_storage",
     "view_array",
+    "view_without_history",
     "write_global_state",
 ]

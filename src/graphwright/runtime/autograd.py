@@ -49,6 +49,8 @@ class GradientRuns:
     """The layout in which the backward half takes each tangent."""
     gradient_inputs: tuple[int, ...]
     """Inputs that the gradients belong to, in order."""
+    inputs_apart: tuple[int, ...] = ()
+    """Inputs that require a gradient and that none is sent to: autograd is not to look at their histories."""
     shared_outputs: tuple[SharedOutput, ...] = ()
 
 
@@ -110,7 +112,10 @@ def make_gradient_run(runs: GradientRuns) -> Run:
 
 
 def _apply(runs: GradientRuns, inputs: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
-    outputs: list[Any] = list(_Program.apply(runs, *inputs))  # type: ignore[no-untyped-call]
+    given = list(inputs)
+    for index in runs.inputs_apart:
+        given[index] = given[index].detach()
+    outputs: list[Any] = list(_Program.apply(runs, *given))  # type: ignore[no-untyped-call]
     for shared in runs.shared_outputs:
         base = (
             inputs[shared.of_input]

@@ -124,6 +124,21 @@ def _advanced(iterator: Iterator[object], count: int) -> Iterator[object]:
     return iterator
 
 
+def view_without_history(
+    base: torch.Tensor, shape: Sequence[int], strides: Sequence[int], first: int
+) -> torch.Tensor:
+    """Make a view as it is made while gradients are off: it requires a gradient as its base does, and sends none back.
+
+    Args:
+        base: what it is a view of.
+        shape: its shape.
+        strides: its strides.
+        first: where it begins, in elements from where `base` does.
+    """
+    with torch.no_grad():
+        return base.as_strided(shape, strides, base.storage_offset() + first)
+
+
 def make_exception(
     cls: type[BaseException],
     args: Sequence[object],
