@@ -20,6 +20,7 @@ from graphwright.capture import symbolic_floats, symbolic_ints
 from graphwright.capture.attributes import bind_class_attr
 from graphwright.capture.binding import bind
 from graphwright.capture.constants import is_constant
+from graphwright.capture.contexts import STEPS, call_of_context, needs_account
 from graphwright.capture.controls import why_outside
 from graphwright.capture.faults import natively
 from graphwright.capture.formatting import format_template
@@ -199,11 +200,13 @@ def _call_function(
         known = machine.native_functions[id(function)] = (function, is_native_function(function))
     if known[1] and function.__globals__["__name__"] in _OWN_INTERFACE:
         return _call_compiled(machine, function, args, kwargs)
-    if known[1] and not needs_interpretation(machine, args, kwargs):
-        if function.__name__ in ("__enter__", "__exit__") and args:
-            machine.note_context(args[0], function.__name__)
-        return call_native(machine, function, args, kwargs)
-    return inline(machine, function, args, kwargs)
+    run = call_native if known[1] and not needs_interpretation(machine, args, kwargs) else inline
+    if known[1] and args and function.__name__ in STEPS:
+        manager = args[0]
+        if run is call_native or needs_account(manager):
+            step = functools.partial(run, machine, function, args, kwargs)
+            return call_of_context(machine, manager, function.__name__, step)
+    return run(machine, function, args, kwargs)
 
 
 def _call_compiled(
@@ -270,8 +273,9 @@ def _call_bound_builtin(
             why="it is written in C, and the object existed before the call",
             remedy="turn the object into tensors, numbers or builtin containers before the call",
         )
-    if name in ("__enter__", "__exit__"):  # `with torch.device(...)`
-        machine.note_context(holder, name)
+    if name in STEPS:  # `with torch.device(...)`
+        step = functools.partial(call_native, machine, function, args, kwargs)
+        return call_of_context(machine, holder, name, step)
     return call_native(machine, function, args, kwargs)
 
 

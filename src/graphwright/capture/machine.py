@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -25,14 +25,6 @@ from graphwright.record import Recorder
 
 Rule = Callable[["Machine", Sequence[Any], Mapping[str, Any]], Any]
 """How a known function is called during a capture: `rule(machine, args, kwargs)`."""
-
-
-ENTERED_PLAINLY: Final = (
-    torch.inference_mode,
-    torch.device,
-    torch.autograd.graph.saved_tensors_hooks,
-)
-"""Context managers of PyTorch's whose state no recipe sets: where a program ends inside of one, it is entered in plain Python."""
 
 
 class ComptimeBlocks(Protocol):
@@ -202,36 +194,6 @@ class Machine:
             for frame in frames
             if frame is not None and not is_torch_module_name(frame.globals.get("__name__"))
         ]
-
-    def note_context(self, manager: Any, name: str) -> None:
-        """Keep account of a context manager that is entered (`__enter__`) or left (`__exit__`) natively."""
-        if isinstance(manager, torch.autocast):
-            self.recorder.trace.note_autocast(manager, enters=name == "__enter__")
-        if name == "__enter__":
-            self.entered.append(manager)
-            self.outermost.note_made(manager)
-            return
-        # By identity, and once: devices that are equal are entered apart, and one may be entered twice.
-        own = [place for place, one in enumerate(self.entered) if one is manager]
-        if own:
-            del self.entered[own[-1]]
-        elif isinstance(manager, ENTERED_PLAINLY):
-            raise self.unsupported(
-                f"the end of a block of {type(manager).__module__}.{type(manager).__qualname__} that was entered before",
-                why="it changes a state that no recipe sets",
-                remedy="move the whole block into the compiled function, or out of it",
-            )
-
-    def leave_contexts(self) -> None:
-        """Leave the context managers that the program is still inside of, innermost first."""
-        while self.entered:
-            manager = self.entered.pop()
-            if isinstance(manager, types.GeneratorType):
-                manager.close()
-                continue
-            if isinstance(manager, torch.autocast):
-                self.recorder.trace.note_autocast(manager, enters=False)
-            type(manager).__exit__(manager, None, None, None)
 
     def note_raised(self, error: BaseException, *, is_new: bool) -> None:
         """Keep what raising changes of an exception that existed before the call.

@@ -20,6 +20,7 @@ import torch
 
 from graphwright.base.errors import GraphwrightError
 from graphwright.capture.constants import ATOMIC_TYPES
+from graphwright.capture.contexts import is_dispatch_guard, is_step_of_guard
 from graphwright.capture.faults import natively
 from graphwright.capture.late_calls import LateResult
 from graphwright.capture.lookup import is_fixed_class
@@ -167,7 +168,8 @@ def _may_run(function: Any) -> bool:
     if isinstance(function, types.FunctionType):
         return is_native_function(function) and not _is_impure(function)
     if isinstance(function, type):
-        return is_fixed_class(function) or (is_torch_class(function) and not _is_impure(function))
+        is_pure = not (_is_impure(function) or is_dispatch_guard(function))
+        return is_fixed_class(function) or (is_torch_class(function) and is_pure)
     if isinstance(function, types.BuiltinFunctionType):
         return _may_run_builtin(function)
     if isinstance(function, types.MethodDescriptorType | types.WrapperDescriptorType):
@@ -198,6 +200,8 @@ def _may_run_builtin(function: types.BuiltinFunctionType) -> bool:
     holder: Any = function.__self__
     module: Any = function.__module__
     if _is_impure(function) and (is_torch_module_name(module) or is_torch_class(type(holder))):
+        return False
+    if is_step_of_guard(function):
         return False
     if module == "builtins":
         return function.__name__ in PURE_BUILTINS
@@ -242,6 +246,7 @@ def call_native(
         return original_function(result)
     if type(result) is types.GeneratorType and type(function) is types.FunctionType:
         machine.entered.append(result)
+        machine.outermost.note_made(result)
     return result
 
 

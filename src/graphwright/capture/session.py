@@ -22,13 +22,14 @@ from graphwright.base.errors import GraphwrightError, InternalError, Unsupported
 from graphwright.capture.assembly import OPCODES, make_machine, make_rules
 from graphwright.capture.breaks import Stopped, Stops, can_break, resume
 from graphwright.capture.comptime import Blocks
+from graphwright.capture.contexts import check_handed_over, leave_contexts
 from graphwright.capture.controls import CAPTURING
 from graphwright.capture.effects import iter_changed_values, make_effects
 from graphwright.capture.faults import check_fault
 from graphwright.capture.frames import CodeTable, Outermost
 from graphwright.capture.inputs import GraphInputs
 from graphwright.capture.late_calls import LateCalls
-from graphwright.capture.machine import ENTERED_PLAINLY, Machine
+from graphwright.capture.machine import Machine
 from graphwright.capture.options import CaptureOptions
 from graphwright.capture.recipes import Recipes
 from graphwright.capture.targets import Callee, Continuation, ProgramRaised
@@ -105,6 +106,10 @@ _NEUTRAL: Final = {
 """State that must be absent for a capture: kind → what it is when it is there."""
 
 
+_NEEDED_KEYS: Final = (torch._C.DispatchKey.Python, torch._C.DispatchKey.AutogradCPU)  # noqa: SLF001  (no public name)
+"""Keys of PyTorch's dispatcher without which operators are not recorded, or not with their gradients."""
+
+
 @contextlib.contextmanager
 def _state_kept() -> Iterator[None]:
     """Put back, at the end, whatever of PyTorch's state a program can change."""
@@ -129,6 +134,12 @@ def _guard_global_state(machine: Machine) -> dict[GlobalStateKind, str]:
                 remedy="compile and call without it",
             )
         machine.guards.add(GlobalStateGuard(kind, text))
+    if any(map(torch._C._dispatch_tls_is_dispatch_key_excluded, _NEEDED_KEYS)):  # noqa: SLF001  (no public reader)
+        raise Unsupported(
+            "a guard of PyTorch's dispatcher that is in force",
+            why="it switches off what tells of the program's operations",
+            remedy="compile and call without it",
+        )
     return state
 
 
@@ -303,7 +314,7 @@ def _capture_until(
                     result = _run(machine, call)
                     changes = _changes_of_state(machine, state, nesting)
                 finally:
-                    machine.leave_contexts()
+                    leave_contexts(machine)
             machine.check_raised()
             late_calls.check(machine)
             if outermost.met is not None:
@@ -424,15 +435,7 @@ def _changes_of_state(
     changes: list[SetGlobalStateEffect | NestAutocastEffect] = []
     if autocast_nesting() != nesting:
         changes.append(NestAutocastEffect(autocast_nesting() - nesting))
-    for manager in machine.entered:
-        if isinstance(manager, ENTERED_PLAINLY):
-            msg = f"a block of {type(manager).__module__}.{type(manager).__qualname__} that a piece of the program ends in"
-            raise machine.unmakeable(
-                manager,
-                msg,
-                why="the state that it sets is not handed over",
-                remedy="move what breaks the program out of the block",
-            )
+    check_handed_over(machine)
     for kind, text in before.items():
         now = read_global_state(kind)
         if now != text and kind in WRITABLE_STATE:

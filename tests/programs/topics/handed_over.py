@@ -393,6 +393,69 @@ def exception_out_of_inference_mode(x):
     return x * 2, torch.is_inference_mode_enabled()
 
 
+@TOPIC.program(call(t(3, grad=True)), call(t(3)), is_one_graph=False)
+def mode_made_before_a_break(x):
+    quietly, without = torch.inference_mode(), torch.no_grad()
+    gw.graph_break()
+    with quietly:
+        y = x * 2
+        states = y.is_inference(), torch.is_inference_mode_enabled()
+    with without:
+        z = x * 3
+        gw.graph_break()
+        z = z + 1
+    return y.clone(), z, states, z.requires_grad, torch.is_inference_mode_enabled()
+
+
+@TOPIC.program(call(t(3)), is_one_graph=False)
+def guard_of_the_dispatcher(x):
+    with torch._C._InferenceMode(True):
+        y = x * 2
+        states = y.is_inference(), torch.is_inference_mode_enabled()
+    return y.clone(), states, torch.is_inference_mode_enabled()
+
+
+@TOPIC.program(call(t(3, grad=True)), is_one_graph=False)
+def break_under_forward_gradients(x):
+    forward_ad = torch.autograd.forward_ad
+    with forward_ad.dual_level():
+        y = x * 2
+        gw.graph_break()
+        level = forward_ad._current_level
+        y = y + 1
+    return y, level, forward_ad._current_level
+
+
+@TOPIC.program(call(t(3, grad=True)), is_one_graph=False)
+def break_while_anomalies_are_looked_for(x):
+    with torch.autograd.set_detect_anomaly(True, check_nan=False):
+        y = x * 2
+        gw.graph_break()
+        states = torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()
+    return y + 1, states, torch.is_anomaly_enabled()
+
+
+@TOPIC.program(call(t(1, 2, 4, 8), t(1, 2, 4, 8)), is_one_graph=False)
+def break_while_kernels_are_chosen(q, k):
+    attention = torch.nn.attention
+    with attention.sdpa_kernel(attention.SDPBackend.MATH):
+        scores = torch.nn.functional.scaled_dot_product_attention(q, k, q)
+        gw.graph_break()
+        states = [torch.backends.cuda.flash_sdp_enabled(), torch.backends.cuda.math_sdp_enabled()]
+        scores = scores + 1
+    return scores, states
+
+
+@TOPIC.program(call(t(3)), is_one_graph=False)
+def break_in_a_named_part_of_a_profile(x):
+    with torch.profiler.record_function("first"):
+        x = x * 2
+    with torch.profiler.record_function("second"):
+        gw.graph_break()
+        x = x + 1
+    return x
+
+
 @TOPIC.program(call(t(3)), is_one_graph=False)
 def break_under_a_default_device(x):
     with torch.device("cpu"):

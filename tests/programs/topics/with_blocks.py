@@ -191,6 +191,27 @@ def device_entered_twice(x):
     return x + y + z
 
 
+class _Halves:
+    def __call__(self, tensor):
+        return tensor / 2
+
+
+@TOPIC.program(call(t(3, grad=True)), call(t(3)), is_one_graph=False)
+def hooks_that_are_objects(x):
+    with torch.autograd.graph.saved_tensors_hooks(_Halves(), _Halves()):
+        y = x * 2
+        print("inside")
+        y = y + 1
+    return y * x
+
+
+@TOPIC.program(call(t(3, grad=True)))
+def named_part_of_a_profile(x):
+    with torch.profiler.record_function("part") as part:
+        x = x * 2
+    return x, part is None
+
+
 @TOPIC.program(call(t(3)))
 def device_block(x):
     with torch.device("cpu"):
