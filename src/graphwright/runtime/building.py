@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import types
+import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -114,7 +115,9 @@ def make_reduced(function: Callable[..., Any], args: Iterable[object], state: ob
     """Make an iterator from what its `__reduce__` gave."""
     made = function(*args)
     if state is not None:
-        made.__setstate__(state)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # `itertools` of 3.12 and 3.13
+            made.__setstate__(state)
     return made
 
 
