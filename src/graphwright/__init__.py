@@ -10,7 +10,7 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from graphwright.base.full_collections import FULL_COLLECTIONS
+from graphwright.base.garbage import GARBAGE_COLLECTIONS
 
 if TYPE_CHECKING:
     from graphwright import testing as testing
@@ -81,7 +81,7 @@ _MODULES: Final = {
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        with FULL_COLLECTIONS.put_off():
+        with GARBAGE_COLLECTIONS.put_off():
             value = getattr(importlib.import_module(_HOMES[name]), name)
         _fill_in()
     elif name in _MODULES:

@@ -133,10 +133,10 @@ class SymbolChoice:
         """Give the name of the symbol that an int becomes; None where it is a constant."""
         if self._dynamic is False or value in (0, 1) or value not in SYMBOLIC_INTS:
             return None
-        if not _is_argument(source):
-            return None
         earlier = self._numbers.get(source, ())
         if self._dynamic is None and all(known == value for known in earlier):
+            return None
+        if not _is_argument(source):
             return None
         if self._dynamic and not _is_among_arguments(source):
             return None
@@ -144,10 +144,12 @@ class SymbolChoice:
 
     def is_open(self, value: float, source: Source) -> bool:
         """Tell whether a float is not fixed. Infinities and NaN are, as in torch.compile."""
-        if self._dynamic is False or not math.isfinite(value) or not _is_argument(source):
+        if self._dynamic is False or not math.isfinite(value):
             return False
         earlier = self._numbers.get(source, ())
         has_changed = any(known != value for known in earlier)
+        if (self._dynamic is None and not has_changed) or not _is_argument(source):
+            return False
         is_chosen = _is_among_arguments(source) if self._dynamic else has_changed
         self._has_floats |= is_chosen
         return is_chosen

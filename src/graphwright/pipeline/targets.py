@@ -26,7 +26,7 @@ from graphwright.base.errors import (
     RecompileLimitExceeded,
     Unsupported,
 )
-from graphwright.base.full_collections import FULL_COLLECTIONS
+from graphwright.base.garbage import GARBAGE_COLLECTIONS
 from graphwright.base.ids import CompileId
 from graphwright.base.logging import LogName, log
 from graphwright.capture import ProgramRaised, is_compiling, is_eager_region
@@ -173,7 +173,7 @@ class CompiledTarget:
             if self._gave_up or self._is_at_limit(args, kwargs, settings):
                 return None, None
             try:
-                with FULL_COLLECTIONS.put_off():
+                with GARBAGE_COLLECTIONS.put_off():
                     entry = self._build(args, kwargs, settings)
             except Unsupported as error:
                 if self.options.fullgraph:
