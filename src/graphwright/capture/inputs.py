@@ -56,7 +56,8 @@ class GraphInputs:
 
     def add(self, tensor: torch.Tensor, source: Source) -> torch.Tensor:
         """Make an input of a tensor met at `source`, and give its stand-in."""
-        with self.recorder.paused():
+        # A model has hundreds of parameters, and looking at one takes some thirty calls: torch need not show each to the recorder.
+        with self.recorder.paused(), torch._C.DisableTorchFunction():  # noqa: SLF001
             return self._add(tensor, source)
 
     def _add(self, tensor: torch.Tensor, source: Source) -> torch.Tensor:

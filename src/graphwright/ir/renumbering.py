@@ -105,7 +105,7 @@ def rename_reads(node: AtenNode, names: Mapping[int, int]) -> AtenNode:
     """Give `node` reading `names[v]` in the place of each value `v` that is in `names`."""
     if names.keys().isdisjoint(iter_reads(node)):
         return node
-    return _with_reads(node, _Renamed(names))
+    return _with_values(node, _Renamed(names), node.results)
 
 
 class _Renamed(dict[int, int]):
@@ -117,17 +117,19 @@ class _Renamed(dict[int, int]):
 
 def renumber(node: AtenNode, numbers: Mapping[int, int]) -> AtenNode:
     """Give `node` with each value `v` that it reads or gives called `numbers[v]`."""
-    return msgspec.structs.replace(
-        _with_reads(node, numbers),
-        results=tuple(value if value < 0 else numbers[value] for value in node.results),
-    )
+    results = tuple([value if value < 0 else numbers[value] for value in node.results])
+    return _with_values(node, numbers, results)
 
 
-def _with_reads(node: AtenNode, numbers: Mapping[int, int]) -> AtenNode:
-    return msgspec.structs.replace(
-        node,
-        args=tuple(_renumber_arg(arg, numbers) for arg in node.args),
-        kwargs=tuple(KwArg(item.name, _renumber_arg(item.value, numbers)) for item in node.kwargs),
+def _with_values(node: AtenNode, numbers: Mapping[int, int], results: tuple[int, ...]) -> AtenNode:
+    """Give `node` reading `numbers[v]` in the place of each value `v`, with these results."""
+    return AtenNode(
+        node.op,
+        tuple([_renumber_arg(arg, numbers) for arg in node.args]),
+        tuple([KwArg(item.name, _renumber_arg(item.value, numbers)) for item in node.kwargs]),
+        results,
+        node.metas,
+        node.loc,
     )
 
 

@@ -30,11 +30,12 @@ from graphwright.ir.plan import (
 )
 from graphwright.lower.clusters import Call, Cluster, Unit
 from graphwright.lower.externs import ExternMaker, is_written_copy, uses_planned_memory
-from graphwright.lower.kernels import BuiltKernel, build_kernel
+from graphwright.lower.kernels import BuiltKernel
 from graphwright.lower.memory import Lifetime, lay_out
 from graphwright.lower.outputs import NewTensor, Targets, plan_output
 from graphwright.lower.reuse import choose_reuses
 from graphwright.lower.roots import Roots
+from graphwright.lower.sharing import KernelBuilder
 from graphwright.lower.values import Layout, ValueKind, Values
 
 LONG_COST = 1 << 17
@@ -63,7 +64,7 @@ class Planner:
         self._values: Values = roots.values
         self._targets = targets
         self._units = units
-        self._num_threads = num_threads
+        self._kernel_builder = KernelBuilder(roots, num_threads)
         self._buffers: list[_PlannedBuffer] = []
         self._buffer_of: dict[int, int] = {}
         self._steps: list[Step] = []
@@ -162,7 +163,7 @@ class Planner:
 
     def _add_kernel(self, cluster: Cluster, needed: set[int]) -> None:
         stored = cluster.values & needed
-        built = build_kernel(self._roots, cluster, stored, self._num_threads)
+        built = self._kernel_builder.build(cluster, stored)
         for value in stored:
             self._buffer(value)
         if built is None:
@@ -179,7 +180,7 @@ class Planner:
             temporaries[target.value] if target.value < 0 else self._buffer(target.value)
             for target in built.targets
         )
-        self._steps.append(RunKernel(number, buffers, loc=built.kernel.loc))
+        self._steps.append(RunKernel(number, buffers, loc=cluster.roots[-1].node.loc))
         self._is_long = self._is_long or built.cost > LONG_COST
 
     def _add_temporary(self, dtype: DType, numel: int) -> int:

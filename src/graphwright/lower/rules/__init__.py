@@ -36,6 +36,7 @@ __all__ = [
     "CHOICES",
     "ELEMENTS",
     "IMAGES",
+    "LOOKUPS",
     "OUT_VARIANTS",
     "POINTWISE",
     "POOLS",
