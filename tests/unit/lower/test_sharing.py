@@ -119,3 +119,28 @@ def test_values_that_are_stored_are_told_from_those_that_are_not():
 
     for actual, expected in zip(run_compiled(lowered, [X, Y]), both(X, Y), strict=True):
         torch.testing.assert_close(actual, expected)
+
+
+def test_operands_that_lie_otherwise_in_memory_are_told_apart():
+    def both(x, y):
+        return torch.sin(x).sum(1), torch.sin(y).sum(1), torch.sin(y[:, ::2]).sum(1)
+
+    inputs = [X, Y.T.contiguous().T]
+    lowered = lower_graph(graph_of(both, *inputs), num_threads=2)
+
+    for actual, expected in zip(run_compiled(lowered, inputs), both(*inputs), strict=True):
+        torch.testing.assert_close(actual, expected)
+
+
+def test_lookups_by_indices_that_may_be_negative_are_told_from_others():
+    table = torch.randn(8, 3, generator=torch.Generator().manual_seed(2))
+    indices = torch.tensor([-1, 3, -8, 0, 7, -2])
+
+    def both(x, rows, numbers, others):
+        return rows[x.argmax(1)], others[numbers]
+
+    inputs = [X, table, indices, table + 1]
+    lowered = lower_graph(graph_of(both, *inputs), num_threads=2)
+
+    for actual, expected in zip(run_compiled(lowered, inputs), both(*inputs), strict=True):
+        torch.testing.assert_close(actual, expected)
