@@ -436,8 +436,10 @@ def _changes_of_state(
     if autocast_nesting() != nesting:
         changes.append(NestAutocastEffect(autocast_nesting() - nesting))
     check_handed_over(machine)
+    with machine.recorder.paused():  # PyTorch makes a tensor to tell the default device
+        after = {kind: read_global_state(kind) for kind in before}
     for kind, text in before.items():
-        now = read_global_state(kind)
+        now = after[kind]
         if now != text and kind in WRITABLE_STATE:
             changes.append(SetGlobalStateEffect(kind, now))
         elif now != text and kind not in _NEUTRAL:

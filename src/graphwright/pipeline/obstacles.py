@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import torch
 
-_COMPILED_DEVICES: Final = frozenset({"cpu"})
+_COMPILED_DEVICES: Final = frozenset({"cpu", "meta"})
 _PLAIN_TYPES: Final = (torch.Tensor, torch.nn.Parameter, torch.nn.Buffer)
 
 

@@ -154,13 +154,18 @@ def _with_strides(builder: GraphBuilder, value: int, wanted: TensorSpec) -> int:
     if wanted.strides == contiguous_strides(wanted.shape):
         return _contiguous(builder, value)
     spec = TensorSpec(wanted.shape, wanted.strides, own.dtype, own.device)
-    blank = builder.emit(
-        "aten.empty_strided.default",
-        (_extents_arg(wanted.shape), _extents_arg(wanted.strides)),
-        (KwArg("dtype", DTypeArg(FROM_TORCH[own.dtype])), KwArg("device", to_arg(own.device))),
-        spec,
-    )
+    blank = emit_empty(builder, spec)
     return builder.emit("aten.copy.default", (Ref(blank), Ref(value)), (), spec)
+
+
+def emit_empty(builder: GraphBuilder, spec: TensorSpec) -> int:
+    """Make memory that nothing was written to."""
+    sizes = (_extents_arg(spec.shape), _extents_arg(spec.strides))
+    options = (
+        KwArg("dtype", DTypeArg(FROM_TORCH[spec.dtype])),
+        KwArg("device", to_arg(spec.device)),
+    )
+    return builder.emit("aten.empty_strided.default", sizes, options, spec)
 
 
 def _contiguous(builder: GraphBuilder, value: int) -> int:

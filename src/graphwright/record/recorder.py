@@ -39,7 +39,7 @@ from graphwright.record.constants import MAX_CONSTANT_BYTES, constant_bytes, spe
 from graphwright.record.dispatch import Dispatcher
 from graphwright.record.float_arguments import FloatArguments, OpCall
 from graphwright.record.floats import SymbolicNumber
-from graphwright.record.functional import read
+from graphwright.record.functional import emit_empty, read
 from graphwright.record.layout import strides_like
 from graphwright.record.lazy_flags import flag_functions, has_flags, without_flags
 from graphwright.record.modes import RecordDispatchMode, RecordFunctionMode
@@ -510,8 +510,12 @@ class Recorder:
                     why="only small tensors become constants of a graph, and nothing says where this one comes from",
                     remedy="pass it as an argument, or keep it as an attribute or global of the program",
                 )
-            spec, data = constant_bytes(tensor)
-        value = self._builder.add_constant(spec, data)
+            if tensor.is_meta:
+                spec = spec_of_real(tensor, tuple(tensor.shape))
+                value = emit_empty(self._builder, spec)
+            else:
+                spec, data = constant_bytes(tensor)
+                value = self._builder.add_constant(spec, data)
         made = self._wrap(TensorState(spec, Storage(spec, value, origin), (), value))
         if self._trace is not None:
             self._trace.add_constant(made, tensor)

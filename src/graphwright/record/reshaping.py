@@ -14,11 +14,10 @@ import torch
 from torch._C import _DisableTorchDispatch
 
 from graphwright.base.errors import Unsupported
-from graphwright.ir.aten import DTypeArg, KwArg, ListArg, LiteralArg, Ref
-from graphwright.ir.dtypes import FROM_TORCH
+from graphwright.ir.aten import ListArg, LiteralArg, Ref
 from graphwright.record.abstract import AbstractTensor, Origin, TensorState, ViewStep
 from graphwright.record.arguments import to_arg
-from graphwright.record.functional import read, reshape_value
+from graphwright.record.functional import emit_empty, read, reshape_value
 from graphwright.record.layout import Shape, contiguous_strides, is_dense, numel_of, same_extents
 from graphwright.record.op_recording import OpRecording
 from graphwright.record.sizes import Extent
@@ -122,19 +121,14 @@ def _grown(
             remedy="make it contiguous first",
         )
     dtype, device = state.spec.dtype, state.spec.device
-    options = (KwArg("dtype", DTypeArg(FROM_TORCH[dtype])), KwArg("device", to_arg(device)))
     if old == 0:
         spec = TensorSpec(shape, strides, dtype, device)
-        sizes = (_extents(shape), _extents(strides))
-        return recording.fresh(
-            spec, builder.emit("aten.empty_strided.default", sizes, options, spec)
-        )
+        return recording.fresh(spec, emit_empty(builder, spec))
     more = numel_of(shape) - old
     blank, whole = (TensorSpec((size,), (1,), dtype, device) for size in (more, old + more))
-    sizes = (_extents((more,)), _extents((1,)))
     pieces = (
         reshape_value(builder, read(builder, state), (old,)),
-        builder.emit("aten.empty_strided.default", sizes, options, blank),
+        emit_empty(builder, blank),
     )
     joined = builder.emit(
         "aten.cat.default", (ListArg(tuple(map(Ref, pieces))), LiteralArg(0)), (), whole

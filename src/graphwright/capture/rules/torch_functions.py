@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import torch
 
+from graphwright.capture.faults import natively
 from graphwright.capture.machine import Machine, Rule
 from graphwright.capture.modules import (
     call_module,
@@ -100,6 +101,12 @@ def check(machine: Machine, args: Args, kwargs: Kwargs) -> None:
         )
 
 
+def default_device(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
+    """`torch.get_default_device()`: guarded, or set by a block of the program's; PyTorch makes a tensor to tell."""
+    with machine.recorder.paused():
+        return natively(torch.get_default_device)
+
+
 def _quiet(machine: Machine, args: Args, kwargs: Kwargs) -> None:
     """A call that only counts uses of an interface."""
 
@@ -124,6 +131,7 @@ def make_rules() -> dict[Any, Rule]:
         torch._assert: assert_,  # noqa: SLF001
         torch._check: check,  # noqa: SLF001
         torch.nn.RNNBase._update_flat_weights: update_flat_weights,  # noqa: SLF001
+        torch.get_default_device: default_device,
         torch._C._log_api_usage_once: _quiet,  # noqa: SLF001
     }
     for name in ("torch._utils", "torch._dynamo.external_utils"):
