@@ -160,19 +160,21 @@ def test_steady_figures_compare_every_system_with_every_other():
 def test_what_waits_for_memory_is_compared_with_a_copy(name, is_compared):
     result = do_job(SteadyJob(name, (System.EAGER,), num_rounds=1))
 
-    share = result.systems[System.EAGER].share_of_copy
-    assert share > 0 if is_compared else share is None
+    found = result.systems[System.EAGER]
+    for share in (found.share_of_copy, found.share_of_memory):
+        assert share > 0 if is_compared else share is None
 
 
-def test_table_shows_the_bandwidth_as_a_share_of_a_copys():
+def test_table_shows_the_bandwidth_as_shares_of_copies():
+    found = steady(1e-3, {System.EAGER: 0.5})
     measured = SystemFigures(
         cold=StartFigures(first_call=1.0, peak_bytes=2**20),
-        steady=msgspec.structs.replace(steady(1e-3, {System.EAGER: 0.5}), share_of_copy=0.873),
+        steady=msgspec.structs.replace(found, share_of_copy=0.873, share_of_memory=2.31),
     )
 
     text = render(WorkloadFigures("column-sums", "", {System.GRAPHWRIGHT: measured}))
 
-    assert "87%" in text
+    assert "87%, 231%" in text
 
 
 def steady(per_call, ratio_to):

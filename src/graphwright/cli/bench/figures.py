@@ -48,6 +48,8 @@ class SteadyFigures(msgspec.Struct, frozen=True):
     """The same against eager in double precision."""
     share_of_copy: float | None = None
     """For what waits for memory: the bandwidth reached, as a share of what a copy of as many bytes reaches in the same rounds."""
+    share_of_memory: float | None = None
+    """The same as a share of the machine's copy bandwidth: that of a copy of more bytes than caches hold."""
 
 
 class SteadyResult(msgspec.Struct, frozen=True):

@@ -9,7 +9,12 @@ from typing import Final
 
 from rich.table import Table
 
-from graphwright.cli.bench.figures import BenchFigures, SystemFigures, WorkloadFigures
+from graphwright.cli.bench.figures import (
+    BenchFigures,
+    SteadyFigures,
+    SystemFigures,
+    WorkloadFigures,
+)
 from graphwright.cli.systems import System
 from graphwright.cli.terminal import render_time
 
@@ -34,7 +39,8 @@ def render_figures(figures: BenchFigures) -> Table:
         title=f"{figures.num_threads} threads, torch {figures.versions['torch']}",
         caption=f"import torch {render_time(imports.torch)}, graphwright on top {render_time(imports.graphwright)}\n"
         "cold, warm: the first call, compiling included, with empty caches and with those it left; ÷: how many "
-        "times as long the other takes; bandwidth: as a share of a copy's; difference: the largest to eager's output",
+        "times as long the other takes; bandwidth: as shares of a copy's of as many "
+        "bytes and of memory's; difference: the largest to eager's output",
     )
     table.add_column("workload")
     table.add_column("system")
@@ -60,14 +66,16 @@ def _cells(workload: WorkloadFigures, measured: SystemFigures) -> list[str]:
         render_time(steady.per_call) if steady else _ABSENT,
         _inverse(steady.ratio_to.get(System.EAGER) if steady else None),
         _inverse(steady.ratio_to.get(System.TORCH_COMPILE) if steady else None),
-        _share(steady.share_of_copy if steady else None),
+        _shares(steady),
         f"{measured.cold.peak_bytes / 2**20:,.0f} MiB",
         f"{steady.difference_to_eager:.1e}" if steady else _ABSENT,
     ]
 
 
-def _share(share: float | None) -> str:
-    return _ABSENT if share is None else f"{share:.0%}"
+def _shares(steady: SteadyFigures | None) -> str:
+    if steady is None or steady.share_of_copy is None or steady.share_of_memory is None:
+        return _ABSENT
+    return f"{steady.share_of_copy:.0%}, {steady.share_of_memory:.0%}"
 
 
 def _inverse(ratio: float | None) -> str:

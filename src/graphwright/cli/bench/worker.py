@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, assert_never
 
@@ -34,7 +34,11 @@ from graphwright.cli.timing import time_in_turns, time_once
 _EXTRA_CALLS: Final = 3
 """Calls after the first, before memory is read: what a system allocates late shows, too."""
 _COPY: Final = "copy"
-"""The name of the copy among the timings of the systems."""
+"""The name of the copy of a workload's bytes among the timings of the systems."""
+_MEMORY_COPY: Final = "copy of memory"
+"""The name of the copy that no cache holds."""
+_MEMORY_BYTES: Final = 256 << 20
+"""Read and written by that one: several times what the caches of one socket's cores share."""
 _CALLS_TO_LEARN: Final = 100
 """After so many calls a program knows which of its guards need not be checked one by one."""
 _GUARD_ROUNDS: Final = 11
@@ -80,29 +84,39 @@ def _measure_steady(
     }
     outputs = {system: calls[system]() for system in systems}
     reference = _run_in_float64(program)
+    num_bytes = sum(
+        tensor.nbytes for tensor in _tensors((program.arguments, outputs[System.EAGER]))
+    )
     if workload.is_memory_bound:
-        calls[_COPY] = _make_copy(_tensors((program.arguments, outputs[System.EAGER])))
+        calls[_COPY] = _make_copy(num_bytes)
+        calls[_MEMORY_COPY] = _make_copy(_MEMORY_BYTES)
     timings = time_in_turns(calls, num_rounds=num_rounds)
-    copy_timings = timings.get(_COPY)
+
+    def share_of(copy_name: str, copied_bytes: int, system: System) -> float | None:
+        if copy_name not in timings:
+            return None
+        return timings[copy_name].ratio_to(timings[system]) * num_bytes / copied_bytes
+
     figures = {
         system: SteadyFigures(
             per_call=timings[system].median,
             ratio_to={other: timings[system].ratio_to(timings[other]) for other in systems},
             difference_to_eager=_largest_difference(outputs[system], outputs[System.EAGER]),
             difference_to_float64=_largest_difference(outputs[system], reference),
-            share_of_copy=copy_timings.ratio_to(timings[system]) if copy_timings else None,
+            share_of_copy=share_of(_COPY, num_bytes, system),
+            share_of_memory=share_of(_MEMORY_COPY, _MEMORY_BYTES, system),
         )
         for system in systems
     }
     return SteadyResult(figures)
 
 
-def _make_copy(tensors: Sequence[torch.Tensor]) -> Callable[[], object]:
-    """Give a copy that moves as many bytes as reading and writing these tensors once, half of them each way.
+def _make_copy(num_bytes: int) -> Callable[[], object]:
+    """Give a copy that moves so many bytes, half of them each way.
 
     It reads and writes the same memory each time, as the calls do that it is compared with: what fits in the caches stays there.
     """
-    num_items = sum(tensor.nbytes for tensor in tensors) // 2 // torch.float32.itemsize
+    num_items = num_bytes // 2 // torch.float32.itemsize
     source = torch.ones(num_items)
     target = torch.ones(num_items)
     return partial(target.copy_, source)
