@@ -188,12 +188,21 @@ class Arithmetic:
         Returns:
             The product. One instruction with AVX-512; elsewhere two multiplications, of which the first is exact.
         """
-        if self.builder.has_avx512 and value.lanes >= _SCALE_LANES[self.kind]:
+        if self._scales_at_once(value):
             return self._scale_avx512(value, n)
         exponent = self.integer_of(shifted)
         first = self.integer("ashr", exponent, 1)
         second = self.integer("sub", exponent, first)
         return self.mul(self.mul(value, self.power_of_two(first)), self.power_of_two(second))
+
+    def scale_normal(self, value: Value, n: Value, shifted: Value) -> Value:
+        """Give the same where `2**n` is a normal number: one multiplication where there is no instruction for it."""
+        if self._scales_at_once(value):
+            return self._scale_avx512(value, n)
+        return self.mul(value, self.power_of_two(self.integer_of(shifted)))
+
+    def _scales_at_once(self, value: Value) -> bool:
+        return self.builder.has_avx512 and value.lanes >= _SCALE_LANES[self.kind]
 
     def _scale_avx512(self, value: Value, n: Value) -> Value:
         builder, kind = self.builder, self.kind

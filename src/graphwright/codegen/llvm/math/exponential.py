@@ -170,14 +170,17 @@ def emit_sigmoid(builder: Builder, x: Value) -> Value:
 def emit_tanh(builder: Builder, x: Value) -> Value:
     """Write the hyperbolic tangent: an odd polynomial for small x, else `1 - 2 / (exp(2|x|) + 1)`.
 
+    The exponential is reduced in one step: n is 29 at most, and an error of the exponential counts less the larger it is.
     Error: float32 0.94 ulp (eager 0.52).
     """
     m = Arithmetic(builder, x.kind)
+    constants = CONSTANTS[m.kind]
     magnitude = m.abs(x)
-    n, shifted, r = _reduced(m, m.at_most(m.add(magnitude, magnitude), _TANH_FLAT))
-    power = m.mul(exp_of_reduced(m, r), m.power_of_two(m.integer_of(shifted)))
+    double = m.at_most(m.add(magnitude, magnitude), _TANH_FLAT)
+    n, shifted = m.round_scaled(double, constants.log2_e)
+    r = m.fma(n, -constants.ln2_high, double)
+    power = m.scale_normal(exp_of_reduced(m, r), n, shifted)
     large = m.sub(1.0, m.div(2.0, m.add(power, 1.0)))
-    del n
     square = m.mul(magnitude, magnitude)
     small = m.fma(m.mul(magnitude, square), m.polynomial(_TANH, square), magnitude)
     return m.copysign(m.select(m.less(magnitude, _TANH_BOUNDARY), small, large), x)
