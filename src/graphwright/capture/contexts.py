@@ -79,8 +79,7 @@ def leave_contexts(machine: Machine) -> None:
         if isinstance(manager, types.GeneratorType):
             manager.close()
             continue
-        if isinstance(manager, torch.autocast):
-            machine.recorder.trace.note_autocast(manager, enters=False)
+        machine.recorder.trace.note_region(manager, enters=False)
         if not isinstance(manager, _WITHOUT_EFFECT):
             type(manager).__exit__(manager, None, None, None)
 
@@ -103,15 +102,13 @@ def check_handed_over(machine: Machine) -> None:
 
 
 def _note_entered(machine: Machine, manager: Any) -> None:
-    if isinstance(manager, torch.autocast):
-        machine.recorder.trace.note_autocast(manager, enters=True)
+    machine.recorder.trace.note_region(manager, enters=True)
     machine.entered.append(manager)
     machine.outermost.note_made(manager)
 
 
 def _note_left(machine: Machine, manager: Any) -> None:
-    if isinstance(manager, torch.autocast):
-        machine.recorder.trace.note_autocast(manager, enters=False)
+    machine.recorder.trace.note_region(manager, enters=False)
     # By identity, and once: devices that are equal are entered apart, and one may be entered twice.
     own = [place for place, one in enumerate(machine.entered) if one is manager]
     if own:

@@ -11,12 +11,13 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 import torch
 from torch._C._functorch import peek_interpreter_stack
 from torch.amp.autocast_mode import _enter_autocast, _exit_autocast
+from torch.autograd.grad_mode import _enter_inference_mode, _exit_inference_mode
 
 from graphwright.base.errors import Unsupported
 from graphwright.ir.symint import Atom, Dim, FloorDiv, Max, Min, Mod, Symbol, SymExpr
@@ -94,8 +95,8 @@ class TorchTrace:
         self._numbers: dict[Source, CallRef] = {}
         """The calls that take a number out of the input that holds it, by the number's source."""
         self._is_silent = False
-        self._regions: list[tuple[torch.autocast, CallRef]] = []
-        """The autocast regions that the program is inside of."""
+        self._regions: list[tuple[object, CallRef]] = []
+        """The regions that the program is inside of."""
 
     def add_placeholder(self, tensor: AbstractTensor, name: str | None) -> None:
         """Add the next graph input."""
@@ -159,30 +160,25 @@ class TorchTrace:
         call = TorchCall("call_function", target, frozen_args, frozen_kwargs)
         _mark(result, self._add(call, result))
 
-    def note_autocast(self, manager: torch.autocast, *, enters: bool) -> None:
-        """Add that an autocast region begins, or ends.
+    def note_region(self, manager: object, *, enters: bool) -> None:
+        """Add that a region that a context manager of PyTorch's makes begins, or ends; only some show in a graph.
 
         Args:
             manager: the context manager.
             enters: it is entered, not left.
         """
-        if self._is_silent or peek_interpreter_stack() is not None:
+        region = next((one for kind, one in _REGIONS.items() if isinstance(manager, kind)), None)
+        if region is None or self._is_silent or peek_interpreter_stack() is not None:
             return
         if enters:
-            values = (
-                manager.device,
-                manager.fast_dtype,
-                manager._enabled,  # noqa: SLF001  (what its own stand-in for graphs is made of)
-                manager._cache_enabled,  # noqa: SLF001
-            )
-            begin = TorchCall("call_function", _enter_autocast, values, {})
+            begin = TorchCall("call_function", region.enter, region.values(manager), {})
             self._regions.append((manager, self._add(begin, None)))
             return
-        known = next((ref for one, ref in self._regions if one is manager), None)
-        if known is not None:
-            self._regions = [item for item in self._regions if item[0] is not manager]
-            end = TorchCall("call_function", _exit_autocast, (known,), {})
-            self._add(end, None)
+        # By identity, innermost first: one may be entered twice.
+        places = [place for place, (one, _) in enumerate(self._regions) if one is manager]
+        if places:
+            _, known = self._regions.pop(places[-1])
+            self._add(TorchCall("call_function", region.leave, (known,), {}), None)
 
     def rename(self, tensor: torch.Tensor, name: str) -> None:
         """Give the node that made a tensor the name of the user's variable; the first name stays.
@@ -418,6 +414,33 @@ def _mark(result: Any, ref: CallRef) -> None:
     elif isinstance(result, dict):
         for key, item in result.items():
             _mark(item, CallRef(ref.call, (*ref.path, key)))
+
+
+class _Region(NamedTuple):
+    """How the calls that enter and leave a context manager show in a graph."""
+
+    enter: Callable[..., Any]
+    leave: Callable[..., Any]
+    values: Callable[[Any], tuple[Any, ...]]
+    """The arguments of `enter`."""
+
+
+_REGIONS: Final[dict[type, _Region]] = {
+    torch.autocast: _Region(
+        _enter_autocast,
+        _exit_autocast,
+        # what its own stand-in for graphs is made of
+        lambda manager: (
+            manager.device,
+            manager.fast_dtype,
+            manager._enabled,  # noqa: SLF001
+            manager._cache_enabled,  # noqa: SLF001
+        ),
+    ),
+    torch.inference_mode: _Region(
+        _enter_inference_mode, _exit_inference_mode, lambda manager: (manager.mode,)
+    ),
+}
 
 
 def _changes_tensors(func: Any, kwargs: Mapping[str, Any]) -> bool:

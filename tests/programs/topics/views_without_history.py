@@ -31,6 +31,13 @@ def handed_on_by_a_function_without_gradients(weight, x):
 
 
 @TOPIC.program(*CALLS)
+@torch.inference_mode()
+def handed_on_by_inference(weight, x):
+    wide = weight.view(2, 2, 1).expand(2, 2, 3)
+    return weight.view(2, 2), wide * 2, wide.sum()
+
+
+@TOPIC.program(*CALLS)
 def of_what_was_computed(weight, x):
     y = weight * x
     with torch.no_grad():
