@@ -24,7 +24,17 @@ BOUND_TO_PROCESS = {
     "library_in_full-flags_in_full": "an enum member that no import leads to",
     "nn_modules-forward_hook_is_added": "a hook that is known by identity",
     "nn_modules-forward_pre_hook": "a hook that is known by identity",
-    "views_and_mutation-in_place_on_a_leaf_under_no_grad": "a write to a tensor with history runs the torch-level graph",
+    "training-step_with_a_closure": "a function of PyTorch's, below its decorators, that no import leads to",
+    **dict.fromkeys(
+        (
+            "views_and_mutation-in_place_on_a_leaf_under_no_grad",
+            "views_without_history-scaled_through_a_view",
+            "views_without_history-written_by_data_and_detach",
+            "views_without_history-detached_views",
+            "views_without_history-rows_made_to_have_unit_length",
+        ),
+        "a write to a tensor with history runs the torch-level graph",
+    ),
 }
 """Programs of the suite that are captured in each process, and what they hold that is no data."""
 if hasattr(dataclasses, "_ATOMIC_TYPES"):  # from some release on

@@ -33,6 +33,8 @@ from graphwright.capture.items import (
     check_own,
     is_read_container,
 )
+from graphwright.capture.late_calls import LateResult, used_late
+from graphwright.capture.late_texts import join
 from graphwright.capture.lookup import find, is_fixed_class, peek
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
@@ -46,7 +48,7 @@ from graphwright.capture.natives import (
 )
 from graphwright.capture.policy import is_native_function, is_torch_class
 from graphwright.capture.sequences import call_comparing_method
-from graphwright.capture.symbolic_ints import plain_throughout
+from graphwright.capture.symbolic_ints import SYMBOLIC_TYPES, plain_throughout
 
 _CHANGES_LISTS: Final = ("_heapq", "_bisect")
 """C modules whose functions work on a list in place."""
@@ -288,6 +290,9 @@ def _call_value_method(
     if compared is not ABSENT:
         return compared
     if isinstance(function.__self__, str):
+        late = _call_on_late_texts(machine, function, args, kwargs)
+        if late is not ABSENT:
+            return late
         if machine.has_symbols:
             args = [plain_throughout(value) for value in args]
             kwargs = {key: plain_throughout(value) for key, value in kwargs.items()}
@@ -298,6 +303,24 @@ def _call_value_method(
     elif function.__name__ in _TAKES_ITERABLE:
         args = [machine.native_iterable(value) for value in args]
     return natively(function, *args, **kwargs)
+
+
+def _call_on_late_texts(
+    machine: Machine, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Any:
+    """Call a method of a string that writes numbers which are not fixed, or joins texts made of such; else `ABSENT`."""
+    if function.__name__ == "format":
+        values = (*args, *kwargs.values())
+        if any(type(value) is LateResult or type(value) in SYMBOLIC_TYPES for value in values):
+            return format_template(machine, function.__self__, args, kwargs)
+    elif function.__name__ == "join" and len(args) == 1 and not kwargs:
+        iterable = machine.native_iterable(args[0])
+        if hasattr(type(iterable), "__iter__"):
+            return join(machine, function.__self__, list(map(machine.materialise, iterable)))
+    for value in (*args, *kwargs.values()):
+        if type(value) is LateResult:
+            raise used_late(value)
+    return ABSENT
 
 
 def _call_container_method(

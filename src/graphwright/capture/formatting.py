@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from graphwright.capture.faults import natively
+from graphwright.capture.late_texts import join
 from graphwright.capture.machine import Machine
 
 _CONVERSIONS: Final[dict[str, Callable[..., str]]] = {"s": str, "r": repr, "a": ascii}
@@ -18,7 +19,7 @@ _CONVERSIONS: Final[dict[str, Callable[..., str]]] = {"s": str, "r": repr, "a": 
 
 def format_template(
     machine: Machine, template: str, args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> str:
+) -> Any:
     """Give `template.format(*args, **kwargs)`."""
     return _Filling(machine, args, kwargs).fill(template)
 
@@ -32,15 +33,15 @@ class _Filling:
         self._kwargs = kwargs
         self._next = 0
 
-    def fill(self, template: str) -> str:
-        parts: list[str] = []
+    def fill(self, template: str) -> Any:
+        parts: list[Any] = []
         for literal, field, spec, conversion in natively(_string.formatter_parser, template):
             parts.append(literal)
             if field is not None:
                 parts.append(self._field(field, spec or "", conversion))
-        return "".join(parts)
+        return join(self._machine, "", parts)
 
-    def _field(self, field: str, spec: str, conversion: str | None) -> str:
+    def _field(self, field: str, spec: str, conversion: str | None) -> Any:
         value = self._look_up(field)
         if conversion:
             value = self._machine.text(_CONVERSIONS[conversion], [value])

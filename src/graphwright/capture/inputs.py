@@ -14,6 +14,7 @@ import torch
 
 from graphwright.capture.input_names import input_name
 from graphwright.capture.machine import Machine
+from graphwright.capture.missing import ABSENT
 from graphwright.capture.number_sources import source_of_dim
 from graphwright.capture.options import CaptureOptions
 from graphwright.capture.symbolic_ints import SYMBOLIC_INTS
@@ -131,6 +132,16 @@ class GraphInputs:
             return extent
         source = source_of_dim(dim_of(extent), self._sources_of_symbols())
         return SymbolicNumber(hint_of(extent), source, self._guard_number)
+
+    def sample_of(self, value: Any) -> Any:
+        """Give what a number that is not fixed is in this call, without a guard; `ABSENT` for one that is."""
+        if type(value) is torch.SymInt:
+            extent = to_extent(value)
+            return ABSENT if isinstance(extent, int) else hint_of(extent)
+        if type(value) is torch.SymFloat:
+            number = number_of(value)
+            return number.value if isinstance(number, SymbolicNumber) else ABSENT
+        return ABSENT
 
     def _sources_of_symbols(self) -> dict[str, Source]:
         sources: dict[str, Source] = {binding.symbol: binding.source for binding in self.ints}

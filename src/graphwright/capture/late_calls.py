@@ -24,20 +24,36 @@ from graphwright.base.counters import counters
 from graphwright.base.errors import Unsupported
 from graphwright.capture.faults import natively
 from graphwright.capture.machine import Machine
+from graphwright.capture.missing import ABSENT
 from graphwright.capture.policy import is_torch_class, is_torch_module_name
 from graphwright.record import AbstractTensor, NeedsValues, Recorder
+
+_NO_KEYWORDS: Final[Mapping[str, Any]] = types.MappingProxyType({})
+
+
+class TextNeeded(Unsupported):
+    """A late text, or what follows from one, that the program looks at: made at once, it is a constant like any other."""
 
 
 @final
 class LateResult:
     """Stands for what a late call gives."""
 
-    __slots__ = ("args", "function", "kwargs", "name", "versions")
+    __slots__ = ("args", "function", "kwargs", "name", "sample", "versions")
 
-    def __init__(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        function: Any,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any] = _NO_KEYWORDS,
+        *,
+        sample: Any = ABSENT,
+    ) -> None:
         self.function = function
         self.args = args
         self.kwargs = kwargs
+        self.sample = _sample(function, args) if sample is ABSENT else sample
+        """A number or text such as it gives: of the same type; `ABSENT` where that is not known."""
         self.name = str(getattr(function, "__name__", function))
         self.versions = _versions((args, kwargs))
 
@@ -59,10 +75,15 @@ class LateCalls:
     Args:
         recorder: what records the program.
         is_on: whether calls may be late; otherwise one that asks for values cannot be captured.
+        may_be_texts: whether texts may be late.
     """
 
-    def __init__(self, recorder: Recorder, *, is_on: bool = True) -> None:
+    def __init__(
+        self, recorder: Recorder, *, is_on: bool = True, may_be_texts: bool = True
+    ) -> None:
         self._is_on: Final = is_on
+        self.may_be_texts: Final = may_be_texts
+        self._has_texts = False
         self._recorder: Final = recorder
         self.results: Final[list[LateResult]] = []
 
@@ -72,7 +93,7 @@ class LateCalls:
         Raises:
             Unsupported: it asks for values, and cannot be called late.
         """
-        if self.results and holds_late_result((args, kwargs)):
+        if (self.results or self._has_texts) and holds_late_result((args, kwargs)):
             return self._call_late(function, args, kwargs, None)
         before = self._recorder.mark()
         try:
@@ -81,6 +102,17 @@ class LateCalls:
             if not self._is_on or self._recorder.has_effects_since(before):
                 raise
             return self._call_late(function, args, kwargs, error)
+
+    def make(self, function: Any, args: tuple[Any, ...], *, sample: Any) -> LateResult:
+        """Make the result of a late call that changes nothing and raises nothing: it is made only if somebody is given it.
+
+        Args:
+            function: what is called.
+            args: with what: numbers, texts, late results.
+            sample: what it gives for numbers like these.
+        """
+        self._has_texts = True
+        return LateResult(function, args, sample=sample)
 
     def _call_late(
         self,
@@ -144,9 +176,50 @@ _OPERATORS: Final = frozenset(
 """Operators that make a result and change nothing."""
 
 
+_SAMPLED: Final = _OPERATORS - {operator.pow, operator.getitem}
+"""Those whose result has a type that the types of their operands tell."""
+
+
+def _sample(function: Any, args: tuple[Any, ...]) -> Any:
+    """Give what a late call gives for numbers like those that it is given; `ABSENT` where that is not known."""
+    if function is torch.Tensor.item and isinstance(args[0], torch.Tensor):
+        return _NUMBERS.get(args[0].dtype, 1)
+    if function not in _SAMPLED:
+        return ABSENT
+    samples = [value.sample if type(value) is LateResult else value for value in args]
+    if not all(type(sample) in (bool, int, float, str) for sample in samples):
+        return ABSENT
+    try:
+        return natively(function, *samples)
+    except (ArithmeticError, TypeError, ValueError):  # for the call itself to raise
+        return ABSENT
+
+
+_NUMBERS: Final[Mapping[torch.dtype, Any]] = {
+    torch.bool: True,
+    **dict.fromkeys((torch.float16, torch.bfloat16, torch.float32, torch.float64), 1.0),
+    **dict.fromkeys((torch.complex64, torch.complex128), 1j),
+}
+"""Numbers such as tensors of a dtype hold; of any other dtype, they are ints."""
+
+
+def _follows_from_numbers(result: LateResult) -> bool:
+    """Tell whether no value of a tensor goes into a late result."""
+    return not any(map(_holds_tensor, (*result.args, *result.kwargs.values())))
+
+
+def _holds_tensor(value: Any) -> bool:
+    if type(value) is LateResult:
+        return not _follows_from_numbers(value)
+    if isinstance(value, list | tuple):
+        return any(map(_holds_tensor, value))
+    return isinstance(value, torch.Tensor)
+
+
 def used_late(result: LateResult) -> Unsupported:
     """Make the error for a program that looks at a late result."""
-    return Unsupported(
+    kind = TextNeeded if _follows_from_numbers(result) else Unsupported
+    return kind(
         f"a use of what `{result.name}` gives",
         why="its size or value depends on the values of tensors, which are not known while the program is captured",
         remedy="return it as it is, or move this line and what follows from it out of the compiled function",

@@ -44,8 +44,15 @@ class LateCaller(Protocol):
     def results(self) -> Sequence[Any]:
         """The late results so far, in the order of their calls."""
 
+    @property
+    def may_be_texts(self) -> bool:
+        """Whether texts may be late."""
+
     def call(self, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Call one now or late."""
+
+    def make(self, function: Any, args: tuple[Any, ...], *, sample: Any) -> Any:
+        """Make the result of a late call that changes and raises nothing."""
 
 
 @dataclasses.dataclass(slots=True)

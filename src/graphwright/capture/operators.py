@@ -17,6 +17,7 @@ from graphwright.capture import symbolic_floats, symbolic_ints
 from graphwright.capture.faults import natively
 from graphwright.capture.items import check_known, is_read_container, special
 from graphwright.capture.late_calls import LateResult
+from graphwright.capture.late_texts import fill
 from graphwright.capture.lookup import peek
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
@@ -71,6 +72,10 @@ _UNARY_METHODS: Final[dict[Any, str]] = {
 
 def binary(machine: Machine, function: Any, left: Any, right: Any) -> Any:
     """Give `function(left, right)` for a binary or in-place function of `operator`, `getitem` included."""
+    if type(left) is str and function in (operator.mod, operator.imod):
+        made = fill(machine, left, right)
+        if made is not None:
+            return made
     if machine.has_symbols and function is not operator.getitem:
         left, right = plain_beside_others(machine, left, right)
         if are_symbolic_ints(left, right) and function not in _DIVISIONS:

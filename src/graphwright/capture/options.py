@@ -59,6 +59,8 @@ class CaptureOptions:
     """What earlier captures learnt of code objects; shared to save time."""
     has_late_calls: bool = True
     """Whether what asks for the values of tensors may be called after the graph, where the program does not look at the result."""
+    has_late_texts: bool = True
+    """Whether numbers that are not fixed may be written into texts after the graph, where the program does not look at the text."""
     on_fault: Callable[[InternalError], None] | None = None
     """Told of a failure of the interpreter's own before the graph is broken there; None: such a failure is raised."""
     may_break: Callable[[], bool] = bool

@@ -28,7 +28,7 @@ from graphwright.capture.effects import iter_changed_values, make_effects
 from graphwright.capture.faults import check_fault
 from graphwright.capture.frames import CodeTable, Outermost
 from graphwright.capture.inputs import GraphInputs
-from graphwright.capture.late_calls import LateCalls
+from graphwright.capture.late_calls import LateCalls, TextNeeded
 from graphwright.capture.machine import Machine
 from graphwright.capture.options import CaptureOptions
 from graphwright.capture.recipes import Recipes
@@ -193,6 +193,10 @@ def capture_call(
     try:
         if isinstance(found, Captured):
             return found
+        if isinstance(found, TextNeeded):
+            return capture_call(
+                target, args, kwargs, options=dataclasses.replace(options, has_late_texts=False)
+            )
         if not can_break(target) or not options.may_break():
             raise found
         captured = _capture_again(call, options, outermost, found)
@@ -302,7 +306,9 @@ def _capture_until(
     recorder.gradients = _Gradients(machine)
     inputs.machine, inputs.recorder = machine, recorder
     machine.recorder, machine.target = recorder, call.target
-    machine.late_calls = late_calls = LateCalls(recorder, is_on=options.has_late_calls)
+    machine.late_calls = late_calls = LateCalls(
+        recorder, is_on=options.has_late_calls, may_be_texts=options.has_late_texts
+    )
     machine.blocks = call.blocks
     call.blocks.rewind()
     token = CAPTURING.set(True)

@@ -14,6 +14,7 @@ import torch
 from graphwright.capture import symbolic_ints
 from graphwright.capture.faults import natively
 from graphwright.capture.items import special
+from graphwright.capture.late_texts import join, late_text
 from graphwright.capture.lookup import peek
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
@@ -28,9 +29,12 @@ _TEXT_METHODS: Final[dict[Any, tuple[str, ...]]] = {
 """The methods that each function asks, in this order, going on where a class has no more than `object` has."""
 
 
-def text(machine: Machine, function: Callable[..., str], args: Sequence[Any]) -> str:
-    """Give `function(*args)` for `str`, `repr`, `ascii` or `format`."""
+def text(machine: Machine, function: Callable[..., str], args: Sequence[Any]) -> Any:
+    """Give `function(*args)` for `str`, `repr`, `ascii` or `format`: a string, or a late result."""
     value, *rest = args
+    late = late_text(machine, function, value, rest)
+    if late is not None:
+        return late
     for name in _TEXT_METHODS[function]:
         hook = special(machine, value, name)
         if hook is not None:
@@ -80,7 +84,7 @@ _RENDERED: Final = frozenset({list, tuple, dict})
 """Containers whose text is made here, as it is made of their parts'."""
 
 
-def _container_text(machine: Machine, value: Any) -> str:
+def _container_text(machine: Machine, value: Any) -> Any:
     """Give the `repr` of a list, tuple or dict, with that of its parts interpreted."""
     brackets = repr(type(value)())
     left, right = brackets[0], brackets[1]
@@ -90,16 +94,19 @@ def _container_text(machine: Machine, value: Any) -> str:
     try:
         contents = machine.world.contents(value)
         if isinstance(contents, dict):
-            pairs = (f"{_part(machine, k)}: {_part(machine, v)}" for k, v in contents.items())
-            return f"{left}{', '.join(pairs)}{right}"
-        parts = ", ".join([_part(machine, item) for item in contents])
+            pairs = [
+                join(machine, ": ", [_part(machine, k), _part(machine, v)])
+                for k, v in contents.items()
+            ]
+            return join(machine, "", [left, join(machine, ", ", pairs), right])
+        parts = join(machine, ", ", [_part(machine, item) for item in contents])
         comma = "," if type(value) is tuple and len(contents) == 1 else ""
-        return f"{left}{parts}{comma}{right}"
+        return join(machine, "", [left, parts, comma, right])
     finally:
         machine.rendering.discard(id(value))
 
 
-def _part(machine: Machine, value: Any) -> str:
+def _part(machine: Machine, value: Any) -> Any:
     return text(machine, repr, [value])
 
 

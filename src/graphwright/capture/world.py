@@ -84,6 +84,9 @@ class Inputs(Protocol):
     def number_of(self, value: Any) -> Number:
         """Give the number for one as the interpreter holds it."""
 
+    def sample_of(self, value: Any) -> Any:
+        """Give what a number that is not fixed is in this call, without a guard; `ABSENT` for one that is."""
+
 
 class World:
     """What one capture knows of the objects that existed before the call.
@@ -125,6 +128,10 @@ class World:
     def number_of(self, value: Any) -> Number:
         """Give the number for one as the interpreter holds it."""
         return self._inputs.number_of(value)
+
+    def sample_of(self, value: Any) -> Any:
+        """Give what a number that is not fixed is in this call, without a guard; `ABSENT` for one that is."""
+        return self._inputs.sample_of(value)
 
     def original_of(self, standin: object) -> object:
         """Give the object that a stand-in stands for (itself, when it is no stand-in)."""

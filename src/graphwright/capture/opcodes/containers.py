@@ -8,6 +8,7 @@ from graphwright.capture.faults import natively
 from graphwright.capture.frames import Frame, Opcode
 from graphwright.capture.instructions import Op
 from graphwright.capture.items import check_key, check_members
+from graphwright.capture.late_texts import join
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
 
@@ -53,7 +54,7 @@ def build_const_key_map(machine: Machine, frame: Frame, arg: int) -> None:
 
 def build_string(machine: Machine, frame: Frame, arg: int) -> None:
     """BUILD_STRING."""
-    frame.stack.append("".join(_take(frame, arg)))
+    frame.stack.append(join(machine, "", _take(frame, arg)))
 
 
 def build_slice(machine: Machine, frame: Frame, arg: int) -> None:

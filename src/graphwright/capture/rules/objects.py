@@ -25,13 +25,24 @@ Args = Sequence[Any]
 Kwargs = Mapping[str, Any]
 
 
+def _sample(value: LateResult) -> Any:
+    """Give a value of the type that a late result will have.
+
+    Raises:
+        Unsupported: that is not known.
+    """
+    if value.sample is ABSENT:
+        raise used_late(value)
+    return value.sample
+
+
 def type_of(machine: Machine, value: Any) -> type:
     """Give the type that the program sees."""
     if type(value) is machine.tensor_type:
         original = machine.world.original_of(value)
         return type(original) if original is not value else torch.Tensor
     if type(value) is LateResult:
-        raise used_late(value)
+        return type(_sample(value))
     return PLAIN_TYPES.get(type(value), type(value))
 
 
@@ -51,7 +62,7 @@ def isinstance_(machine: Machine, args: Args, kwargs: Kwargs) -> bool:
     if type(value) is machine.tensor_type:
         return _tensor_is_instance(machine, value, classes)
     if type(value) is LateResult:
-        raise used_late(value)
+        value = _sample(value)
     if type(classes) is tuple:
         return any(isinstance_(machine, (value, kind), {}) for kind in classes)
     hook = peek(type(classes), "__instancecheck__")
