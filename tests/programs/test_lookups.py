@@ -49,10 +49,10 @@ def strict():
         yield
 
 
-def outcome(function, x, places):
+def outcome(function, *args):
     """Give the result, or the exception, as text."""
     try:
-        return str(function(x, places))
+        return str(function(*args))
     except (IndexError, RuntimeError) as error:
         return repr(error)
 
@@ -106,3 +106,16 @@ def test_gradients_of_lookups_are_scattered():
     gw.compile(loss, fullgraph=True)(actual, places).backward()
 
     torch.testing.assert_close(actual.grad, expected.grad)
+
+
+def test_gradients_of_values_written_by_a_mask_count_on_no_other_number_than_eager_takes():
+    def write(x, mask, values):
+        return torch.index_put(x, (mask,), values)
+
+    x, mask = torch.randn(4, 3), torch.tensor([True, False, True, False])
+    two, three = (torch.randn(number, 3, requires_grad=True) for number in (2, 3))
+    compiled = gw.compile(write, fullgraph=True)
+    compiled(x, mask, two).sum().backward()
+
+    assert torch.equal(two.grad, torch.ones(2, 3))
+    assert outcome(compiled, x, mask, three) == outcome(write, x, mask, three)

@@ -27,6 +27,7 @@ from graphwright.record.arguments import to_arg
 from graphwright.record.attention import can_use_flash
 from graphwright.record.functional import read
 from graphwright.record.layout import contiguous_strides, format_strides, is_dense, same_extents
+from graphwright.record.mask_gradients import gradient_of_values, shape_of_values
 from graphwright.record.mutation import mutate, store
 from graphwright.record.op_recording import KnownOp, OpRecording
 from graphwright.record.reshaping import check_reshaping, resize, take_state
@@ -297,6 +298,20 @@ def _quotient(
     return recording.record_functional(known, args, kwargs)
 
 
+def _index(recording: OpRecording, learn: Learn, known: KnownOp, args: Args, kwargs: Kwargs) -> Any:
+    """Record a lookup; one by a mask is refused, unless it is for a gradient whose size is known otherwise."""
+    shape = shape_of_values()
+    if shape is not None:
+
+        def call(overload: str, *args: Any, **kwargs: Any) -> Any:
+            return _call(learn(find_overload(overload)), args, kwargs)
+
+        gradient = gradient_of_values(call, args[0], args[1], shape)
+        if gradient is not None:
+            return gradient
+    return recording.record_functional(known, args, kwargs)
+
+
 def _is_known_zero(value: Any) -> bool:
     if type(value) is not AbstractTensor:
         return False
@@ -340,6 +355,7 @@ SPECIAL: Final[dict[str, SpecialHandler]] = {
     "aten.native_batch_norm.default": _native_batch_norm,
     "aten._batch_norm_with_update.default": _batch_norm_with_update,
     "aten._efficientzerotensor.default": _known_zeros,
+    "aten.index.Tensor": _index,
     "aten.mul.Tensor": _product,
     "aten.div.Tensor": _quotient,
 }

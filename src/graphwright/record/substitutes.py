@@ -251,6 +251,25 @@ def _graded_in_place(function: Callable[..., torch.Tensor]) -> Substitute:
     return substitute
 
 
+def _filled(function: Callable[..., torch.Tensor], *, is_in_place: bool) -> Substitute:
+    """Fill by a mask with a number that has a gradient; the formula of `index_fill` looks for the indices that are given twice."""
+
+    def substitute(tensor: torch.Tensor, dim: int, index: torch.Tensor, value: Any) -> torch.Tensor:
+        has_gradient = isinstance(value, torch.Tensor) and value.requires_grad
+        if not has_gradient or not torch.is_grad_enabled():
+            return function(tensor, dim, index, value)
+        # Torch's own checks of the arguments; where its result is not used, it is not computed.
+        torch.index_fill(tensor.detach(), dim, index, value.detach())
+        sizes = [1] * tensor.dim()
+        if sizes:
+            sizes[dim] = tensor.shape[dim]
+        is_filled = torch.zeros(sizes, dtype=torch.bool, device=tensor.device)
+        target = tensor if is_in_place else tensor.clone()
+        return target.masked_fill_(is_filled.index_fill(dim, index, True), value)
+
+    return substitute
+
+
 _OF_REFLECTORS: Final = (
     torch.linalg.householder_product,
     torch.orgqr,
@@ -272,5 +291,8 @@ SUBSTITUTES: Final[dict[Any, Substitute]] = {
     **{function: _placed(function) for function in _TAKE_PLACE},
     **{function: _writing_last(function) for function in _LOSE_OUT},
     **{function: _graded_in_place(function) for function in _OF_REFLECTORS},
+    torch.index_fill: _filled(torch.index_fill, is_in_place=False),
+    torch.Tensor.index_fill: _filled(torch.Tensor.index_fill, is_in_place=False),
+    torch.Tensor.index_fill_: _filled(torch.Tensor.index_fill_, is_in_place=True),
 }
 """By the function that torch hands to a function mode."""

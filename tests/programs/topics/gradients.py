@@ -196,6 +196,45 @@ def reductions_with_gradients(x):
     return x.sum(0), x.mean(1), x.amax(0), x.var(), x.prod(1), x.cumsum(0), x.norm(), x.max()
 
 
+_ROWS = torch.tensor([True, False, True, True, False])
+
+
+@TOPIC.program(
+    call(t(5, 3, grad=True), t(3, 3, grad=True)),
+    call(t(5, 3, grad=True), t(3, 1, grad=True)),
+    call(t(5, 3, grad=True), t(1, 3, grad=True)),
+    call(t(5, 3, grad=True), t(3, grad=True)),
+    call(t(5, 3, grad=True), t(grad=True)),
+    call(t(5, 3), t(3, 3, grad=True)),
+    call(t(5, 3, dtype=torch.bfloat16, grad=True), t(dtype=torch.bfloat16, grad=True)),
+)
+def values_written_by_a_mask(x, values):
+    y = x * 2
+    y[_ROWS] = values.sin()
+    z = (x * 3).t()
+    z[:, _ROWS] = values.cos().expand(3, 3).t()
+    return y.exp(), z.sin(), x.index_put((_ROWS,), values, accumulate=True).cos()
+
+
+@TOPIC.program(
+    call(t(2, 5, 3, grad=True), t(2, 3, 3, grad=True)),
+    call(t(2, 5, 3, grad=True), t(2, 1, 3, grad=True)),
+    call(t(2, 5, 3, grad=True), t(3, 1, grad=True)),
+    call(t(2, 5, 3, grad=True), t(1, 3, 3, grad=True)),
+)
+def values_written_by_a_mask_in_the_middle(x, values):
+    y = x * 2
+    y[:, _ROWS] = values.sin()
+    return y.exp()
+
+
+@TOPIC.program(call(t(4, 3, grad=True), t(grad=True)), call(t(3, 4, grad=True), t(grad=True)))
+def number_filled_in_at_places_given_twice(x, number):
+    places = torch.tensor([1, 2, 1])
+    y = (x * 2).index_fill_(0, places, number)
+    return torch.index_fill(x.t(), 1, places, number * 2).sin(), y.sin()
+
+
 @TOPIC.program(call(t(4, grad=True), t(4, dtype=torch.bool)))
 def where_and_masks(x, mask):
     return torch.where(mask, x, x * 2), x.masked_fill(mask, 0.0), x.clamp(-0.5, 0.5)
