@@ -47,6 +47,7 @@ from graphwright.capture.natives import (
     original_function,
 )
 from graphwright.capture.policy import is_native_function, is_torch_class
+from graphwright.capture.refusals import check_goes_on
 from graphwright.capture.sequences import call_comparing_method
 from graphwright.capture.symbolic_ints import SYMBOLIC_TYPES, plain_throughout
 
@@ -244,6 +245,8 @@ def inline(
             why="coroutines run outside the call that makes them",
             remedy="compile the synchronous parts",
         )
+    if machine.frame is machine.outermost.frame:
+        check_goes_on(machine, function)
     slots = bind(machine.world, function, info, args, kwargs)
     return machine.run_frame(Frame(info, slots, function.__globals__, function))
 

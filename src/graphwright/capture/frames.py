@@ -124,6 +124,10 @@ class CodeTable:
             known = self._infos[id(code)] = CodeInfo(code, self._decoder, self._opcodes)
         return known
 
+    def decoded(self, code: types.CodeType) -> Decoded:
+        """Give the instructions of `code`."""
+        return self.info(code).decoded
+
 
 class Frame:
     """One call in progress. `slots` holds what each local name holds now (a cell for a cell variable); a name without entry is unbound."""
@@ -214,6 +218,7 @@ class Outermost:
         "_raised_at",
         "frame",
         "has_late_calls",
+        "is_before_callee",
         "is_over",
         "is_stopped",
         "may_stop",
@@ -238,6 +243,8 @@ class Outermost:
         """The steps that began with nothing on the stack."""
         self.was_nested = False
         """What could not be captured was met in a function that the frame called."""
+        self.is_before_callee = False
+        """It stops before the call of a function that breaks the graph in any case."""
         self.has_late_calls = False
         """Something that asks for values was called late (see `late_calls.py`)."""
         self.is_stopped = False

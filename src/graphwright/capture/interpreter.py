@@ -87,8 +87,10 @@ def _loop(machine: Machine, frame: Frame, i: int) -> int:
                     i = target
                 else:
                     return target
-        except GraphwrightError as error:
-            _locate(machine, error)
+        except Unsupported as error:
+            machine.locate(error)
+            raise
+        except GraphwrightError:
             raise
         except BaseException as error:  # noqa: BLE001  (the program decides what it catches)
             check_fault(machine, error)
@@ -115,9 +117,7 @@ def _loop_outermost(machine: Machine, frame: Frame, i: int) -> int:
                 else:
                     return target
         except GraphwrightError as error:
-            _locate(machine, error)
-            if isinstance(error, Unsupported) and _can_stop(machine, frame, error):
-                outermost.stop(frame, error)
+            if _stops(machine, frame, error):
                 return STOP
             raise
         except BaseException as error:  # noqa: BLE001  (the program decides what it catches)
@@ -126,22 +126,19 @@ def _loop_outermost(machine: Machine, frame: Frame, i: int) -> int:
             outermost.note_raised(error)
 
 
-def _can_stop(machine: Machine, frame: Frame, error: Unsupported) -> bool:
-    """Tell whether the outermost frame can stop before the instruction that it is at, which could not be captured."""
+def _stops(machine: Machine, frame: Frame, error: GraphwrightError) -> bool:
+    """Stop the outermost frame before the instruction that it is at, which could not be captured; tell whether that is possible."""
+    if not isinstance(error, Unsupported):
+        return False
+    machine.locate(error)
     outermost = machine.outermost
     if outermost.was_nested or not outermost.may_stop():
         return False
-    return is_refused_at_once(machine, frame, outermost.stack_before, error)
-
-
-def _locate(machine: Machine, error: GraphwrightError) -> None:
-    """Note the user's line, and those that led there, in what cannot be captured."""
-    if not isinstance(error, Unsupported) or error.frames:
-        return
-    error.frames = tuple(loc.render() for loc in machine.locs())
-    if not error.location:
-        loc = machine.loc()
-        error.location = loc.render() if loc is not None else ""
+    before = outermost.stack_before
+    if not (outermost.is_before_callee or is_refused_at_once(machine, frame, before, error)):
+        return False
+    outermost.stop(frame, error)
+    return True
 
 
 # Note [No cycles through exceptions]
@@ -176,5 +173,5 @@ def _check_caught(machine: Machine) -> None:
     try:
         machine.check_raised()
     except Unsupported as error:
-        _locate(machine, error)
+        machine.locate(error)
         raise

@@ -64,7 +64,7 @@ def _solve(decoded: Decoded, bits: dict[str, int]) -> list[int]:
     instructions = decoded.instructions
     reads = [_mask(bits, _reads(decoded, one)) for one in instructions]
     kept = [~_mask(bits, _ended(one)) for one in instructions]
-    ways = [_ways_on(decoded, index) for index in range(len(instructions))]
+    ways = [ways_on(decoded, index) for index in range(len(instructions))]
     handlers = [decoded.handler_at(index) for index in range(len(instructions))]
     live = [0] * len(instructions)
     changes = True
@@ -83,7 +83,7 @@ def _solve(decoded: Decoded, bits: dict[str, int]) -> list[int]:
     return live
 
 
-def _ways_on(decoded: Decoded, index: int) -> tuple[int, ...]:
+def ways_on(decoded: Decoded, index: int) -> tuple[int, ...]:
     """Give the instructions that can follow one that does not raise."""
     instruction = decoded.instructions[index]
     following = (index + 1,) if goes_on(instruction.op) else ()
@@ -122,7 +122,7 @@ def may_reach_super(decoded: Decoded, index: int) -> bool:
         instruction = decoded.instructions[at]
         if reads_first_argument(decoded, instruction.op, instruction.arg):
             return True
-        pending += _ways_on(decoded, at)
+        pending += ways_on(decoded, at)
         handler = decoded.handler_at(at)
         if handler is not None:
             pending.append(handler.target)

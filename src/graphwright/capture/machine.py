@@ -184,6 +184,15 @@ class Machine:
                 return caller.loc()
         return frame.loc()
 
+    def locate(self, error: Unsupported) -> None:
+        """Note the user's line, and those that led there, in what cannot be captured, unless that was done."""
+        if error.frames:
+            return
+        error.frames = tuple(loc.render() for loc in self.locs())
+        if not error.location:
+            loc = self.loc()
+            error.location = loc.render() if loc is not None else ""
+
     def are_plain(self, values: Iterable[Any]) -> bool:
         """Tell whether native code may see all values as they are."""
         plain = self.plain_types

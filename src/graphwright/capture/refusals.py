@@ -8,18 +8,24 @@ that existed before). Of any other instruction, a part may have been done: the c
 
 from __future__ import annotations
 
+import functools
 import types
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
-from graphwright.base.errors import Unsupported
+import torch
+
+from graphwright.base.errors import InternalError, Unsupported
 from graphwright.capture.controls import graph_break, why_outside
 from graphwright.capture.frames import Frame
 from graphwright.capture.instructions import CallShape, Op
+from graphwright.capture.lookup import peek
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
 from graphwright.capture.natives import may_run_natively
 from graphwright.capture.rules.autograd import BACKWARD
+from graphwright.capture.sure_breaks import SureCall, constant_arguments, find_sure_break
+from graphwright.capture.targets import is_compiled_alone
 from graphwright.record import NeedsValues
 
 _NEVER_CAPTURED: Final = (print, graph_break, *BACKWARD)
@@ -47,6 +53,72 @@ def is_refused_at_once(
         return machine.world.source_of(before[-1]) is not None
     is_branch = step.op in _BRANCHES and type(before[-1]) is machine.tensor_type
     return is_branch and isinstance(error, NeedsValues)
+
+
+def check_goes_on(machine: Machine, function: types.FunctionType) -> None:
+    """Check that the function which the outermost frame is about to call may be captured with it.
+
+    Raises:
+        Unsupported: each of its calls breaks the graph; the frame is to end before this one, of which nothing has been done.
+    """
+    outermost, frame = machine.outermost, machine.frame
+    if frame is None or not outermost.may_stop():
+        return
+    step = frame.info.decoded.instructions[frame.index]
+    if step.op is not Op.CALL or not frame.info.starts[frame.index]:
+        return
+    if not _is_call_of(_callable(outermost.stack_before, step.arg), function):
+        return
+    calls = find_sure_break(
+        function, machine.codes.decoded, functools.partial(_is_refused, machine)
+    )
+    if calls:
+        outermost.is_before_callee = True
+        _meet(machine, frame, calls)
+
+
+def _is_call_of(called: Any, function: types.FunctionType) -> bool:
+    """Tell whether a call of something that can be a target of its own begins with a function, and ends with it."""
+    if isinstance(called, torch.nn.Module):
+        return peek(type(called), "forward") is function
+    return getattr(called, "__func__", called) is function and is_compiled_alone(called)
+
+
+def _meet(machine: Machine, outer: Frame, calls: Sequence[SureCall]) -> NoReturn:
+    """Meet what is refused where the calls lead to.
+
+    Args:
+        machine: the machine.
+        outer: the frame that makes the first call.
+        calls: the calls.
+
+    Raises:
+        Unsupported: as though they had been captured.
+    """
+    num_callers = len(machine.callers)
+    *between, last = [_frame_at(machine, call) for call in calls]
+    refused = calls[-1].called
+    try:
+        machine.callers += [outer, *between]
+        machine.frame = last
+        machine.call(refused, *constant_arguments(last.info.decoded, last.index))
+    except Unsupported as error:
+        machine.locate(error)
+        raise
+    finally:
+        machine.frame = outer
+        del machine.callers[num_callers:]
+    message = f"{refused} is refused at each call"
+    raise InternalError(message)
+
+
+def _frame_at(machine: Machine, call: SureCall) -> Frame:
+    """Make a frame that stands at a call, for what is told of it."""
+    function, at, _ = call
+    info = machine.codes.info(function.__code__)
+    frame = Frame(info, {}, function.__globals__, function)
+    frame.index = at
+    return frame
 
 
 def _callable(stack: Sequence[Any], shape: CallShape) -> Any:

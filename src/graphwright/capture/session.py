@@ -324,7 +324,7 @@ def _capture_until(
             machine.check_raised()
             late_calls.check(machine)
             if outermost.met is not None:
-                reason = _Reason(outermost.met, was_nested=False)
+                reason = _Reason(outermost.met, was_nested=outermost.is_before_callee)
             return _finish(machine, recorder, inputs, call, result, changes, reason)
     finally:
         CAPTURING.reset(token)

@@ -1,0 +1,249 @@
+"""Which functions break the graph at each of their calls, and that programs with calls of them are captured once."""
+
+import builtins
+import collections
+import types
+
+import pytest
+import torch
+from torch import nn
+
+import graphwright as gw
+from graphwright.capture import session
+from graphwright.capture.decode import decode
+from graphwright.capture.sure_breaks import constant_arguments, find_sure_break
+
+NEVER = (print, gw.graph_break)
+
+
+def found(function):
+    """Give the names of the functions that lead to a call that is refused, and of what it calls."""
+    calls = find_sure_break(function, decode, lambda called: any(called is one for one in NEVER))
+    names = [call.function.__name__ for call in calls]
+    return [*names, calls[-1].called.__name__] if calls else []
+
+
+def at_the_end(x):
+    y = x + 1
+    print(y)
+    return y
+
+
+def of_a_module(x):
+    gw.graph_break()
+    return x
+
+
+def after_a_check(x):
+    if x is None:
+        raise ValueError("none")
+    assert x.dim() == 1, "a vector"
+    return [x, print(x if x is not None else 1, sep="".join([str(i) for i in range(3)]))]
+
+
+def in_both_branches(x):
+    if x.dim() > 1:
+        return print("many")
+    return print("one")
+
+
+def after_a_loop(x):
+    for i in range(3):
+        x = x + i
+    with torch.no_grad():
+        x = x * 2
+    print("done", end="\n")
+    return x
+
+
+def through_another(x):
+    return at_the_end(x * 2)
+
+
+def on_one_way(x):
+    if x.dim() > 1:
+        print("many")
+    return x
+
+
+def in_a_loop(xs):
+    for x in xs:
+        print(x)
+    return xs
+
+
+def after_an_early_return(x):
+    if x is None:
+        return x
+    print(x)
+    return x
+
+
+def when_an_exception_is_caught(x):
+    try:
+        x = x + 1
+    except ValueError:
+        print("caught")
+    return x
+
+
+def handed_on(xs):
+    return list(map(print, xs))
+
+
+def kept(x):
+    show = print
+    return x, show
+
+
+def generator(x):
+    print(x)
+    yield x
+
+
+def through_a_generator(x):
+    return list(generator(x))
+
+
+def calls_itself(x):
+    return calls_itself(x - 1)
+
+
+def own_name(x):
+    return x, printed(x)
+
+
+def printed(x):
+    return x + 1
+
+
+@pytest.mark.parametrize(
+    ("function", "names"),
+    [
+        (at_the_end, ["at_the_end", "print"]),
+        (of_a_module, ["of_a_module", "graph_break"]),
+        (after_a_check, ["after_a_check", "print"]),
+        (after_a_loop, ["after_a_loop", "print"]),
+        (through_another, ["through_another", "at_the_end", "print"]),
+        (in_both_branches, []),
+        (on_one_way, []),
+        (in_a_loop, []),
+        (after_an_early_return, []),
+        (when_an_exception_is_caught, []),
+        (handed_on, []),
+        (kept, []),
+        (through_a_generator, []),
+        (calls_itself, []),
+        (own_name, []),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_every_call_comes_to_is_found(function, names):
+    assert found(function) == names
+
+
+def test_a_name_that_means_something_else_is_not_taken_for_it():
+    own = {"print": printed, "__builtins__": builtins}
+
+    assert found(types.FunctionType(at_the_end.__code__, own)) == []
+    assert found(types.FunctionType(at_the_end.__code__, {})) == ["at_the_end", "print"]
+    assert found(types.FunctionType(of_a_module.__code__, {})) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "arguments"),
+    [
+        ("f('why')", (["why"], {})),
+        ("f(msg='why')", ([], {"msg": "why"})),
+        ("f(1, msg='why')", ([1], {"msg": "why"})),
+        ("f()", ([], {})),
+        ("f(x)", ([], {})),
+    ],
+)
+def test_constant_arguments_are_known(source, arguments):
+    decoded = decode(compile(f"def g(x): {source}", "<test>", "exec").co_consts[0])
+    at = next(i for i, step in enumerate(decoded.instructions) if step.op.name == "CALL")
+
+    assert constant_arguments(decoded, at) == arguments
+
+
+@pytest.fixture
+def captures(monkeypatch):
+    """Count the attempts to capture each target."""
+    counts = collections.Counter()
+    original = session._capture_until
+
+    def capture_until(call, *args):
+        named = call.target if hasattr(call.target, "__qualname__") else type(call.target)
+        counts[named.__qualname__.rpartition(".")[2]] += 1
+        return original(call, *args)
+
+    monkeypatch.setattr(session, "_capture_until", capture_until)
+    return counts
+
+
+class Layers(nn.Module):
+    def __init__(self, num_layers=12):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(num_layers))
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x).relu()
+        at_the_end(x)
+        return x + 1
+
+
+def test_what_stands_before_and_within_the_called_function_is_captured_once(captures, capsys):
+    model = Layers()
+
+    def program(x):
+        return model(through_another(x) - 1) * 2
+
+    x = torch.ones(4)
+    with torch.no_grad():
+        expected = program(x)
+        assert torch.equal(gw.compile(program, backend="aten")(x), expected)
+        assert captures == collections.Counter(
+            {
+                "program": 1,
+                "through_another": 1,
+                "at_the_end": 1,
+                "at_the_end (after a graph break)": 1,
+                "through_another (after a graph break)": 1,
+                "program (after a graph break)": 2,
+                "Layers": 1,
+                "forward (after a graph break)": 1,
+            }
+        )
+    assert capsys.readouterr().out.count("tensor") == 4
+
+
+def test_a_module_with_hooks_is_met_where_it_breaks(captures, capsys):
+    model = Layers(2)
+    seen = []
+    model.register_forward_pre_hook(lambda module, args: seen.append(len(args)))
+
+    def program(x):
+        return model(x * 2) * 2
+
+    x = torch.ones(4)
+    with torch.no_grad():
+        expected = program(x)
+        assert torch.equal(gw.compile(program, backend="aten")(x), expected)
+    assert seen == [1, 1]
+
+
+def test_the_break_is_told_where_it_is(capsys):
+    def program(x):
+        return through_another(x) + 1
+
+    report = gw.explain(program)(torch.ones(2))
+
+    frames = [[line.rpartition(" in ")[2] for line in one.frames] for one in report.graph_breaks]
+    assert frames == [
+        ["program", "through_another", "at_the_end"],
+        ["through_another", "at_the_end"],
+        ["at_the_end"],
+    ]
+    assert {one.met for one in report.graph_breaks} == {"a call of print()"}
