@@ -24,6 +24,7 @@ from graphwright.capture.controls import (
     mark_outside,
     original_of_disabled,
 )
+from graphwright.capture.foreseen import Foreseen, call_foreseeing, take_foreseen
 from graphwright.capture.targets import (
     Callee,
     Continuation,
@@ -75,8 +76,10 @@ __all__ = [
     "CodeTable",
     "Continuation",
     "Exits",
+    "Foreseen",
     "Place",
     "ProgramRaised",
+    "call_foreseeing",
     "capture_call",
     "code_of_target",
     "disabled_alone",
@@ -94,5 +97,6 @@ __all__ = [
     "make_step_code",
     "mark_outside",
     "original_of_disabled",
+    "take_foreseen",
     "torch_name",
 ]

@@ -245,8 +245,11 @@ def inline(
             why="coroutines run outside the call that makes them",
             remedy="compile the synchronous parts",
         )
-    if machine.frame is machine.outermost.frame:
-        check_goes_on(machine, function)
+    caller = machine.frame
+    if caller is not None:
+        caller.num_calls += 1
+        if caller is machine.outermost.frame:
+            check_goes_on(machine, caller, function)
     slots = bind(machine.world, function, info, args, kwargs)
     return machine.run_frame(Frame(info, slots, function.__globals__, function))
 

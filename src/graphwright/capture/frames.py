@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from graphwright.base.errors import Unsupported
 from graphwright.capture.decode import Decoder, running_decoder
+from graphwright.capture.foreseen import CallPlace, Foreseen
 from graphwright.capture.instructions import Decoded, Op
 from graphwright.capture.missing import ABSENT, UNUSED, Handled
 from graphwright.ir.locations import Loc
@@ -141,6 +142,7 @@ class Frame:
         "info",
         "is_generator",
         "namespace",
+        "num_calls",
         "resume_at",
         "slots",
         "stack",
@@ -169,10 +171,17 @@ class Frame:
         """Where it has stopped: the exception that it is handling."""
         self.is_generator = False
         self.namespace: dict[str, Any] | None = None
+        self.num_calls = 0
+        """How many calls of Python functions it has made."""
 
     def loc(self) -> Loc:
         """Give the user's line that this frame is at."""
         return self.info.loc_at(self.index)
+
+    @property
+    def call_place(self) -> CallPlace:
+        """The call that it makes."""
+        return CallPlace(self.info.code, self.index, self.num_calls)
 
     @property
     def is_handling(self) -> bool:
@@ -216,6 +225,7 @@ class Outermost:
     __slots__ = (
         "_made_at",
         "_raised_at",
+        "foreseen",
         "frame",
         "has_late_calls",
         "is_before_callee",
@@ -223,6 +233,7 @@ class Outermost:
         "is_stopped",
         "may_stop",
         "met",
+        "met_in",
         "num_steps",
         "stack_before",
         "stop_at",
@@ -243,6 +254,10 @@ class Outermost:
         """The steps that began with nothing on the stack."""
         self.was_nested = False
         """What could not be captured was met in a function that the frame called."""
+        self.met_in: list[CallPlace] = []
+        """The places in such functions, innermost first."""
+        self.foreseen: Foreseen | None = None
+        """What is known of the frame's call."""
         self.is_before_callee = False
         """It stops before the call of a function that breaks the graph in any case."""
         self.has_late_calls = False

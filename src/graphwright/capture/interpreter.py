@@ -72,6 +72,7 @@ def _note_end(outermost: Outermost, frame: Frame, error: BaseException) -> None:
         outermost.is_over = not is_refused
     elif is_refused:
         outermost.was_nested = True
+        outermost.met_in.append(frame.call_place)
 
 
 def _loop(machine: Machine, frame: Frame, i: int) -> int:

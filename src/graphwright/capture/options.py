@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 import torch
 
 from graphwright.base.errors import InternalError
+from graphwright.capture.foreseen import Foreseen
 from graphwright.capture.frames import CodeTable
 from graphwright.ir.sources import Source
 
@@ -57,6 +58,8 @@ class CaptureOptions:
     """Whether to record the gradients too, where outputs need them."""
     codes: CodeTable | None = None
     """What earlier captures learnt of code objects; shared to save time."""
+    foreseen: Foreseen | None = None
+    """What is known of the call."""
     has_late_calls: bool = True
     """Whether what asks for the values of tensors may be called after the graph, where the program does not look at the result."""
     has_late_texts: bool = True

@@ -55,20 +55,24 @@ def is_refused_at_once(
     return is_branch and isinstance(error, NeedsValues)
 
 
-def check_goes_on(machine: Machine, function: types.FunctionType) -> None:
+def check_goes_on(machine: Machine, frame: Frame, function: types.FunctionType) -> None:
     """Check that the function which the outermost frame is about to call may be captured with it.
 
     Raises:
-        Unsupported: each of its calls breaks the graph; the frame is to end before this one, of which nothing has been done.
+        Unsupported: this call breaks the graph; the frame is to end before it, as nothing of it has been done.
     """
-    outermost, frame = machine.outermost, machine.frame
-    if frame is None or not outermost.may_stop():
+    outermost = machine.outermost
+    if not outermost.may_stop():
         return
     step = frame.info.decoded.instructions[frame.index]
     if step.op is not Op.CALL or not frame.info.starts[frame.index]:
         return
     if not _is_call_of(_callable(outermost.stack_before, step.arg), function):
         return
+    foreseen = outermost.foreseen
+    if foreseen is not None and foreseen.calls[:-1] and foreseen.calls[0] == frame.call_place:
+        outermost.is_before_callee = True
+        raise _met_again(frame, foreseen.error)
     calls = find_sure_break(
         function, machine.codes.decoded, functools.partial(_is_refused, machine)
     )
@@ -82,6 +86,14 @@ def _is_call_of(called: Any, function: types.FunctionType) -> bool:
     if isinstance(called, torch.nn.Module):
         return peek(type(called), "forward") is function
     return getattr(called, "__func__", called) is function and is_compiled_alone(called)
+
+
+def _met_again(frame: Frame, met: Unsupported) -> Unsupported:
+    """Make the error for what was met in a function that a frame calls, as told from that frame on."""
+    error = Unsupported(met.met, why=met.why, remedy=met.remedy, location=met.location)
+    own = frame.loc().render()
+    error.frames = met.frames[met.frames.index(own) :] if own in met.frames else (own,)
+    return error
 
 
 def _meet(machine: Machine, outer: Frame, calls: Sequence[SureCall]) -> NoReturn:

@@ -26,6 +26,7 @@ from graphwright.capture.contexts import check_handed_over, leave_contexts
 from graphwright.capture.controls import CAPTURING
 from graphwright.capture.effects import iter_changed_values, make_effects
 from graphwright.capture.faults import check_fault
+from graphwright.capture.foreseen import CallPlace, Foreseen
 from graphwright.capture.frames import CodeTable, Outermost
 from graphwright.capture.inputs import GraphInputs
 from graphwright.capture.late_calls import LateCalls, TextNeeded
@@ -89,6 +90,8 @@ class Captured:
     """The torch-level calls."""
     symbol_values: Mapping[str, int]
     """What each size symbol is in this call."""
+    foreseen: Foreseen | None = None
+    """What is known of the call that the program ends before."""
     joint: Joint | None = None
     """Forward and backward in one graph, if it was asked for and an output needs a gradient."""
 
@@ -187,8 +190,10 @@ def capture_call(
         ProgramRaised: the program raised an exception.
     """
     options = options or CaptureOptions()
-    call = _Call(target, args, kwargs, Blocks())
+    foreseen = options.foreseen
+    call = _Call(target, args, kwargs, Blocks(() if foreseen is None else foreseen.outcomes))
     outermost = Outermost(may_stop=lambda: can_break(target) and options.may_break())
+    outermost.foreseen = foreseen
     found = _try_capture(call, options, outermost)
     try:
         if isinstance(found, Captured):
@@ -220,7 +225,14 @@ def _capture_again(
     if outermost.is_over:
         stops.refuse(outermost, found)  # what the program ends with cannot be made again
     if outermost.met is None:
-        return capture_until(call, options, stops, _Reason(found, outermost.was_nested))
+        return capture_until(
+            call,
+            options,
+            stops,
+            _Reason(
+                found, was_nested=outermost.was_nested, calls=tuple(reversed(outermost.met_in))
+            ),
+        )
     # It did end before what could not be captured, but its state there cannot be handed over.
     outermost.met.add_obstacle(_no_break(found))
     stops.refuse(outermost, found)
@@ -243,7 +255,7 @@ def capture_until(
         reason.error.add_obstacle(_no_break(found))
         stops.refuse(outermost, found)
         # What is met in a function that the frame calls is met at the last step; at an earlier one, that function runs as it is.
-        reason = reason._replace(was_nested=False)
+        reason = reason._replace(was_nested=False, calls=())
     return None
 
 
@@ -287,6 +299,8 @@ class _Reason(NamedTuple):
     error: Unsupported
     was_nested: bool
     """It was met in a function that the outermost frame called."""
+    calls: tuple[CallPlace, ...] = ()
+    """Where, in that function and those that it called, outermost first; none where that function was not captured."""
 
 
 def _capture_until(
@@ -324,7 +338,7 @@ def _capture_until(
             machine.check_raised()
             late_calls.check(machine)
             if outermost.met is not None:
-                reason = _Reason(outermost.met, was_nested=outermost.is_before_callee)
+                reason = _reason_of(outermost)
             return _finish(machine, recorder, inputs, call, result, changes, reason)
     finally:
         CAPTURING.reset(token)
@@ -354,6 +368,14 @@ class _Gradients(Gradients):
     def set(self, tensor: torch.Tensor, value: torch.Tensor | None) -> None:
         """Make `value` the gradient of a tensor, at the program's end."""
         self._machine.store_attr(tensor, "grad", value)
+
+
+def _reason_of(outermost: Outermost) -> _Reason:
+    """Give why the outermost frame has stopped by itself."""
+    assert outermost.met is not None, "it has met nothing"
+    foreseen = outermost.foreseen if outermost.is_before_callee else None
+    calls = () if foreseen is None else foreseen.calls[1:]
+    return _Reason(outermost.met, outermost.is_before_callee, calls)
 
 
 def _let_go(machine: Machine, inputs: GraphInputs) -> None:
@@ -487,7 +509,11 @@ def _finish(  # noqa: PLR0913  (what the parts of a capture have found out)
     _check_histories(machine, recipes.outputs, has_backward=has_backward)
     joint = _try_joint(recorder, recipes.outputs) if has_backward else None
     guards = _final_guards(machine, recorder, inputs, graph)
-    ends_at = None if reason is None or stopped is None else stopped.describe(*reason)
+    ends_at = foreseen = None
+    if reason is not None and stopped is not None:
+        ends_at = stopped.describe(reason.error, reason.was_nested)
+        if reason.calls:
+            foreseen = Foreseen(reason.calls, call.blocks.rest(), reason.error)
     name, loc = _name_and_loc(call.target)
     if isinstance(call.target, Continuation):
         loc = machine.codes.info(call.target.code).loc_at(call.target.place.index)
@@ -513,6 +539,7 @@ def _finish(  # noqa: PLR0913  (what the parts of a capture have found out)
         trace=recorder.trace,
         symbol_values=dict(recorder.symbol_hints),
         joint=joint,
+        foreseen=foreseen,
     )
 
 

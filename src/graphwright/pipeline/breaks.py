@@ -23,7 +23,9 @@ from graphwright.capture import (
     Callee,
     Continuation,
     Exits,
+    Foreseen,
     Place,
+    call_foreseeing,
     disabled_alone,
     exits_of,
     is_compiled_alone,
@@ -131,10 +133,17 @@ class Pieces:
         return self.alone(function) if is_target else function
 
     def make_go_on(
-        self, ends_at: Break, code: types.CodeType, *, is_piece: bool
+        self, ends_at: Break, code: types.CodeType, foreseen: Foreseen | None, *, is_piece: bool
     ) -> Callable[..., Any]:
-        """Make what an entry calls with its function and the values, where its program ends at a break."""
-        step = _Step(self, ends_at, code)
+        """Make what an entry calls with its function and the values, where its program ends at a break.
+
+        Args:
+            ends_at: the break.
+            code: the code that it is in.
+            foreseen: what is known of the call that the program ends before, if it was made for this one.
+            is_piece: the entry is a piece's.
+        """
+        step = _Step(self, ends_at, code, foreseen)
         return step if is_piece else functools.partial(_run_all, step)
 
 
@@ -142,11 +151,14 @@ class Pieces:
 class _Step:
     """Runs the one instruction at a break; gives the call's result, or what comes next."""
 
-    def __init__(self, pieces: Pieces, ends_at: Break, code: types.CodeType) -> None:
+    def __init__(
+        self, pieces: Pieces, ends_at: Break, code: types.CodeType, foreseen: Foreseen | None
+    ) -> None:
         self._pieces = pieces
         self._code = code
         self._place = Place(ends_at.index, ends_at.stack, ends_at.names)
         self._callee = ends_at.callee
+        self._foreseen = foreseen
 
     @functools.cached_property
     def _exits(self) -> Exits:
@@ -159,11 +171,14 @@ class _Step:
         return make_step_code(self._code, self._place, self._exits, leave)
 
     def __call__(self, function: types.FunctionType, *values: Any) -> Any:
-        if self._callee is not None:
+        step = _like(function, self._step_code)
+        if self._callee is None:
+            left = step(*values)
+        else:
+            foreseen, self._foreseen = self._foreseen, None  # it is of this call alone
             listed = list(values)
             listed[self._callee] = self._pieces.alone(listed[self._callee])
-            values = tuple(listed)
-        left = _like(function, self._step_code)(*values)
+            left = call_foreseeing(foreseen, step, *listed)
         place = self._exits.places[left.number]
         piece = self._pieces.continuation(self._code, place)
         rest = _like(function, piece.target.entry_code)

@@ -14,6 +14,7 @@ from graphwright.base.config import Config
 from graphwright.base.counters import counters
 from graphwright.base.errors import InternalError
 from graphwright.base.logging import LogName, log
+from graphwright.capture import Foreseen
 from graphwright.ir.program import Break, Program
 from graphwright.observe import Observer
 from graphwright.pipeline.options import CompileOptions
@@ -29,7 +30,7 @@ class Job:
     options: CompileOptions
     settings: Config
     observer: Observer
-    make_go_on: Callable[[Break, types.CodeType], Callable[..., Any]] | None = None
+    make_go_on: Callable[[Break, types.CodeType, Foreseen | None], Callable[..., Any]] | None = None
     """Makes what a call goes on with after a graph break; None: a break is an error."""
     on_fault: Callable[[InternalError], None] | None = None
     """Told of a failure of the interpreter's own, which then breaks the graph; None: it is raised."""

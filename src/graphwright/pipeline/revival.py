@@ -186,7 +186,7 @@ def _try_make_entry(
 def _make_go_on(job: Job, program: Program, code: types.CodeType) -> Callable[..., Any] | None:
     if program.ends_at is None or job.make_go_on is None:
         return None
-    return job.make_go_on(program.ends_at, code)
+    return job.make_go_on(program.ends_at, code, None)
 
 
 def _offer_code(entry: Entry, code: types.CodeType) -> None:

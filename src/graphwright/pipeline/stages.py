@@ -20,11 +20,15 @@ import torch
 from graphwright.base.counters import counters
 from graphwright.base.errors import BackendError, InternalError, Unsupported
 from graphwright.capture import (
+    Callee,
     Captured,
     CaptureOptions,
     Continuation,
+    Foreseen,
     ProgramRaised,
     capture_call,
+    code_of_target,
+    take_foreseen,
 )
 from graphwright.ir.joint import writes_to_history
 from graphwright.ir.loops_text import render_kernel
@@ -79,6 +83,7 @@ def _capture(job: Job) -> Captured:
     static = CaptureOptions(
         codes=CODES,
         on_fault=job.on_fault,
+        foreseen=_take_foreseen(job),
         has_backward=job.options.backend in (BackendKind.NATIVE, BackendKind.ATEN),
     )
     choice = SymbolChoice(job.options.dynamic, job.earlier)
@@ -105,6 +110,12 @@ def _capture(job: Job) -> Captured:
                 del found  # it would be part of a cycle with its own traceback
     message = "every way to capture a call gives a program or raises"
     raise InternalError(message)
+
+
+def _take_foreseen(job: Job) -> Foreseen | None:
+    """Give what is known of the job's call, where it is that of a function that a break was met in."""
+    is_callee = isinstance(job.target, Callee)
+    return take_foreseen(code_of_target(job.target, job.args)) if is_callee else None
 
 
 def _try_capture(job: Job, options: CaptureOptions) -> Captured | Unsupported | ProgramRaised:
@@ -217,7 +228,7 @@ def _make_go_on(job: Job, captured: Captured) -> Callable[..., Any] | None:
         return None
     code = captured.live_pins[ends_at.code_pin]
     assert isinstance(code, types.CodeType), "a break is in code"
-    return job.make_go_on(ends_at, code)
+    return job.make_go_on(ends_at, code, captured.foreseen)
 
 
 def _call_backend(backend: BackendFunction, captured: Captured) -> Callable[..., Any]:

@@ -29,7 +29,7 @@ from graphwright.base.errors import (
 from graphwright.base.garbage import GARBAGE_COLLECTIONS
 from graphwright.base.ids import CompileId
 from graphwright.base.logging import LogName, log
-from graphwright.capture import ProgramRaised, is_compiling, is_eager_region
+from graphwright.capture import Foreseen, ProgramRaised, is_compiling, is_eager_region
 from graphwright.pipeline.freezing import find_hindrance
 from graphwright.pipeline.jobs import Job
 from graphwright.pipeline.obstacles import find_obstacle
@@ -217,13 +217,15 @@ class CompiledTarget:
             self._notice("freezing", f"`gw.config.freezing` does nothing for it: {hindrance}")
         return entry
 
-    def _make_go_on(self, ends_at: Break, code: types.CodeType) -> Callable[..., Any]:
+    def _make_go_on(
+        self, ends_at: Break, code: types.CodeType, foreseen: Foreseen | None
+    ) -> Callable[..., Any]:
         """Make what a call goes on with after a graph break; called while a program is made, under the lock."""
         from graphwright.pipeline.breaks import Pieces  # noqa: PLC0415  (few programs have a break)
 
         if self._pieces is None:
             self._pieces = Pieces(functools.partial(_compile_piece, self.options))
-        return self._pieces.make_go_on(ends_at, code, is_piece=self._is_piece)
+        return self._pieces.make_go_on(ends_at, code, foreseen, is_piece=self._is_piece)
 
     def _is_at_limit(self, args: tuple[Any, ...], kwargs: dict[str, Any], settings: Config) -> bool:
         if len(self.entries) < settings.recompile_limit:

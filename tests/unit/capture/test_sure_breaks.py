@@ -247,3 +247,117 @@ def test_the_break_is_told_where_it_is(capsys):
         ["at_the_end"],
     ]
     assert {one.met for one in report.graph_breaks} == {"a call of print()"}
+
+
+class Deep(nn.Module):
+    """Modules in a module, the innermost of which breaks the graph on one way."""
+
+    def __init__(self, name, inner):
+        super().__init__()
+        self.name, self.inner, self.layer = name, inner, nn.Linear(4, 4)
+
+    def forward(self, x):
+        for _ in range(2):
+            x = self.layer(x) + len(self.name)
+        return self.inner(x) + 1
+
+
+def on_its_way(x):
+    if x.dim() == 1:
+        print("a vector")
+    return x * 2
+
+
+def test_what_leads_to_a_break_is_captured_once_more_and_not_for_each_function(captures, capsys):
+    model = Deep("a", Deep("bb", Deep("ccc", on_its_way)))
+
+    def program(x):
+        return model(x * 2) * 2
+
+    x = torch.ones(4)
+    with torch.no_grad():
+        expected = program(x)
+        assert torch.equal(gw.compile(program, backend="aten")(x), expected)
+    assert captures["program"] == 2
+    assert captures["Deep"] == 3, "once for each of the modules"
+    assert captures["on_its_way"] == 1
+    assert capsys.readouterr().out == "a vector\n" * 2
+
+
+def test_a_call_that_comes_later_is_not_taken_for_the_one_that_breaks(captures, capsys):
+    def inner(x, number):
+        if number == 3:
+            print("three")
+        return x + number
+
+    def outer(x):
+        for number in range(5):
+            x = inner(x * 2, number)
+        return x
+
+    def program(x):
+        return outer(x + 1)
+
+    x = torch.ones(4)
+    counter = gw.testing.CompileCounter()
+    assert torch.equal(gw.compile(program, backend=counter)(x), program(x))
+    assert captures["outer"] == 1
+    assert counter.frame_count == 4, "as many as without what is known of the call"
+
+
+SEEN = []
+
+
+def test_comptime_code_of_a_called_function_runs_once():
+    def innermost(x):
+        @gw.comptime
+        def _(ctx):
+            SEEN.append("innermost")
+
+        if x.dim() == 1:
+            gw.graph_break()
+        return x * 2
+
+    def inner(x):
+        @gw.comptime
+        def _(ctx):
+            SEEN.append("inner")
+
+        return innermost(x + 1) - 1
+
+    def program(x):
+        @gw.comptime
+        def _(ctx):
+            SEEN.append("program")
+
+        return inner(x + 2)
+
+    SEEN.clear()
+    compiled = gw.compile(program, backend="eager")
+    assert torch.equal(compiled(torch.ones(2)), program(torch.ones(2)))
+    assert SEEN == ["program", "inner", "innermost"]
+    compiled(torch.ones(2))
+    assert len(SEEN) == 3
+
+    compiled(torch.ones(2, dtype=torch.float64))
+    assert SEEN[3:] == ["program", "inner", "innermost"], "another capture runs it again"
+
+
+def test_what_is_known_of_a_call_is_not_used_for_another():
+    def innermost(x):
+        @gw.comptime
+        def _(ctx):
+            SEEN.append("innermost")
+
+        if x.dim() == 1:
+            gw.graph_break()
+        return x * 2
+
+    def program(x):
+        return innermost(x + 1) - 1
+
+    SEEN.clear()
+    compiled = gw.compile(program, backend="eager")
+    compiled(torch.ones(2))
+    compiled(torch.ones(2, 2))
+    assert SEEN == ["innermost"] * 2

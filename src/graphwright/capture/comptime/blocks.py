@@ -9,6 +9,7 @@ Does not: keep what belongs to an attempt (tensors, proxies), nor spare code tha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, final
 
 from graphwright.capture.missing import ABSENT, Missing
@@ -19,15 +20,23 @@ Outcome = bool | None | Missing
 
 @final
 class Blocks:
-    """The outcomes of the comptime code of one call."""
+    """The outcomes of the comptime code of one call.
 
-    def __init__(self) -> None:
-        self._outcomes: Final[list[Outcome]] = []
+    Args:
+        outcomes: those of code that has run already.
+    """
+
+    def __init__(self, outcomes: Sequence[Outcome] = ()) -> None:
+        self._outcomes: Final[list[Outcome]] = list(outcomes)
         self._next = 0
 
     def rewind(self) -> None:
         """Begin another attempt."""
         self._next = 0
+
+    def rest(self) -> tuple[Outcome, ...]:
+        """Give those that this attempt has not come to."""
+        return tuple(self._outcomes[self._next :])
 
     def take(self) -> Outcome:
         """Give the outcome of the next piece of code, or `ABSENT` when it has to run."""
