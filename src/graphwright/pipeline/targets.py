@@ -30,6 +30,7 @@ from graphwright.base.garbage import GARBAGE_COLLECTIONS
 from graphwright.base.ids import CompileId
 from graphwright.base.logging import LogName, log
 from graphwright.capture import Foreseen, ProgramRaised, is_compiling, is_eager_region
+from graphwright.ir.guards import IdentityGuard
 from graphwright.pipeline.freezing import find_hindrance
 from graphwright.pipeline.jobs import Job
 from graphwright.pipeline.obstacles import find_obstacle
@@ -38,7 +39,7 @@ from graphwright.pipeline.own_frames import is_own_frame
 from graphwright.pipeline.plans import prepare_runtime
 from graphwright.pipeline.revival import find_or_build
 from graphwright.pipeline.session import SESSION, make_observer
-from graphwright.runtime import MISSING, Dispatcher, Entry
+from graphwright.runtime import MISSING, Dispatcher, Entry, GuardFailure
 
 if TYPE_CHECKING:
     from graphwright.ir.program import Break
@@ -233,7 +234,7 @@ class CompiledTarget:
         failure = self.entries[-1].explain_failure(args, kwargs)
         text = (
             f"{len(self.entries)} variants were compiled, which is `gw.config.recompile_limit`; calls that fit none of them "
-            f"run eagerly. {failure.render() if failure else ''}. Raise the limit, or keep that value from changing."
+            f"run eagerly. {failure.render() if failure else ''}. {_remedy_for(failure)}"
         )
         if self.options.fullgraph:
             raise RecompileLimitExceeded(f"{self._name}: {text}")
@@ -289,6 +290,14 @@ class CompiledTarget:
     def _name(self) -> str:
         named = self.target if hasattr(self.target, "__qualname__") else type(self.target)
         return str(getattr(named, "__qualname__", named))
+
+
+def _remedy_for(failure: GuardFailure | None) -> str:
+    """Say what to do about a guard that fails again and again."""
+    guard = None if failure is None else failure.guard
+    if isinstance(guard, IdentityGuard) and failure is not None and "<locals>" in failure.expected:
+        return "Each call of a function that defines a class makes another one: define it outside."
+    return "Raise the limit, or keep that value from changing."
 
 
 def _count_own_frames() -> int:

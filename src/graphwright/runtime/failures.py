@@ -253,6 +253,8 @@ def _render_actual(
         case ShapeGuard(left, _, right):
             symbols = evaluate_symbols(program, evaluator)
             return f"{_render_value(left, symbols)} and {_render_value(right, symbols)}"
+        case IdentityGuard(_, pin) if render_object(found[0]) == render_pin(program.pins[pin]):
+            return f"another {render_object(found[0])}"
         case CodeGuard() if hasattr(found[0], "__code__"):
             return f"code {found[0].__code__.co_qualname}, not the same"
         case StorageOffsetGuard() if isinstance(found[0], torch.Tensor):

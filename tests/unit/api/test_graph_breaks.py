@@ -328,6 +328,25 @@ def test_recompiles_of_a_piece_are_limited(capsys):
     assert {notice.filename for notice in notices} == {__file__}
 
 
+def test_a_class_made_at_each_call_is_told_of(capsys):
+    def program(x):
+        class Scaled:
+            def __init__(self, value):
+                self.value = value * 3
+
+        scaled = Scaled(x)
+        print("made")
+        return scaled.value + 1
+
+    compiled = gw.compile(program)
+    x = torch.ones(2)
+    warned = pytest.warns(gw.errors.GraphwrightWarning, match="found another class .*Scaled")
+    with gw.config.patch(recompile_limit=2), warned as notices:
+        for _ in range(4):
+            assert torch.equal(compiled(x), program(x))
+    assert "define it outside" in str(notices[0].message)
+
+
 class Callable:
     scale = 3
 
