@@ -8,7 +8,6 @@ that existed before). Of any other instruction, a part may have been done: the c
 
 from __future__ import annotations
 
-import functools
 import types
 from collections.abc import Sequence
 from typing import Any, Final, NoReturn
@@ -73,9 +72,7 @@ def check_goes_on(machine: Machine, frame: Frame, function: types.FunctionType) 
     if foreseen is not None and foreseen.calls[:-1] and foreseen.calls[0] == frame.call_place:
         outermost.is_before_callee = True
         raise _met_again(frame, foreseen.error)
-    calls = find_sure_break(
-        function, machine.codes.decoded, functools.partial(_is_refused, machine)
-    )
+    calls = find_sure_break(function, machine.codes.decoded, _is_never_captured)
     if calls:
         outermost.is_before_callee = True
         _meet(machine, frame, calls)
@@ -139,14 +136,19 @@ def _callable(stack: Sequence[Any], shape: CallShape) -> Any:
     return second if first is ABSENT else first
 
 
-def _is_refused(machine: Machine, function: Any) -> bool:
-    """Tell whether every call of a callable is refused."""
-    if type(function) is types.MethodType:
-        function = function.__func__
+def _is_never_captured(function: Any) -> bool:
+    """Tell whether every call of a callable is refused, whatever its arguments."""
     if any(function is one for one in _NEVER_CAPTURED):
         return True
-    if type(function) is types.FunctionType:
-        return why_outside(function) is not None
+    return type(function) is types.FunctionType and why_outside(function) is not None
+
+
+def _is_refused(machine: Machine, function: Any) -> bool:
+    """Tell whether a callable that was refused is refused before its arguments are looked at."""
+    if type(function) is types.MethodType:
+        function = function.__func__
+    if _is_never_captured(function):
+        return True
     if type(function) is not types.BuiltinFunctionType:
         return False
     is_free = function.__self__ is None or isinstance(function.__self__, types.ModuleType)

@@ -1,7 +1,7 @@
 """Functions whose every call breaks the graph, so that a program can end before the call without having begun it.
 
-In: a function, and its code.   Out: the call of something that is never captured (`print`, `gw.graph_break()`, a disabled or unknown
-function) which every call of the function comes to.
+In: a function, and its code.   Out: the call of something that is never captured (`print`, `gw.graph_break()`, a disabled function)
+which every call of the function comes to.
 
     def talk(x):                   def f(x):
         y = x.sum()                    y = x * 2

@@ -1,7 +1,9 @@
 """Which functions break the graph at each of their calls, and that programs with calls of them are captured once."""
 
+import bisect
 import builtins
 import collections
+import heapq
 import types
 
 import pytest
@@ -217,6 +219,32 @@ def test_what_stands_before_and_within_the_called_function_is_captured_once(capt
             }
         )
     assert capsys.readouterr().out.count("tensor") == 4
+
+
+@gw.disable
+def disabled(x):
+    return x + 1
+
+
+def calls_disabled(x):
+    return disabled(x) * 2
+
+
+def with_a_heap(x):
+    heap = [3, 1, 2]
+    heapq.heappush(heap, 0)
+    return x * heap[0] + x[bisect.bisect_left([1, 2], 1)]
+
+
+@pytest.mark.parametrize(("inner", "num_graphs"), [(calls_disabled, 3), (with_a_heap, 1)])
+def test_functions_of_other_kinds(inner, num_graphs):
+    def program(x):
+        return inner(x * 3) - 1
+
+    x = torch.ones(2)
+    counter = gw.testing.CompileCounter()
+    assert torch.equal(gw.compile(program, backend=counter)(x), program(x))
+    assert counter.frame_count == num_graphs
 
 
 def test_a_module_with_hooks_is_met_where_it_breaks(captures, capsys):
