@@ -21,6 +21,7 @@ from graphwright.cache import fresh
 
 BOUND_TO_PROCESS = {
     "containers-set_of_classes": "classes that are known by identity, in an order of their addresses",
+    "handed_over-break_while_kernels_are_chosen": "a member of an enum of C++, known by identity",
     "library_in_full-flags_in_full": "an enum member that no import leads to",
     "nn_modules-forward_hook_is_added": "a hook that is known by identity",
     "nn_modules-forward_pre_hook": "a hook that is known by identity",
