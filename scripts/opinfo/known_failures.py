@@ -12,19 +12,14 @@ from opinfo.outcomes import Case
 
 _PLACE: Final = "a view that begins before its input does is outside of what graphs read"
 _SPARSE: Final = "graphs hold no sparse tensors; calls with them run eagerly"
-_PHASE: Final = (
-    "eager's backward half looks at values, to tell whether the result depends on the phase"
-)
 _SHARED: Final = (
     "the memory of a call's arguments overlaps: refused as such, not in the words of the op"
 )
 
 IN_SLICE: Final[dict[tuple[str, str], str]] = {
     ("as_strided.partial_views", "in place"): _PLACE,
-    ("linalg.svd", "gradient"): _PHASE,
     ("sparse.mm.reduce", "gradient"): _SPARSE,
     ("sparse.sampled_addmm", "gradient"): _SPARSE,
-    ("svd_lowrank", "gradient"): _PHASE,
     ("sparse.mm.reduce", "function"): _SPARSE,
     ("sparse.sampled_addmm", "function"): _SPARSE,
     ("sparse.sampled_addmm", "out="): _SPARSE,
@@ -32,8 +27,6 @@ IN_SLICE: Final[dict[tuple[str, str], str]] = {
 ELSEWHERE: Final[dict[tuple[str, str], str]] = {
     ("cat", "error"): _SHARED,
     ("gather", "error"): _SHARED,
-    ("pca_lowrank", "gradient"): _PHASE,
-    ("svd", "gradient"): _PHASE,
     ("take", "error"): _SHARED,
 }
 """Only the whole database holds these."""

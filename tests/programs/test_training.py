@@ -136,3 +136,18 @@ def test_penalty_on_a_gradient_is_sent_back() -> None:
         torch.testing.assert_close(compiled(models[1], real, fake), program(models[0], real, fake))
         for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
             torch.testing.assert_close(other.grad, one.grad)
+
+
+def test_loss_that_depends_on_the_phases_of_singular_vectors_is_refused_backward():
+    def loss(x):
+        u, _, v = torch.linalg.svd(x)
+        return u.real.sum() + v.abs().sum()
+
+    def outcome(function):
+        torch.manual_seed(0)
+        x = torch.randn(4, 4, dtype=torch.complex64, requires_grad=True)
+        with pytest.raises(RuntimeError) as caught:
+            function(x).backward()
+        return str(caught.value)
+
+    assert outcome(gw.compile(loss, fullgraph=True)) == outcome(loss)

@@ -121,14 +121,17 @@ def _make_static_run(
             tangent_outputs=joint.tangent_outputs,
             tangent_metas=tangents,
             gradient_inputs=joint.gradient_inputs,
-            inputs_apart=tuple(
-                index
-                for index, meta in enumerate(program_inputs)
-                if meta.requires_grad and index not in joint.gradient_inputs
-            ),
+            inputs_apart=tuple(_inputs_apart(program_inputs, joint.gradient_inputs)),
             shared_outputs=tuple(_shared_outputs(graph, joint.num_forward_outputs)),
         )
     )
+
+
+def _inputs_apart(inputs: Sequence[TensorMeta], gradient_inputs: Sequence[int]) -> Iterator[int]:
+    """Give the inputs that require a gradient and get none; no input at all where none gets one: outputs have a history all the same."""
+    for index, meta in enumerate(inputs):
+        if gradient_inputs and meta.requires_grad and index not in gradient_inputs:
+            yield index
 
 
 def _shared_outputs(graph: AtenGraph, num_outputs: int) -> Iterator[SharedOutput]:

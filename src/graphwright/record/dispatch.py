@@ -124,7 +124,6 @@ _DATA_DEPENDENT: Final = frozenset(
         "unique_consecutive.default",
         "repeat_interleave.Tensor",
         "bincount.default",
-        "allclose.default",
     )
 )
 """Ops whose answer, or the size of whose result, depends on values."""

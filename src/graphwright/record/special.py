@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import torch
-from torch._C import _DisableTorchDispatch
+from torch._C import _current_autograd_node, _DisableTorchDispatch
 
 from graphwright.base.errors import Unsupported
 from graphwright.ir.aten import KwArg, ListArg
@@ -302,14 +302,30 @@ def _index(recording: OpRecording, learn: Learn, known: KnownOp, args: Args, kwa
     """Record a lookup; one by a mask is refused, unless it is for a gradient whose size is known otherwise."""
     shape = shape_of_values()
     if shape is not None:
-
-        def call(overload: str, *args: Any, **kwargs: Any) -> Any:
-            return _call(learn(find_overload(overload)), args, kwargs)
-
-        gradient = gradient_of_values(call, args[0], args[1], shape)
+        gradient = gradient_of_values(_calls(learn), args[0], args[1], shape)
         if gradient is not None:
             return gradient
     return recording.record_functional(known, args, kwargs)
+
+
+def _allclose(
+    recording: OpRecording, learn: Learn, known: KnownOp, args: Args, kwargs: Kwargs
+) -> bool:
+    """Refuse to answer, but to the gradient of a complex SVD, which is to be sure that phases do not matter: the graph asks for it."""
+    node: Any = _current_autograd_node()
+    if node is None or node.name() != "LinalgSvdBackward0":
+        raise data_access(f"`{known.facts.name}`")
+    call = _calls(learn)
+    is_close = call("aten.all.default", call("aten.isclose.default", *args, **kwargs))
+    call("aten._assert_async.msg", is_close, _DEPENDS_ON_PHASE)
+    return True
+
+
+_DEPENDS_ON_PHASE: Final = (
+    "svd_backward: The singular vectors in the complex case are specified up to multiplication by e^{i phi}. "
+    "The specified loss function depends on this phase term, making it ill-defined."
+)
+"""Eager's words."""
 
 
 def _is_known_zero(value: Any) -> bool:
@@ -321,6 +337,15 @@ def _is_known_zero(value: Any) -> bool:
 
 def _call(known: KnownOp, args: Args, kwargs: Kwargs) -> Any:
     return known.handler(known, args, kwargs)
+
+
+def _calls(learn: Learn) -> Callable[..., Any]:
+    """Give a function that records an overload, given by name, with its arguments."""
+
+    def call(overload: str, *args: Any, **kwargs: Any) -> Any:
+        return _call(learn(find_overload(overload)), args, kwargs)
+
+    return call
 
 
 _VIEW_TWINS: Final = {
@@ -355,6 +380,7 @@ SPECIAL: Final[dict[str, SpecialHandler]] = {
     "aten.native_batch_norm.default": _native_batch_norm,
     "aten._batch_norm_with_update.default": _batch_norm_with_update,
     "aten._efficientzerotensor.default": _known_zeros,
+    "aten.allclose.default": _allclose,
     "aten.index.Tensor": _index,
     "aten.mul.Tensor": _product,
     "aten.div.Tensor": _quotient,

@@ -196,6 +196,22 @@ def reductions_with_gradients(x):
     return x.sum(0), x.mean(1), x.amax(0), x.var(), x.prod(1), x.cumsum(0), x.norm(), x.max()
 
 
+@TOPIC.program(call(t(3, grad=True)), again(t(3, grad=True)), call(t(3)))
+def history_that_sends_nothing_back(x):
+    return torch.norm(x, 0)
+
+
+@TOPIC.program(call(t(3, grad=True), t(3, grad=True)), call(t(3), t(3, grad=True)))
+def history_of_several_inputs_that_sends_nothing_back(x, y):
+    return torch.norm(x, 0), torch.norm(x * y, 0), x.detach() * y.detach()
+
+
+@TOPIC.program(call(t(4, 4, dtype=torch.complex64, grad=True)))
+def loss_that_does_not_depend_on_the_phases_of_singular_vectors(x):
+    u, values, v = torch.linalg.svd(x)
+    return u.abs().sum() + values.sum() + v.abs().sum()
+
+
 _ROWS = torch.tensor([True, False, True, True, False])
 
 
