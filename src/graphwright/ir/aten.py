@@ -23,14 +23,13 @@ Text form (`render`), which `parse` reads back:
 
 from __future__ import annotations
 
-import msgspec
-
+from graphwright.ir.data import Data
 from graphwright.ir.dtypes import DType
 from graphwright.ir.locations import Loc
 from graphwright.ir.symint import Dim, SymExpr
 
 
-class TensorMeta(msgspec.Struct, frozen=True, tag="tensor"):
+class TensorMeta(Data, frozen=True, tag="tensor"):
     """What is known of a tensor without its data. Strides and offset in elements."""
 
     dtype: DType
@@ -41,37 +40,37 @@ class TensorMeta(msgspec.Struct, frozen=True, tag="tensor"):
     requires_grad: bool = False
 
 
-class Ref(msgspec.Struct, frozen=True, tag="ref"):
+class Ref(Data, frozen=True, tag="ref"):
     """Value number `id` of the graph (an input or a node's result)."""
 
     id: int
 
 
-class DTypeArg(msgspec.Struct, frozen=True, tag="dtype"):
+class DTypeArg(Data, frozen=True, tag="dtype"):
     """An element type passed as an argument."""
 
     dtype: DType
 
 
-class DeviceArg(msgspec.Struct, frozen=True, tag="device"):
+class DeviceArg(Data, frozen=True, tag="device"):
     """A device passed as an argument, e.g. `cpu`."""
 
     device: str
 
 
-class LayoutArg(msgspec.Struct, frozen=True, tag="layout"):
+class LayoutArg(Data, frozen=True, tag="layout"):
     """A layout passed as an argument, by PyTorch's leaf name (`strided`)."""
 
     layout: str
 
 
-class MemoryFormatArg(msgspec.Struct, frozen=True, tag="memory_format"):
+class MemoryFormatArg(Data, frozen=True, tag="memory_format"):
     """A memory format passed as an argument, by PyTorch's leaf name (`contiguous_format`)."""
 
     memory_format: str
 
 
-class FloatArg(msgspec.Struct, frozen=True, tag="float"):
+class FloatArg(Data, frozen=True, tag="float"):
     """A float with all its bits (`float.hex`), so that NaN, infinities and `2.0` versus `2` survive a round trip."""
 
     hex: str
@@ -82,26 +81,26 @@ class FloatArg(msgspec.Struct, frozen=True, tag="float"):
         return float.fromhex(self.hex)
 
 
-class ComplexArg(msgspec.Struct, frozen=True, tag="complex"):
+class ComplexArg(Data, frozen=True, tag="complex"):
     """A complex number, both parts as `float.hex`."""
 
     real: str
     imag: str
 
 
-class ListArg(msgspec.Struct, frozen=True, tag="list"):
+class ListArg(Data, frozen=True, tag="list"):
     """A list or tuple argument."""
 
     items: tuple[Arg, ...]
 
 
-class SymArg(msgspec.Struct, frozen=True, tag="sym"):
+class SymArg(Data, frozen=True, tag="sym"):
     """A symbolic integer argument."""
 
     expr: SymExpr
 
 
-class LiteralArg(msgspec.Struct, frozen=True, tag="literal"):
+class LiteralArg(Data, frozen=True, tag="literal"):
     """None, a bool, an int or a string."""
 
     value: bool | int | str | None
@@ -121,14 +120,14 @@ Arg = (
 )
 
 
-class KwArg(msgspec.Struct, frozen=True):
+class KwArg(Data, frozen=True):
     """One keyword argument of a node."""
 
     name: str
     value: Arg
 
 
-class AtenNode(msgspec.Struct, frozen=True):
+class AtenNode(Data, frozen=True):
     """One call of an ATen overload (or of a user's registered op)."""
 
     op: str
@@ -142,7 +141,7 @@ class AtenNode(msgspec.Struct, frozen=True):
     loc: Loc | None = None
 
 
-class ConstantTensor(msgspec.Struct, frozen=True):
+class ConstantTensor(Data, frozen=True):
     """A tensor whose values are part of the graph (`torch.tensor([1, 2])` in the program), kept small by `record/`.
 
     Or one that is computed from frozen inputs before the graph is run, and whose values are not part of it.
@@ -156,14 +155,14 @@ class ConstantTensor(msgspec.Struct, frozen=True):
     """The output of the fold (see `ir/fold.py`) that gives its values."""
 
 
-class InputMutation(msgspec.Struct, frozen=True):
+class InputMutation(Data, frozen=True):
     """After the call, input number `input_index` holds the value `value_id`."""
 
     input_index: int
     value_id: int
 
 
-class GraphOutput(msgspec.Struct, frozen=True):
+class GraphOutput(Data, frozen=True):
     """One output of the graph."""
 
     value_id: int
@@ -179,7 +178,7 @@ class GraphOutput(msgspec.Struct, frozen=True):
     """An earlier output with the same storage, if any: the two must share memory."""
 
 
-class AtenGraph(msgspec.Struct, frozen=True):
+class AtenGraph(Data, frozen=True):
     """A functional program over tensors."""
 
     inputs: tuple[TensorMeta, ...]

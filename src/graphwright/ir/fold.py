@@ -6,12 +6,11 @@ Keeps: weights are no part of it, so it may be kept on disk.
 
 from __future__ import annotations
 
-import msgspec
-
 from graphwright.ir.aten import AtenGraph
+from graphwright.ir.data import Data
 
 
-class Fold(msgspec.Struct, frozen=True):
+class Fold(Data, frozen=True):
     """The part of a graph that depends on frozen inputs alone."""
 
     graph: AtenGraph

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import enum
 
-import msgspec
-
 from graphwright.ir.aten import TensorMeta
+from graphwright.ir.data import Data
 from graphwright.ir.locations import Loc
 from graphwright.ir.sources import Constant, Source
 from graphwright.ir.symint import SymExpr
 
 
-class TypeGuard(msgspec.Struct, frozen=True, tag="type"):
+class TypeGuard(Data, frozen=True, tag="type"):
     """`type(source) is pin`."""
 
     source: Source
@@ -23,7 +22,7 @@ class TypeGuard(msgspec.Struct, frozen=True, tag="type"):
     loc: Loc | None = None
 
 
-class IdentityGuard(msgspec.Struct, frozen=True, tag="identity"):
+class IdentityGuard(Data, frozen=True, tag="identity"):
     """`source is pin`: classes, builtins, modules."""
 
     source: Source
@@ -31,7 +30,7 @@ class IdentityGuard(msgspec.Struct, frozen=True, tag="identity"):
     loc: Loc | None = None
 
 
-class CodeGuard(msgspec.Struct, frozen=True, tag="code"):
+class CodeGuard(Data, frozen=True, tag="code"):
     """`source` is a Python function and `source.__code__` is the pinned code. Defaults and closure are guarded where used."""
 
     source: Source
@@ -39,7 +38,7 @@ class CodeGuard(msgspec.Struct, frozen=True, tag="code"):
     loc: Loc | None = None
 
 
-class ConstantGuard(msgspec.Struct, frozen=True, tag="constant"):
+class ConstantGuard(Data, frozen=True, tag="constant"):
     """`type(source) is type(value) and source == value`; floats bit for bit (any NaN equals any NaN of the same sign)."""
 
     source: Source
@@ -47,7 +46,7 @@ class ConstantGuard(msgspec.Struct, frozen=True, tag="constant"):
     loc: Loc | None = None
 
 
-class TensorGuard(msgspec.Struct, frozen=True, tag="tensor"):
+class TensorGuard(Data, frozen=True, tag="tensor"):
     """A strided tensor with this metadata. `meta.shape` entries that are symbolic bind or check symbols.
 
     The storage offset is not checked (see `StorageOffsetGuard`).
@@ -61,7 +60,7 @@ class TensorGuard(msgspec.Struct, frozen=True, tag="tensor"):
     loc: Loc | None = None
 
 
-class StorageOffsetGuard(msgspec.Struct, frozen=True, tag="storage_offset"):
+class StorageOffsetGuard(Data, frozen=True, tag="storage_offset"):
     """Tensor `source` begins `offset` elements after the beginning of its memory. Only for programs that look at that."""
 
     source: Source
@@ -69,7 +68,7 @@ class StorageOffsetGuard(msgspec.Struct, frozen=True, tag="storage_offset"):
     loc: Loc | None = None
 
 
-class LengthGuard(msgspec.Struct, frozen=True, tag="length"):
+class LengthGuard(Data, frozen=True, tag="length"):
     """`len(source) == length`, by the C size of a builtin container."""
 
     source: Source
@@ -77,7 +76,7 @@ class LengthGuard(msgspec.Struct, frozen=True, tag="length"):
     loc: Loc | None = None
 
 
-class DictKeysGuard(msgspec.Struct, frozen=True, tag="dict_keys"):
+class DictKeysGuard(Data, frozen=True, tag="dict_keys"):
     """The keys of dict `source`, in order, are these constants."""
 
     source: Source
@@ -85,7 +84,7 @@ class DictKeysGuard(msgspec.Struct, frozen=True, tag="dict_keys"):
     loc: Loc | None = None
 
 
-class DictContainsGuard(msgspec.Struct, frozen=True, tag="dict_contains"):
+class DictContainsGuard(Data, frozen=True, tag="dict_contains"):
     """`(key in source) == is_present`, for a dict or a set."""
 
     source: Source
@@ -94,7 +93,7 @@ class DictContainsGuard(msgspec.Struct, frozen=True, tag="dict_contains"):
     loc: Loc | None = None
 
 
-class AttrAbsentGuard(msgspec.Struct, frozen=True, tag="attr_absent"):
+class AttrAbsentGuard(Data, frozen=True, tag="attr_absent"):
     """`source.__dict__` has no key `name` (or there is no `__dict__`): the class attribute is not shadowed."""
 
     source: Source
@@ -102,7 +101,7 @@ class AttrAbsentGuard(msgspec.Struct, frozen=True, tag="attr_absent"):
     loc: Loc | None = None
 
 
-class TypeAttrAbsentGuard(msgspec.Struct, frozen=True, tag="type_attr_absent"):
+class TypeAttrAbsentGuard(Data, frozen=True, tag="type_attr_absent"):
     """No class along the method resolution order of class `source` defines `name`."""
 
     source: Source
@@ -110,7 +109,7 @@ class TypeAttrAbsentGuard(msgspec.Struct, frozen=True, tag="type_attr_absent"):
     loc: Loc | None = None
 
 
-class SameObjectGuard(msgspec.Struct, frozen=True, tag="same_object"):
+class SameObjectGuard(Data, frozen=True, tag="same_object"):
     """`source is other`."""
 
     source: Source
@@ -118,14 +117,14 @@ class SameObjectGuard(msgspec.Struct, frozen=True, tag="same_object"):
     loc: Loc | None = None
 
 
-class DistinctTensorsGuard(msgspec.Struct, frozen=True, tag="distinct_tensors"):
+class DistinctTensorsGuard(Data, frozen=True, tag="distinct_tensors"):
     """No two of these sources are the same tensor object."""
 
     sources: tuple[Source, ...]
     loc: Loc | None = None
 
 
-class NoOverlapGuard(msgspec.Struct, frozen=True, tag="no_overlap"):
+class NoOverlapGuard(Data, frozen=True, tag="no_overlap"):
     """The memory of tensor `source` (which the program writes) does not overlap that of any of `others`."""
 
     source: Source
@@ -135,7 +134,7 @@ class NoOverlapGuard(msgspec.Struct, frozen=True, tag="no_overlap"):
     loc: Loc | None = None
 
 
-class FrozenGuard(msgspec.Struct, frozen=True, tag="frozen"):
+class FrozenGuard(Data, frozen=True, tag="frozen"):
     """The tensors of `sources` are those that the entry's folded constants were made from, and were not written to since.
 
     The last guard of its program: a call that fails no other is served once the constants are made from its tensors.
@@ -166,7 +165,7 @@ class GlobalStateKind(enum.Enum):
     """Number of `torch.nn.modules.module.register_module_*_hook` hooks in force, in decimal."""
 
 
-class GlobalStateGuard(msgspec.Struct, frozen=True, tag="global_state"):
+class GlobalStateGuard(Data, frozen=True, tag="global_state"):
     """A piece of global state has this value."""
 
     kind: GlobalStateKind
@@ -183,7 +182,7 @@ class Comparison(enum.Enum):
     LT = "<"
 
 
-class ShapeGuard(msgspec.Struct, frozen=True, tag="shape"):
+class ShapeGuard(Data, frozen=True, tag="shape"):
     """`left comparison right`, over size symbols."""
 
     left: SymExpr

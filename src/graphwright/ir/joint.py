@@ -5,12 +5,11 @@ In: what `record/` observed of a program whose outputs have gradients.   Out: `J
 
 from __future__ import annotations
 
-import msgspec
-
 from graphwright.ir.aten import AtenGraph
+from graphwright.ir.data import Data
 
 
-class Joint(msgspec.Struct, frozen=True):
+class Joint(Data, frozen=True):
     """Forward and backward in one graph.
 
     The graph's inputs are the program's, then a tangent for each differentiable output; its outputs are the program's, then a

@@ -5,10 +5,10 @@ In: nothing.   Out: `Loc`, carried by every node of every IR.
 
 from __future__ import annotations
 
-import msgspec
+from graphwright.ir.data import Data
 
 
-class Loc(msgspec.Struct, frozen=True):
+class Loc(Data, frozen=True):
     """A line of the user's program."""
 
     file: str

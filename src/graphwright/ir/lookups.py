@@ -19,6 +19,7 @@ import torch
 from graphwright.base.errors import InternalError
 from graphwright.ir.arguments import NO_SYMBOLS, make_argument
 from graphwright.ir.aten import Arg, AtenNode, KwArg, TensorMeta
+from graphwright.ir.data import Data
 from graphwright.ir.dims import evaluate_dim
 from graphwright.ir.overloads import find_overload
 from graphwright.ir.renumbering import iter_reads, rename_reads
@@ -27,7 +28,7 @@ CHECK_LOOKUP: Final = "graphwright.check_lookup.default"
 _LIBRARY: Final = torch.library.Library("graphwright", "FRAGMENT")  # registered while it lives
 
 
-class _Lookup(msgspec.Struct, frozen=True):
+class _Lookup(Data, frozen=True):
     """A call that looks up; its tensors are numbered, the indices first."""
 
     op: str

@@ -27,22 +27,21 @@ from __future__ import annotations
 
 import enum
 
-import msgspec
-
+from graphwright.ir.data import Data
 from graphwright.ir.dtypes import DType
 from graphwright.ir.locations import Loc
 from graphwright.ir.ops import ReduceOp, ScalarOp
 from graphwright.ir.symint import Dim
 
 
-class Term(msgspec.Struct, frozen=True):
+class Term(Data, frozen=True):
     """`name * coeff`, where `name` is a loop variable or an int64 value."""
 
     name: str
     coeff: Dim
 
 
-class Index(msgspec.Struct, frozen=True):
+class Index(Data, frozen=True):
     """An integer: `const + Σ name * coeff`."""
 
     terms: tuple[Term, ...] = ()
@@ -57,7 +56,7 @@ class Access(enum.Enum):
     READ_WRITE = "read_write"
 
 
-class Param(msgspec.Struct, frozen=True):
+class Param(Data, frozen=True):
     """A buffer that is passed in by pointer."""
 
     name: str
@@ -69,7 +68,7 @@ class Param(msgspec.Struct, frozen=True):
     """A power of two that every address passed in is a multiple of (64 for fresh outputs and arena buffers); 0: unknown."""
 
 
-class Scratch(msgspec.Struct, frozen=True):
+class Scratch(Data, frozen=True):
     """Memory private to one iteration of the parallel loop it is used in (or to the kernel); `size` in elements, static."""
 
     name: str
@@ -77,7 +76,7 @@ class Scratch(msgspec.Struct, frozen=True):
     size: int
 
 
-class Const(msgspec.Struct, frozen=True, tag="const"):
+class Const(Data, frozen=True, tag="const"):
     """`name = value`. Floats are written as `float.hex`, integers in decimal, bools as `true`/`false`."""
 
     name: str
@@ -85,14 +84,14 @@ class Const(msgspec.Struct, frozen=True, tag="const"):
     dtype: DType
 
 
-class IndexValue(msgspec.Struct, frozen=True, tag="index_value"):
+class IndexValue(Data, frozen=True, tag="index_value"):
     """`name = index`, as an int64 value."""
 
     name: str
     index: Index
 
 
-class Load(msgspec.Struct, frozen=True, tag="load"):
+class Load(Data, frozen=True, tag="load"):
     """`name = buffer[index]`, of the buffer's dtype. `buffer` is a param or scratch."""
 
     name: str
@@ -100,7 +99,7 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
     index: Index
 
 
-class Compute(msgspec.Struct, frozen=True, tag="compute"):
+class Compute(Data, frozen=True, tag="compute"):
     """`name = op(args)`, of `dtype`; operand dtypes are those of the args (see `ir/ops.py` for what an op takes)."""
 
     name: str
@@ -109,7 +108,7 @@ class Compute(msgspec.Struct, frozen=True, tag="compute"):
     dtype: DType
 
 
-class Store(msgspec.Struct, frozen=True, tag="store"):
+class Store(Data, frozen=True, tag="store"):
     """`buffer[index] = value`; the value has the buffer's dtype. `is_streaming`: it will not be read again soon."""
 
     buffer: str
@@ -130,7 +129,7 @@ class LoopKind(enum.Enum):
     """A small constant trip count, to be unrolled."""
 
 
-class Carry(msgspec.Struct, frozen=True):
+class Carry(Data, frozen=True):
     """A reduction over the loop: `name = op over iterations of update`, starting from the op's identity.
 
     After the loop, `name` is a value of the list that holds the loop. The order of combination is free, but for
@@ -146,7 +145,7 @@ class Carry(msgspec.Struct, frozen=True):
     """For `ARGMAX`/`ARGMIN`: an int64 value of the body, the index that belongs to `update`."""
 
 
-class Loop(msgspec.Struct, frozen=True, tag="loop"):
+class Loop(Data, frozen=True, tag="loop"):
     """`for var in range(start, min(stops), step): body`."""
 
     var: str
@@ -160,14 +159,14 @@ class Loop(msgspec.Struct, frozen=True, tag="loop"):
     """For `PARALLEL`: the fewest iterations that are worth a thread."""
 
 
-class If(msgspec.Struct, frozen=True, tag="if"):
+class If(Data, frozen=True, tag="if"):
     """`if condition: body`; `condition` is a BOOL value."""
 
     condition: str
     body: tuple[Stmt, ...]
 
 
-class TransposeTile(msgspec.Struct, frozen=True, tag="transpose_tile"):
+class TransposeTile(Data, frozen=True, tag="transpose_tile"):
     """`target[r, c] = source[c, r]` for a static tile: `rows` × `cols` elements of one dtype.
 
     `source[source_index + c * source_stride + r]` is read for `r` below `rows` and `c` below `cols`, and goes to
@@ -184,7 +183,7 @@ class TransposeTile(msgspec.Struct, frozen=True, tag="transpose_tile"):
     cols: int
 
 
-class Ahead(msgspec.Struct, frozen=True):
+class Ahead(Data, frozen=True):
     """Memory that is read soon: as many elements as the right side of a tile has.
 
     Element (k, c) is `buffer[index + k * stride + c]`; transposed, it is `buffer[index + c * stride + k]`. No value depends on
@@ -197,7 +196,7 @@ class Ahead(msgspec.Struct, frozen=True):
     is_transposed: bool = False
 
 
-class MatmulTile(msgspec.Struct, frozen=True, tag="matmul_tile"):
+class MatmulTile(Data, frozen=True, tag="matmul_tile"):
     """`target[r, c] = Σ_k left[r, k] * right[k, c]` for a static tile: `rows` × `cols` elements, sums of `depth` products.
 
     Element (r, c) of the target is `target[target_index + r * target_stride + c]`, (r, k) of the left side
@@ -227,7 +226,7 @@ class MatmulTile(msgspec.Struct, frozen=True, tag="matmul_tile"):
 Stmt = Const | IndexValue | Load | Compute | Store | Loop | If | TransposeTile | MatmulTile
 
 
-class Kernel(msgspec.Struct, frozen=True):
+class Kernel(Data, frozen=True):
     """One compiled unit. Its machine code has the signature `void(void **params, const int64_t *symbols)`."""
 
     name: str

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
+from graphwright.ir.data import Data
 
 
-class Numerics(msgspec.Struct, frozen=True):
+class Numerics(Data, frozen=True):
     """How close to eager's a program's numbers are, beyond the tolerance of their dtypes."""
 
     is_strict: bool = False

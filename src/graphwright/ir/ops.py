@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from typing import Final
 
-import msgspec
+from graphwright.ir.data import Data
 
 
 class ScalarOp(enum.Enum):
@@ -120,7 +120,7 @@ class ReduceOp(enum.Enum):
     ARGMIN = "argmin"
 
 
-class Facts(msgspec.Struct, frozen=True):
+class Facts(Data, frozen=True):
     """What is true of an operation, for whoever rewrites it."""
 
     arity: int

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import enum
 
-import msgspec
-
 from graphwright.ir.aten import (
     ComplexArg,
     ConstantTensor,
@@ -27,33 +25,34 @@ from graphwright.ir.aten import (
     SymArg,
     TensorMeta,
 )
+from graphwright.ir.data import Data
 from graphwright.ir.dtypes import DType
 from graphwright.ir.fold import Fold
 from graphwright.ir.locations import Loc
 from graphwright.ir.symint import Dim
 
 
-class InputPlace(msgspec.Struct, frozen=True, tag="input"):
+class InputPlace(Data, frozen=True, tag="input"):
     """The memory of graph input `index`; element 0 of the buffer is the input's first element (its data pointer)."""
 
     index: int
 
 
-class ArenaPlace(msgspec.Struct, frozen=True, tag="arena"):
+class ArenaPlace(Data, frozen=True, tag="arena"):
     """Bytes of the plan's arena, from `offset_bytes` (64-byte aligned)."""
 
     offset_bytes: int
 
 
-class OutputPlace(msgspec.Struct, frozen=True, tag="output"):
+class OutputPlace(Data, frozen=True, tag="output"):
     """Fresh memory, allocated in the call, that the caller gets as output buffer (see `Plan.outputs`)."""
 
 
-class ExternPlace(msgspec.Struct, frozen=True, tag="extern"):
+class ExternPlace(Data, frozen=True, tag="extern"):
     """Memory of a tensor that a functional extern call returned; released after its last use."""
 
 
-class ConstantPlace(msgspec.Struct, frozen=True, tag="constant"):
+class ConstantPlace(Data, frozen=True, tag="constant"):
     """Constant number `index` of `Plan.constants`."""
 
     index: int
@@ -62,7 +61,7 @@ class ConstantPlace(msgspec.Struct, frozen=True, tag="constant"):
 Place = InputPlace | ArenaPlace | OutputPlace | ExternPlace | ConstantPlace
 
 
-class Buffer(msgspec.Struct, frozen=True):
+class Buffer(Data, frozen=True):
     """Memory for one value. `shape` and `strides` in elements; `size_bytes` covers them."""
 
     dtype: DType
@@ -73,7 +72,7 @@ class Buffer(msgspec.Struct, frozen=True):
     device: str = "cpu"
 
 
-class TensorArg(msgspec.Struct, frozen=True, tag="tensor_arg"):
+class TensorArg(Data, frozen=True, tag="tensor_arg"):
     """A strided tensor over buffer number `buffer`: its first element is element `offset` of the buffer."""
 
     buffer: int
@@ -83,7 +82,7 @@ class TensorArg(msgspec.Struct, frozen=True, tag="tensor_arg"):
     offset: Dim = 0
 
 
-class TupleArg(msgspec.Struct, frozen=True, tag="tuple_arg"):
+class TupleArg(Data, frozen=True, tag="tuple_arg"):
     """A list argument of an extern call."""
 
     items: tuple[ExternArg, ...]
@@ -103,7 +102,7 @@ ExternArg = (
 )
 
 
-class NamedArg(msgspec.Struct, frozen=True):
+class NamedArg(Data, frozen=True):
     """One keyword argument of an extern call."""
 
     name: str
@@ -124,7 +123,7 @@ class ExternKind(enum.Enum):
     """A check of lookups (`ir/lookups.py`): raises where its first argument, a BOOL, holds; else nothing is called."""
 
 
-class RunKernel(msgspec.Struct, frozen=True, tag="run_kernel"):
+class RunKernel(Data, frozen=True, tag="run_kernel"):
     """Run kernel number `kernel` of `Plan.kernels` on buffers, in the order of the kernel's params."""
 
     kernel: int
@@ -134,7 +133,7 @@ class RunKernel(msgspec.Struct, frozen=True, tag="run_kernel"):
     loc: Loc | None = None
 
 
-class CallExtern(msgspec.Struct, frozen=True, tag="call_extern"):
+class CallExtern(Data, frozen=True, tag="call_extern"):
     """Call an ATen (or user's) overload."""
 
     op: str
@@ -149,7 +148,7 @@ class CallExtern(msgspec.Struct, frozen=True, tag="call_extern"):
     """Expected to take over about 20 µs: the interpreter lock is released around it."""
 
 
-class Release(msgspec.Struct, frozen=True, tag="release"):
+class Release(Data, frozen=True, tag="release"):
     """Buffer number `buffer` (of an `ExternPlace`) is not used any more."""
 
     buffer: int
@@ -158,20 +157,20 @@ class Release(msgspec.Struct, frozen=True, tag="release"):
 Step = RunKernel | CallExtern | Release
 
 
-class NewOutput(msgspec.Struct, frozen=True, tag="new"):
+class NewOutput(Data, frozen=True, tag="new"):
     """A tensor over output (or extern) buffer number `buffer`; `meta` as eager gives it."""
 
     buffer: int
     meta: TensorMeta
 
 
-class InputOutput(msgspec.Struct, frozen=True, tag="input"):
+class InputOutput(Data, frozen=True, tag="input"):
     """The very tensor object of graph input `index`."""
 
     index: int
 
 
-class ViewOfInput(msgspec.Struct, frozen=True, tag="view_of_input"):
+class ViewOfInput(Data, frozen=True, tag="view_of_input"):
     """A view of graph input `index`: `as_strided` with `meta`'s shape, strides and offset.
 
     The offset is relative: `meta.offset` elements are added to the input's own storage offset.
@@ -181,7 +180,7 @@ class ViewOfInput(msgspec.Struct, frozen=True, tag="view_of_input"):
     meta: TensorMeta
 
 
-class ViewOfOutput(msgspec.Struct, frozen=True, tag="view_of_output"):
+class ViewOfOutput(Data, frozen=True, tag="view_of_output"):
     """A view of the earlier output number `index`, `meta.offset` relative to that output's first element."""
 
     index: int
@@ -191,14 +190,14 @@ class ViewOfOutput(msgspec.Struct, frozen=True, tag="view_of_output"):
 PlanOutput = NewOutput | InputOutput | ViewOfInput | ViewOfOutput
 
 
-class KernelRef(msgspec.Struct, frozen=True):
+class KernelRef(Data, frozen=True):
     """A compiled kernel: its symbol in the object code, and the content hash of its loop IR."""
 
     symbol: str
     key: str
 
 
-class Plan(msgspec.Struct, frozen=True):
+class Plan(Data, frozen=True):
     """All that one call of a graph does."""
 
     inputs: tuple[TensorMeta, ...]

@@ -13,16 +13,15 @@ from __future__ import annotations
 
 import enum
 
-import msgspec
-
 from graphwright.ir.aten import AtenGraph
+from graphwright.ir.data import Data
 from graphwright.ir.guards import Guard
 from graphwright.ir.locations import Loc
 from graphwright.ir.recipes import Effect, Recipe
 from graphwright.ir.sources import Pin, Source
 
 
-class CallPattern(msgspec.Struct, frozen=True):
+class CallPattern(Data, frozen=True):
     """The form of the calls that a program serves."""
 
     num_positional: int
@@ -30,7 +29,7 @@ class CallPattern(msgspec.Struct, frozen=True):
     """In the order of the call."""
 
 
-class SymbolBinding(msgspec.Struct, frozen=True):
+class SymbolBinding(Data, frozen=True):
     """Where a size symbol gets its value: dimension `dim` of the tensor `source`, or (`dim` None) the int `source`."""
 
     symbol: str
@@ -56,7 +55,7 @@ class StackItem(enum.Enum):
         return self in (StackItem.VALUE, StackItem.HANDLED)
 
 
-class EnteredCode(msgspec.Struct, frozen=True):
+class EnteredCode(Data, frozen=True):
     """Code that was made from a generator's, to go on in the middle of it."""
 
     pin: int
@@ -69,7 +68,7 @@ class EnteredCode(msgspec.Struct, frozen=True):
     names: tuple[str, ...]
 
 
-class Break(msgspec.Struct, frozen=True):
+class Break(Data, frozen=True):
     """Where a program ends before its function does, and why.
 
     The program's result is then a tuple: a function with the closure and the globals of the frame, the values on the frame's stack,
@@ -96,7 +95,7 @@ class Break(msgspec.Struct, frozen=True):
     """The lines that the user's frames were at then, outermost first."""
 
 
-class Program(msgspec.Struct, frozen=True):
+class Program(Data, frozen=True):
     """One captured program: what must hold, what is computed, what comes back."""
 
     name: str

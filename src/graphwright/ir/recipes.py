@@ -6,71 +6,70 @@ In: the outputs of its graph, and what existed before the call.   Out: `Recipe`:
 
 from __future__ import annotations
 
-import msgspec
-
+from graphwright.ir.data import Data
 from graphwright.ir.guards import GlobalStateKind
 from graphwright.ir.locations import Loc
 from graphwright.ir.sources import Constant, Source
 from graphwright.ir.symint import SymExpr
 
 
-class FromOutput(msgspec.Struct, frozen=True, tag="output"):
+class FromOutput(Data, frozen=True, tag="output"):
     """Graph output number `index`."""
 
     index: int
 
 
-class FromSource(msgspec.Struct, frozen=True, tag="source"):
+class FromSource(Data, frozen=True, tag="source"):
     """A value that existed before the call."""
 
     source: Source
 
 
-class FromConstant(msgspec.Struct, frozen=True, tag="constant"):
+class FromConstant(Data, frozen=True, tag="constant"):
     """A constant."""
 
     value: Constant
 
 
-class FromPin(msgspec.Struct, frozen=True, tag="pin"):
+class FromPin(Data, frozen=True, tag="pin"):
     """A pinned object (a class, a function)."""
 
     pin: int
 
 
-class FromSymbol(msgspec.Struct, frozen=True, tag="symbol"):
+class FromSymbol(Data, frozen=True, tag="symbol"):
     """An int computed from size symbols."""
 
     expr: SymExpr
 
 
-class FromBuilt(msgspec.Struct, frozen=True, tag="built"):
+class FromBuilt(Data, frozen=True, tag="built"):
     """Object number `index` of `Program.built`: used wherever one object appears more than once, or in a cycle."""
 
     index: int
 
 
-class BuildTuple(msgspec.Struct, frozen=True, tag="build_tuple"):
+class BuildTuple(Data, frozen=True, tag="build_tuple"):
     """A tuple; with `type_pin`, an instance of that tuple subclass (named tuples), made with `tuple.__new__`."""
 
     items: tuple[Recipe, ...]
     type_pin: int | None = None
 
 
-class BuildList(msgspec.Struct, frozen=True, tag="build_list"):
+class BuildList(Data, frozen=True, tag="build_list"):
     """A list."""
 
     items: tuple[Recipe, ...]
 
 
-class DictEntry(msgspec.Struct, frozen=True):
+class DictEntry(Data, frozen=True):
     """A key and its value."""
 
     key: Recipe
     value: Recipe
 
 
-class BuildDict(msgspec.Struct, frozen=True, tag="build_dict"):
+class BuildDict(Data, frozen=True, tag="build_dict"):
     """A dict, in order; with `type_pin`, `collections.OrderedDict` or `collections.defaultdict` (with `factory`)."""
 
     entries: tuple[DictEntry, ...]
@@ -78,14 +77,14 @@ class BuildDict(msgspec.Struct, frozen=True, tag="build_dict"):
     factory: Recipe | None = None
 
 
-class BuildSet(msgspec.Struct, frozen=True, tag="build_set"):
+class BuildSet(Data, frozen=True, tag="build_set"):
     """A set, or frozenset."""
 
     items: tuple[Recipe, ...]
     is_frozen: bool = False
 
 
-class BuildSlice(msgspec.Struct, frozen=True, tag="build_slice"):
+class BuildSlice(Data, frozen=True, tag="build_slice"):
     """A slice."""
 
     start: Recipe
@@ -93,14 +92,14 @@ class BuildSlice(msgspec.Struct, frozen=True, tag="build_slice"):
     step: Recipe
 
 
-class AttrEntry(msgspec.Struct, frozen=True):
+class AttrEntry(Data, frozen=True):
     """An attribute and its value."""
 
     name: str
     value: Recipe
 
 
-class BuildObject(msgspec.Struct, frozen=True, tag="build_object"):
+class BuildObject(Data, frozen=True, tag="build_object"):
     """An instance of a user's class: `cls.__new__` of its builtin base, then its state, with no user code run.
 
     `attrs` go into `__dict__` (or slots, by `object.__setattr__`); `items` are the contents of a list/tuple/set base, `entries`
@@ -113,13 +112,13 @@ class BuildObject(msgspec.Struct, frozen=True, tag="build_object"):
     entries: tuple[DictEntry, ...] = ()
 
 
-class BuildCell(msgspec.Struct, frozen=True, tag="build_cell"):
+class BuildCell(Data, frozen=True, tag="build_cell"):
     """A closure cell; None: an empty one. Always an object of `Program.built`, as functions share it."""
 
     contents: Recipe | None
 
 
-class BuildReduced(msgspec.Struct, frozen=True, tag="build_reduced"):
+class BuildReduced(Data, frozen=True, tag="build_reduced"):
     """An iterator of CPython's own, by what its `__reduce__` gives: `function(*args)`, then `__setstate__(state)`."""
 
     function: Recipe
@@ -127,14 +126,14 @@ class BuildReduced(msgspec.Struct, frozen=True, tag="build_reduced"):
     state: Recipe | None = None
 
 
-class BuildBuiltinMethod(msgspec.Struct, frozen=True, tag="build_builtin_method"):
+class BuildBuiltinMethod(Data, frozen=True, tag="build_builtin_method"):
     """The method `name`, written in C, of an object."""
 
     receiver: Recipe
     name: str
 
 
-class BuildFunction(msgspec.Struct, frozen=True, tag="build_function"):
+class BuildFunction(Data, frozen=True, tag="build_function"):
     """A Python function made in the program: pinned code, globals of `globals_source`, cells, defaults."""
 
     code_pin: int
@@ -148,14 +147,14 @@ class BuildFunction(msgspec.Struct, frozen=True, tag="build_function"):
     attrs: tuple[AttrEntry, ...] = ()
 
 
-class BuildMethod(msgspec.Struct, frozen=True, tag="build_method"):
+class BuildMethod(Data, frozen=True, tag="build_method"):
     """A bound method."""
 
     function: Recipe
     receiver: Recipe
 
 
-class BuildPartial(msgspec.Struct, frozen=True, tag="build_partial"):
+class BuildPartial(Data, frozen=True, tag="build_partial"):
     """A `functools.partial`."""
 
     function: Recipe
@@ -163,7 +162,7 @@ class BuildPartial(msgspec.Struct, frozen=True, tag="build_partial"):
     kwargs: tuple[AttrEntry, ...]
 
 
-class CallLate(msgspec.Struct, frozen=True, tag="call_late"):
+class CallLate(Data, frozen=True, tag="call_late"):
     """What a PyTorch function gives that is called once the graph has run, as its result's size or value depends on values."""
 
     function: Recipe
@@ -194,7 +193,7 @@ Recipe = (
 )
 
 
-class SetAttrEffect(msgspec.Struct, frozen=True, tag="set_attr"):
+class SetAttrEffect(Data, frozen=True, tag="set_attr"):
     """`object.__setattr__(target, name, value)` (for modules: into the dict that held it)."""
 
     target: Recipe
@@ -203,7 +202,7 @@ class SetAttrEffect(msgspec.Struct, frozen=True, tag="set_attr"):
     loc: Loc | None = None
 
 
-class DeleteAttrEffect(msgspec.Struct, frozen=True, tag="delete_attr"):
+class DeleteAttrEffect(Data, frozen=True, tag="delete_attr"):
     """`del target.name`."""
 
     target: Recipe
@@ -211,7 +210,7 @@ class DeleteAttrEffect(msgspec.Struct, frozen=True, tag="delete_attr"):
     loc: Loc | None = None
 
 
-class SetItemEffect(msgspec.Struct, frozen=True, tag="set_item"):
+class SetItemEffect(Data, frozen=True, tag="set_item"):
     """`target[key] = value`, by the builtin base's method."""
 
     target: Recipe
@@ -220,7 +219,7 @@ class SetItemEffect(msgspec.Struct, frozen=True, tag="set_item"):
     loc: Loc | None = None
 
 
-class DeleteItemEffect(msgspec.Struct, frozen=True, tag="delete_item"):
+class DeleteItemEffect(Data, frozen=True, tag="delete_item"):
     """`del target[key]`."""
 
     target: Recipe
@@ -228,7 +227,7 @@ class DeleteItemEffect(msgspec.Struct, frozen=True, tag="delete_item"):
     loc: Loc | None = None
 
 
-class ReplaceContentsEffect(msgspec.Struct, frozen=True, tag="replace_contents"):
+class ReplaceContentsEffect(Data, frozen=True, tag="replace_contents"):
     """`target` (a list, dict, set or deque) gets the contents of `contents`, keeping its identity."""
 
     target: Recipe
@@ -236,7 +235,7 @@ class ReplaceContentsEffect(msgspec.Struct, frozen=True, tag="replace_contents")
     loc: Loc | None = None
 
 
-class ExtendListEffect(msgspec.Struct, frozen=True, tag="extend_list"):
+class ExtendListEffect(Data, frozen=True, tag="extend_list"):
     """`target` (a list) gets the items of `items` at its end."""
 
     target: Recipe
@@ -244,7 +243,7 @@ class ExtendListEffect(msgspec.Struct, frozen=True, tag="extend_list"):
     loc: Loc | None = None
 
 
-class SetCellEffect(msgspec.Struct, frozen=True, tag="set_cell"):
+class SetCellEffect(Data, frozen=True, tag="set_cell"):
     """`function.__closure__[index].cell_contents = value`."""
 
     function: Source
@@ -253,7 +252,7 @@ class SetCellEffect(msgspec.Struct, frozen=True, tag="set_cell"):
     loc: Loc | None = None
 
 
-class SetGlobalEffect(msgspec.Struct, frozen=True, tag="set_global"):
+class SetGlobalEffect(Data, frozen=True, tag="set_global"):
     """`globals[name] = value`, where `globals_source` gives the dict."""
 
     globals_source: Source
@@ -262,7 +261,7 @@ class SetGlobalEffect(msgspec.Struct, frozen=True, tag="set_global"):
     loc: Loc | None = None
 
 
-class SetGlobalStateEffect(msgspec.Struct, frozen=True, tag="set_global_state"):
+class SetGlobalStateEffect(Data, frozen=True, tag="set_global_state"):
     """A piece of PyTorch's global state is left at this value."""
 
     kind: GlobalStateKind
@@ -270,7 +269,7 @@ class SetGlobalStateEffect(msgspec.Struct, frozen=True, tag="set_global_state"):
     loc: Loc | None = None
 
 
-class NestAutocastEffect(msgspec.Struct, frozen=True, tag="nest_autocast"):
+class NestAutocastEffect(Data, frozen=True, tag="nest_autocast"):
     """So many more regions of `torch.autocast` are entered than before; less than none: left.
 
     PyTorch keeps what it has cast until the outermost region is left, and counts the regions to know when.

@@ -6,36 +6,36 @@ Keeps: the form is canonical (monomials sorted, no zero coefficients, constants 
 
 from __future__ import annotations
 
-import msgspec
+from graphwright.ir.data import Data
 
 
-class Symbol(msgspec.Struct, frozen=True, tag="symbol"):
+class Symbol(Data, frozen=True, tag="symbol"):
     """A size symbol, e.g. `s77`."""
 
     name: str
 
 
-class FloorDiv(msgspec.Struct, frozen=True, tag="floor_div"):
+class FloorDiv(Data, frozen=True, tag="floor_div"):
     """`numerator // denominator`, Python's rounding."""
 
     numerator: SymExpr
     denominator: SymExpr
 
 
-class Mod(msgspec.Struct, frozen=True, tag="mod"):
+class Mod(Data, frozen=True, tag="mod"):
     """`value % modulus`, Python's sign."""
 
     value: SymExpr
     modulus: SymExpr
 
 
-class Min(msgspec.Struct, frozen=True, tag="min"):
+class Min(Data, frozen=True, tag="min"):
     """The least of the operands."""
 
     operands: tuple[SymExpr, ...]
 
 
-class Max(msgspec.Struct, frozen=True, tag="max"):
+class Max(Data, frozen=True, tag="max"):
     """The greatest of the operands."""
 
     operands: tuple[SymExpr, ...]
@@ -44,21 +44,21 @@ class Max(msgspec.Struct, frozen=True, tag="max"):
 Atom = Symbol | FloorDiv | Mod | Min | Max
 
 
-class Power(msgspec.Struct, frozen=True):
+class Power(Data, frozen=True):
     """`base ** exponent`, exponent at least 1."""
 
     base: Atom
     exponent: int
 
 
-class Monomial(msgspec.Struct, frozen=True):
+class Monomial(Data, frozen=True):
     """`coeff * Π factors`; no factors: the constant term."""
 
     coeff: int
     factors: tuple[Power, ...] = ()
 
 
-class SymExpr(msgspec.Struct, frozen=True, tag="sym_expr"):
+class SymExpr(Data, frozen=True, tag="sym_expr"):
     """A sum of monomials, in canonical order; the empty sum is 0."""
 
     terms: tuple[Monomial, ...]

@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import assert_never
 
-import msgspec
-
+from graphwright.ir.data import Data
 from graphwright.ir.symint import Atom, Dim, FloorDiv, Max, Min, Mod, Symbol, SymExpr
 
 
-class Interval(msgspec.Struct, frozen=True):
+class Interval(Data, frozen=True):
     """`low <= value <= high`; None is unbounded."""
 
     low: int | None = None

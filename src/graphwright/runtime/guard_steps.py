@@ -12,10 +12,9 @@ import enum
 from collections.abc import Iterator, Mapping
 from typing import Final, assert_never, final
 
-import msgspec
-
 from graphwright.base.errors import InternalError
 from graphwright.ir.aten import TensorMeta
+from graphwright.ir.data import Data
 from graphwright.ir.dims import render_dim, symbols_of
 from graphwright.ir.guards import Guard, ShapeGuard, TensorGuard, TypeGuard
 from graphwright.ir.program import Program, SymbolBinding
@@ -25,7 +24,7 @@ from graphwright.ir.sources import Source
 from graphwright.ir.symint import Dim, Monomial, Power, Symbol, SymExpr
 
 
-class Evaluate(msgspec.Struct, frozen=True, tag="evaluate"):
+class Evaluate(Data, frozen=True, tag="evaluate"):
     """`slot = source`, read from (or calculated of) the objects in slots `bases`."""
 
     guard: int
@@ -35,14 +34,14 @@ class Evaluate(msgspec.Struct, frozen=True, tag="evaluate"):
     source: Source
 
 
-class Check(msgspec.Struct, frozen=True, tag="check"):
+class Check(Data, frozen=True, tag="check"):
     """Guard number `guard` holds for the objects in `slots`; a tensor's symbolic extents and strides are left out."""
 
     guard: int
     slots: tuple[int, ...]
 
 
-class BindExtent(msgspec.Struct, frozen=True, tag="bind_extent"):
+class BindExtent(Data, frozen=True, tag="bind_extent"):
     """Size symbol number `symbol` is extent `dim` of the tensor in `slot`."""
 
     symbol: int
@@ -50,7 +49,7 @@ class BindExtent(msgspec.Struct, frozen=True, tag="bind_extent"):
     dim: int
 
 
-class BindInt(msgspec.Struct, frozen=True, tag="bind_int"):
+class BindInt(Data, frozen=True, tag="bind_int"):
     """Size symbol number `symbol` is the int in `slot`; an int that does not fit 64 bits fails guard `guard`."""
 
     guard: int
@@ -65,7 +64,7 @@ class ExtentKind(enum.Enum):
     STRIDE = "stride"
 
 
-class CheckExtent(msgspec.Struct, frozen=True, tag="check_extent"):
+class CheckExtent(Data, frozen=True, tag="check_extent"):
     """Extent or stride `dim` of the tensor in `slot` has this value; all its symbols are bound."""
 
     guard: int
@@ -78,7 +77,7 @@ class CheckExtent(msgspec.Struct, frozen=True, tag="check_extent"):
 GuardStep = Evaluate | Check | BindExtent | BindInt | CheckExtent
 
 
-class GuardSteps(msgspec.Struct, frozen=True):
+class GuardSteps(Data, frozen=True):
     """What is done before a call: checks, and the objects that the call needs."""
 
     steps: tuple[GuardStep, ...]
