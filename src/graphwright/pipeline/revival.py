@@ -63,7 +63,9 @@ def _build(job: Job) -> tuple[Entry, Captured]:
     from graphwright.pipeline.stages import capture_job, entry_of  # noqa: PLC0415
 
     captured = capture_job(job)
-    return entry_of(job, captured), captured
+    entry = entry_of(job, captured)
+    entry.serves(job.args, job.kwargs)  # folds its constants, where it has some
+    return entry, captured
 
 
 def _make_key(job: Job, code: types.CodeType, caches: Caches) -> Key:

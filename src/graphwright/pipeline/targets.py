@@ -191,7 +191,6 @@ class CompiledTarget:
                 raise
             except Exception as error:  # noqa: BLE001  (the frame fallback: eager will tell whose fault it is)
                 return None, error
-            entry.serves(args, kwargs)  # folds its constants, where it has some
             self._ready().add(entry)
             return entry, None
 
