@@ -38,7 +38,7 @@ class KernelEntry(msgspec.Struct, frozen=True):
     """Compiled kernels."""
 
     object_code: bytes
-    """A relocatable object (CPU) or a device image (CUDA)."""
+    """A relocatable object (CPU) or a device image (CUDA); of the runtime's own functions, objects with what is said of them."""
     symbols: tuple[str, ...]
 
 

@@ -15,7 +15,7 @@ import msgspec
 from graphwright.base.config import Config
 from graphwright.base.counters import counters
 from graphwright.cache import Caches, KernelEntry
-from graphwright.codegen.llvm import LoadedCode, ObjectCode, compile_kernels, load_object
+from graphwright.codegen.llvm import LoadedCode, ObjectCode, compile_kernels
 from graphwright.graph import Frozen, freeze, packing, scaling, simplify
 from graphwright.ir.aten import AtenGraph
 from graphwright.ir.aten_text import render_graph
@@ -31,6 +31,7 @@ from graphwright.pipeline.plans import (
     PlanCode,
     find_kernel,
     kernel_key,
+    load_kernel,
     num_threads_of,
     plan_code,
 )
@@ -118,7 +119,7 @@ def _compile_missing(
     codes: dict[str, LoadedCode] = {}
     with ThreadPoolExecutor(max_workers=min(len(missing), _COMPILE_THREADS)) as pool:
         for (key, _), made in zip(missing, pool.map(compile_one, missing), strict=True):
-            codes[key] = SESSION.keep_code(key, load_object(made))
+            codes[key] = load_kernel(key, made, caches)
             if caches is not None:
                 entry = KernelEntry(object_code=made.objects[0], symbols=made.symbols)
                 caches.kernels.put(kernel_key(key, num_threads, caches), entry)

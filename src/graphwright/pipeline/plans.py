@@ -7,14 +7,20 @@ Keeps: code is known by the content of its kernel.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, final
 
 import torch
 
 from graphwright.base.config import Config, Wrapper
 from graphwright.cache import Caches, KernelEntry, Key, Kind, make_part
-from graphwright.codegen.llvm import LoadedCode, ObjectCode, host_target, load_object
+from graphwright.codegen.llvm import (
+    LoadedCode,
+    ObjectCode,
+    host_target,
+    load_object,
+    prepare_linker,
+)
 from graphwright.ir.plan import Plan
 from graphwright.pipeline.session import SESSION
 from graphwright.runtime import NativeRefusal, load_native_module
@@ -58,6 +64,14 @@ def prepare_runtime(settings: Config) -> None:
     caches = SESSION.caches(settings)
     if settings.wrapper is not Wrapper.NATIVE or caches is None:
         return
+    with contextlib.suppress(NativeRefusal):
+        load_native_module(*_own_functions(caches))
+
+
+def _own_functions(
+    caches: Caches,
+) -> tuple[Callable[[str], bytes | None], Callable[[str, bytes], None]]:
+    """Give what finds and what keeps object code of functions of our own, by their names."""
 
     def key_of(name: str) -> Key:
         return caches.make_key(Kind.KERNEL, make_part("runtime functions", name))
@@ -69,8 +83,7 @@ def prepare_runtime(settings: Config) -> None:
     def keep(name: str, data: bytes) -> None:
         caches.kernels.put(key_of(name), KernelEntry(object_code=data, symbols=()))
 
-    with contextlib.suppress(NativeRefusal):
-        load_native_module(find, keep)
+    return find, keep
 
 
 def plan_code(plan: Plan, codes: Mapping[str, LoadedCode]) -> PlanCode:
@@ -87,7 +100,14 @@ def find_kernel(key: str, num_threads: int, caches: Caches | None) -> LoadedCode
     if entry is None:
         return None
     found = ObjectCode((entry.object_code,), entry.symbols, host_target())
-    return SESSION.keep_code(key, load_object(found))
+    return load_kernel(key, found, caches)
+
+
+def load_kernel(key: str, code: ObjectCode, caches: Caches | None) -> LoadedCode:
+    """Load the code of a kernel into this process; that of loops on several threads goes first, through the cache."""
+    if caches is not None:
+        prepare_linker(*_own_functions(caches))
+    return SESSION.keep_code(key, load_object(code))
 
 
 def kernel_key(key: str, num_threads: int, caches: Caches) -> Key:

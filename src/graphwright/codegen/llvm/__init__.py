@@ -7,7 +7,7 @@ Read first: `functions.py` (what a kernel becomes), `statements.py` (how loops b
 from typing import TYPE_CHECKING
 
 from graphwright.base.loading import load_when_asked
-from graphwright.codegen.llvm.objects import LoadedCode, ObjectCode, load_object
+from graphwright.codegen.llvm.objects import LoadedCode, ObjectCode, load_object, prepare_linker
 from graphwright.codegen.llvm.target import Target, host_target
 
 if TYPE_CHECKING:
@@ -17,4 +17,12 @@ else:
         __name__, {"graphwright.codegen.llvm.compiling": ("compile_kernels",)}
     )
 
-__all__ = ["LoadedCode", "ObjectCode", "Target", "compile_kernels", "host_target", "load_object"]
+__all__ = [
+    "LoadedCode",
+    "ObjectCode",
+    "Target",
+    "compile_kernels",
+    "host_target",
+    "load_object",
+    "prepare_linker",
+]

@@ -13,7 +13,8 @@ import glob
 import itertools
 import os
 import threading
-from typing import Final
+from collections.abc import Callable
+from typing import final
 
 import llvmlite.binding as llvm
 import msgspec
@@ -59,24 +60,45 @@ class LoadedCode:
         return address
 
 
-_LINKER_LOCK: Final = threading.Lock()
+Find = Callable[[str], bytes | None]
+Keep = Callable[[str, bytes], None]
+
+
+@final
+class _Holder:
+    """Holds the process's linker: one, however many threads ask for it first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._linker: _Linker | None = None
+
+    def linker(self, find: Find, keep: Keep) -> _Linker:
+        with self._lock:
+            if self._linker is None:
+                self._linker = _Linker(find, keep)
+            return self._linker
 
 
 @functools.cache
-def _make_linker() -> _Linker:
-    return _Linker()
+def _holder() -> _Holder:
+    return _Holder()
 
 
-def _linker() -> _Linker:
-    """Give the process's linker: one, however many threads ask for it first."""
-    with _LINKER_LOCK:
-        return _make_linker()
+def prepare_linker(find: Find = lambda _: None, keep: Keep = lambda _key, _data: None) -> _Linker:
+    """Give what links object code into this process; it is made by the first call.
+
+    Args:
+        find: gives stored object code for a key, or None.
+        keep: stores object code that was made.
+    """
+    return _holder().linker(find, keep)
 
 
+@final
 class _Linker:
     """Links object code into the process, with all that it may call; what is linked goes with its tracker."""
 
-    def __init__(self) -> None:
+    def __init__(self, find: Find, keep: Keep) -> None:
         initialize_llvm()
         # JITLink lays the sections of an object side by side. LLVM's other linker maps each wherever there is room, and aborts the
         # process when two of them come to lie more than 2 GiB apart, as between the libraries of a torch with CUDA.
@@ -84,11 +106,11 @@ class _Linker:
         self._numbers = itertools.count()
         openmp = _find_openmp()
         self._externs = openmp or {}
-        target = host_target()
-        text = PARALLEL_TEXT if openmp else ALONE_TEXT
-        code = emit_object(
-            f'target triple = "{target.triple}"\n{text}', make_target_machine(target)
-        )
+        key = "parallel loops" if openmp else "loops on one thread"
+        code = find(key)
+        if code is None:
+            code = _compile_runtime(PARALLEL_TEXT if openmp else ALONE_TEXT)
+            keep(key, code)
         self._parallel = self.link((code,), (PARALLEL_FOR,))
         self._externs = {PARALLEL_FOR: self._parallel[PARALLEL_FOR], **_c_functions()}
 
@@ -102,6 +124,11 @@ class _Linker:
         for symbol in symbols:
             builder.export_symbol(symbol)
         return builder.link(self._engine, f"kernels{next(self._numbers)}")
+
+
+def _compile_runtime(text: str) -> bytes:
+    target = host_target()
+    return emit_object(f'target triple = "{target.triple}"\n{text}', make_target_machine(target))
 
 
 def _c_functions() -> dict[str, int]:
@@ -151,4 +178,4 @@ def load_object(code: ObjectCode) -> LoadedCode:
     if code.target != host_target():
         msg = f"code for {code.target.cpu} cannot run on {host_target().cpu}"
         raise InternalError(msg)
-    return LoadedCode(_linker().link(code.objects, code.symbols), code.symbols)
+    return LoadedCode(prepare_linker().link(code.objects, code.symbols), code.symbols)

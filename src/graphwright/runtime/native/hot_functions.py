@@ -21,7 +21,7 @@ from graphwright.runtime.native.records import (
 from graphwright.runtime.native.source_functions import step_function
 from graphwright.runtime.native.writing import Writer
 
-REQUIRES_GRAD: Final = "_ZNK3c1010TensorImpl13requires_gradEv"
+_REQUIRES_GRAD: Final = "_ZNK3c1010TensorImpl13requires_gradEv"
 """`c10::TensorImpl::requires_grad`."""
 
 
@@ -60,7 +60,7 @@ def write_needs_grad(module: Module, layout: Layout) -> None:
         with fn.if_(fn.is_null(meta)):
             fn.ret(i64(0))
         # A view made while gradients are off has no mark of its own: its base is asked.
-        answer = fn.call_external(REQUIRES_GRAD, "i8", fn.params[0])
+        answer = fn.call_external(_REQUIRES_GRAD, "i8", fn.params[0])
         fn.ret(fn.convert("zext", answer, "i64"))
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import sys
-import sysconfig
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -140,7 +139,7 @@ def _check_python() -> None:
     if sys.implementation.name != "cpython" or ctypes.sizeof(ctypes.c_void_p) != _WORD:
         message = "the native call needs CPython on a 64-bit machine"
         raise LayoutError(message)
-    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+    if "t" in sys.abiflags:
         message = "the native call needs a Python with the interpreter lock (this is a free-threaded build)"
         raise LayoutError(message)
     samples: tuple[object, ...] = (1, "x", {}, torch.Tensor)

@@ -1,35 +1,27 @@
 """The native functions of the runtime, compiled once and loaded into the process.
 
 In: the layout of this process, object code from a cache if there is some.   Out: `NativeModule`: addresses by name.
-Keeps: object code holds no address; it is valid wherever the layout, the processor and LLVM are the same, which is what its key
-says. Where something is missing, `NativeRefusal` says what, and the Python form is used.
+Keeps: object code holds no address; it is valid wherever the layout is the same, which is what its key says, and the source, the
+processor, CPython, PyTorch and LLVM, which the cache answers for. Where something is missing, `NativeRefusal` says what, and the
+Python form is used.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import hashlib
 import threading
 import types
 import weakref
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from typing import Final, final
 
-import llvmlite
 import llvmlite.binding as llvm
+import msgspec
 import torch
 
-from graphwright.runtime.native.call_functions import write_call_functions
-from graphwright.runtime.native.check_functions import write_check_functions
-from graphwright.runtime.native.dict_watching import write_watching
-from graphwright.runtime.native.emitter import Module
-from graphwright.runtime.native.hot_functions import (
-    REQUIRES_GRAD,
-    write_hot_functions,
-    write_needs_grad,
-)
 from graphwright.runtime.native.layout import (
     Layout,
     LayoutError,
@@ -37,8 +29,7 @@ from graphwright.runtime.native.layout import (
     find_layout,
     torch_library,
 )
-from graphwright.runtime.native.run_functions import write_run_functions
-from graphwright.runtime.native.source_functions import write_source_functions
+from graphwright.runtime.native.object_code import ModuleCode, initialize_llvm
 from graphwright.runtime.native.versions import Versions, find_versions
 from graphwright.runtime.reading import MISSING
 
@@ -59,31 +50,27 @@ _OBJECTS: Final[dict[str, object]] = {
     "MISSING": MISSING,
 }
 """What the table holds besides functions: objects that live as long as the process."""
-_OPTIMISATION: Final = (2, 0)
-"""LLVM's level for the code of each module. What a first call waits for is mostly this; the hot functions are few."""
 _LIBC: Final = ("memset", "memcmp")
 _WRAPPERS: Final = (
     "_Z16THPVariable_WrapRKN2at10TensorBaseE",
     "_Z16THPVariable_WrapN2at10TensorBaseE",
 )
 """Spellings of `THPVariable_Wrap`; the address of a tensor is what either takes."""
+_C10: Final = "_ZNK3c10"
+"""Begins the symbols of const functions of PyTorch's lowest library."""
 
 
 class NativeRefusal(Exception):  # noqa: N818  (it is an answer: use the Python form)
     """Why this process has no native form."""
 
 
-def render_native_modules(layout: Layout) -> tuple[Module, Module]:
-    """Write the modules for a layout: what is worth optimising, and the rest."""
-    hot, rest = Module("hot"), Module("rest")
-    write_hot_functions(hot, layout)
-    write_needs_grad(rest, layout)
-    write_source_functions(rest, layout)
-    write_check_functions(rest, layout)
-    write_call_functions(rest, layout)
-    write_run_functions(rest, layout)
-    write_watching(rest)
-    return hot, rest
+@contextlib.contextmanager
+def _refusing(*kinds: type[Exception]) -> Iterator[None]:
+    """Make a refusal of errors of these kinds."""
+    try:
+        yield
+    except kinds as error:
+        raise NativeRefusal(str(error)) from error
 
 
 @final
@@ -95,7 +82,7 @@ class NativeModule:
         keep: stores object code that was made.
 
     Attributes:
-        num_found: objects that came from `find`.
+        is_found: the object code came from `find`.
         layout: where CPython and PyTorch keep things.
         addresses: of the functions, by name.
 
@@ -104,28 +91,27 @@ class NativeModule:
     """
 
     def __init__(self, find: Find, keep: Keep) -> None:
-        try:
+        with _refusing(LayoutError, AttributeError, OSError):
             self.layout: Final = find_layout()
-            modules = render_native_modules(self.layout)
-            tables = {module.table: _addresses_of(module) for module in modules}
-        except (LayoutError, AttributeError, OSError) as error:
-            raise NativeRefusal(str(error)) from error
-        _initialize_llvm()
-        texts = [module.render() for module in modules]
-        keys = [_key_of(text, opt) for text, opt in zip(texts, _OPTIMISATION, strict=True)]
-        found = [find(key) for key in keys]
-        self.num_found: Final = sum(data is not None for data in found)
-        objects = _complete(texts, found)
-        for key, data, known in zip(keys, objects, found, strict=True):
-            if known is None:
-                keep(key, data)
+        key = _key_of(self.layout)
+        data = find(key)
+        self.is_found: Final = data is not None
+        if data is None:
+            data = _compile(self.layout)
+            keep(key, data)
+        modules = msgspec.msgpack.decode(data, type=tuple[ModuleCode, ...])
+        with _refusing(AttributeError, OSError):
+            tables = {
+                module.table: [external_address(name) for name in module.externals]
+                for module in modules
+            }
+        initialize_llvm()
+        objects = [module.object_code for module in modules]
         names = [name for module in modules for name in (module.table, *module.exports)]
-        try:
+        with _refusing(RuntimeError):  # LLVM cannot load code here
             # As for the kernels: sections that the other linker maps too far apart abort the process.
             self._engine: Final = llvm.create_lljit_compiler(use_jit_link=True)
             self._tracker: Final = _load(objects, names, self._engine)
-        except RuntimeError as error:  # LLVM cannot load code here
-            raise NativeRefusal(str(error)) from error
         self.addresses: Final = {name: self.address(name) for name in names}
         for table, addresses in tables.items():
             words = (ctypes.c_uint64 * len(addresses)).from_address(self.addresses[table])
@@ -164,10 +150,8 @@ class NativeModule:
                 raise LayoutError(message)
             return words[0], words[1]
 
-        try:
+        with _refusing(LayoutError):
             confirm(self.layout, read)
-        except LayoutError as error:
-            raise NativeRefusal(str(error)) from error
 
 
 def external_address(name: str) -> int:
@@ -184,7 +168,7 @@ def external_address(name: str) -> int:
         library = torch_library("torch_python")
         spelling = next((known for known in _WRAPPERS if hasattr(library, known)), _WRAPPERS[0])
         return address_in(library, spelling)
-    if name == REQUIRES_GRAD:
+    if name.startswith(_C10):
         return address_in(torch_library("c10"), name)
     if name.startswith("aoti_"):
         return address_in(torch_library("torch_cpu"), name)
@@ -204,71 +188,15 @@ def address_in(library: ctypes.CDLL, name: str) -> int:
     return address
 
 
-def _features() -> str:
-    features: str = llvm.get_host_cpu_features().flatten()
-    return features
+def _compile(layout: Layout) -> bytes:
+    # What writes the functions is loaded where they were not found.
+    from graphwright.runtime.native.compiling import compile_modules  # noqa: PLC0415
+
+    return msgspec.msgpack.encode(compile_modules(layout))
 
 
-def _addresses_of(module: Module) -> list[int]:
-    return [external_address(name) for name in module.externals]
-
-
-def _key_of(text: str, opt: int) -> str:
-    parts = (
-        text,
-        str(opt),
-        llvm.get_process_triple(),
-        llvm.get_host_cpu_name(),
-        _features(),
-        llvmlite.__version__,
-    )
-    return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
-
-
-@functools.cache
-def _initialize_llvm() -> None:
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-
-
-@functools.cache
-def make_machine(opt: int = 0) -> llvm.TargetMachine:
-    """Make LLVM's code generator for this processor; without optimisation it is ten times as quick."""
-    return llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
-        cpu=llvm.get_host_cpu_name(),
-        features=_features(),
-        opt=opt,
-        reloc="pic",
-        codemodel="default",
-        jit=True,
-    )
-
-
-def _complete(texts: list[str], found: list[bytes | None]) -> list[bytes]:
-    """Compile the texts for which nothing was found; LLVM works on several at once."""
-
-    def complete(text: str, data: bytes | None, opt: int) -> bytes:
-        return compile_text(text, make_machine(opt)) if data is None else data
-
-    if None not in found:
-        return [data for data in found if data is not None]
-    with ThreadPoolExecutor(max_workers=len(texts)) as pool:
-        return list(pool.map(complete, texts, found, _OPTIMISATION))
-
-
-def compile_text(text: str, machine: llvm.TargetMachine) -> bytes:
-    """Compile IR text to object code."""
-    module = llvm.parse_assembly(text)
-    module.verify()
-    options = llvm.create_pipeline_tuning_options(speed_level=1)
-    passes = llvm.create_new_module_pass_manager()
-    passes.add_always_inliner_pass()
-    passes.add_sroa_pass()
-    passes.add_simplify_cfg_pass()
-    passes.add_instruction_combine_pass()
-    passes.run(module, llvm.create_pass_builder(machine, options))
-    data: bytes = machine.emit_object(module)
-    return data
+def _key_of(layout: Layout) -> str:
+    return hashlib.blake2b(msgspec.msgpack.encode(layout), digest_size=16).hexdigest()
 
 
 def _load(objects: list[bytes], names: list[str], engine: llvm.LLJIT) -> llvm.ResourceTracker:
