@@ -303,7 +303,9 @@ class Recipes:
         if isinstance(value, _PINNED):
             return FromPin(machine.guards.pin(value))
         if isinstance(value, types.FunctionType) and is_native_function(value):
-            if value.__closure__ and not machine.guards.is_importable(value):
+            guards = machine.guards
+            is_same_anywhere = not value.__closure__ or guards.is_importable(value)
+            if not (is_same_anywhere or guards.has_pin(value)):
                 raise self._not_remade(value)
             return FromPin(machine.guards.pin(value))
         if self._times_seen.get(id(value), 0) > 1 and not _is_empty_tuple(value):
