@@ -151,3 +151,90 @@ def test_loss_that_depends_on_the_phases_of_singular_vectors_is_refused_backward
         return str(caught.value)
 
     assert outcome(gw.compile(loss, fullgraph=True)) == outcome(loss)
+
+
+def test_losses_with_histories_of_their_own_are_sent_back_one_by_one() -> None:
+    def program(a, b, x):
+        shared = x + 1
+        return (a * shared).square().sum(), (b * shared).exp().sum(), (a * 2).sum() + b.sum()
+
+    ours, theirs = ([torch.ones(3, requires_grad=True) for _ in range(2)] for _ in range(2))
+    x = torch.randn(3)
+    found, expected = gw.compile(program, fullgraph=True)(*ours, x), program(*theirs, x)
+
+    for mine, eagers in zip(found, expected, strict=True):
+        mine.backward()
+        eagers.backward()
+
+        for one, other in zip(ours, theirs, strict=True):
+            assert (one.grad is None) == (other.grad is None)
+            torch.testing.assert_close(one.grad, other.grad)
+
+
+def test_losses_that_share_saved_values_are_sent_back_once() -> None:
+    def program(a, b):
+        hidden = a.exp()
+        return hidden.sum(), (hidden * b).sum()
+
+    a, b = torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True)
+    first, second = gw.compile(program, fullgraph=True)(a, b)
+
+    first.backward()
+
+    assert b.grad is None  # nothing came in for it
+    with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+        second.backward()
+
+
+def test_step_of_two_networks_against_each_other() -> None:
+    def make():
+        torch.manual_seed(7)
+        maker, judge = (
+            nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, width)) for width in (4, 1)
+        )
+        both = [torch.optim.Adam(one.parameters(), lr=0.01) for one in (maker, judge)]
+
+        def program(real):
+            maker_optimizer, judge_optimizer = both
+            ones, zeros = torch.ones(len(real), 1), torch.zeros(len(real), 1)
+            fake = maker(real.flip(0))
+            judge_optimizer.zero_grad()
+            loss = F.binary_cross_entropy_with_logits(judge(real), ones)
+            loss = loss + F.binary_cross_entropy_with_logits(judge(fake.detach()), zeros)
+            loss.backward()
+            judge_optimizer.step()
+            for p in judge.parameters():
+                p.requires_grad = False
+            maker_optimizer.zero_grad()
+            maker_loss = F.binary_cross_entropy_with_logits(judge(fake), ones)
+            maker_loss.backward()
+            maker_optimizer.step()
+            for p in judge.parameters():
+                p.requires_grad = True
+            return loss.item(), maker_loss.item()
+
+        return program, [*maker.parameters(), *judge.parameters()]
+
+    (plain, expected), (program, found) = make(), make()
+    compiled = gw.compile(program)
+
+    for _ in range(4):
+        real = torch.randn(5, 4)
+        torch.testing.assert_close(compiled(real), plain(real))
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(one, other)
+
+
+def test_part_that_sends_nothing_back_has_a_history() -> None:
+    def program(a, b):
+        return (a * a).sum(), b.sgn()
+
+    a, b = torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True)
+    first, second = gw.compile(program, fullgraph=True)(a, b)
+
+    assert first.grad_fn is not None
+    assert second.grad_fn is not None
+    second.sum().backward()
+    first.backward()
+    assert a.grad.tolist() == [2.0] * 3
+    assert b.grad.tolist() == [0.0] * 3

@@ -12,7 +12,7 @@ from graphwright.base.loading import load_when_asked
 from graphwright.graph.execute import execute
 from graphwright.graph.freezing import Frozen, freeze, run_fold
 from graphwright.graph.packing import packing
-from graphwright.graph.partition import Partition, partition
+from graphwright.graph.partition import BackwardHalf, Partition, partition
 from graphwright.graph.scaling import scaling
 from graphwright.graph.specialise import specialise
 
@@ -25,6 +25,7 @@ else:
 
 __all__ = [
     "PASSES",
+    "BackwardHalf",
     "Frozen",
     "Partition",
     "Pass",

@@ -9,11 +9,18 @@ from graphwright.ir.aten import AtenGraph
 from graphwright.ir.data import Data
 
 
+class JointPart(Data, frozen=True):
+    """Outputs whose gradients are sent back together: their histories, and those of no other outputs, have saved values in common."""
+
+    num_tangents: int
+    num_gradients: int
+
+
 class Joint(Data, frozen=True):
     """Forward and backward in one graph.
 
-    The graph's inputs are the program's, then a tangent for each differentiable output; its outputs are the program's, then a
-    gradient for each input that requires one.
+    The graph's inputs are the program's, then a tangent for each differentiable output; its outputs are the program's, then gradients,
+    for each part one for each input that it reaches.
     """
 
     graph: AtenGraph
@@ -21,7 +28,9 @@ class Joint(Data, frozen=True):
     tangent_outputs: tuple[int, ...]
     """For each tangent, the number of the output that it belongs to."""
     gradient_inputs: tuple[int, ...]
-    """For each gradient output, the number of the input that it belongs to."""
+    """For each gradient output, the number of the input that it belongs to; of several parts, each may have one for the same input."""
+    parts: tuple[JointPart, ...]
+    """How tangents and gradients are divided, in their order."""
 
 
 def writes_to_history(graph: AtenGraph) -> bool:

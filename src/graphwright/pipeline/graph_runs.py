@@ -10,13 +10,13 @@ Keeps: everything is made from data, so a program of an earlier process runs as 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 
 from graphwright.base.config import Config
 from graphwright.base.errors import Unsupported
-from graphwright.graph import execute, partition
+from graphwright.graph import BackwardHalf, execute, partition
 from graphwright.ir.aten import AtenGraph, TensorMeta
 from graphwright.ir.joint import Joint
 from graphwright.ir.program import Program
@@ -26,6 +26,7 @@ from graphwright.pipeline.graph_plans import plan_graph
 from graphwright.pipeline.options import BackendKind
 from graphwright.pipeline.sized_run import SizedRun
 from graphwright.runtime import (
+    BackwardRun,
     GradientRuns,
     Run,
     SharedOutput,
@@ -107,31 +108,51 @@ def _make_static_run(
 
     if joint is None:
         return make_run(graph)
-    num_tangents = len(joint.tangent_outputs)
     with observer.span("partition"):
-        cut = partition(graph, num_tangents=num_tangents, num_outputs=joint.num_forward_outputs)
-    first_tangent = len(graph.inputs) - num_tangents
-    program_inputs, tangents = graph.inputs[:first_tangent], graph.inputs[first_tangent:]
+        cut = partition(graph, joint.parts, num_outputs=joint.num_forward_outputs)
+    first_tangent = len(graph.inputs) - len(joint.tangent_outputs)
     return make_gradient_run(
         GradientRuns(
             forward=make_run(cut.forward),
-            backward=make_run(cut.backward),
-            num_outputs=cut.num_outputs,
-            saved_inputs=cut.saved_inputs,
-            tangent_outputs=joint.tangent_outputs,
-            tangent_metas=tangents,
-            gradient_inputs=joint.gradient_inputs,
-            inputs_apart=tuple(_inputs_apart(program_inputs, joint.gradient_inputs)),
+            backward=tuple(
+                _backward_runs(graph.inputs[first_tangent:], joint, cut.halves, make_run)
+            ),
+            num_outputs=joint.num_forward_outputs,
+            inputs_apart=tuple(_inputs_apart(graph.inputs[:first_tangent], joint)),
             shared_outputs=tuple(_shared_outputs(graph, joint.num_forward_outputs)),
         )
     )
 
 
-def _inputs_apart(inputs: Sequence[TensorMeta], gradient_inputs: Sequence[int]) -> Iterator[int]:
-    """Give the inputs that require a gradient and get none; no input at all where none gets one: outputs have a history all the same."""
-    for index, meta in enumerate(inputs):
-        if gradient_inputs and meta.requires_grad and index not in gradient_inputs:
-            yield index
+def _inputs_apart(inputs: Sequence[TensorMeta], joint: Joint) -> Iterator[int]:
+    """Give the inputs that require a gradient and get none; no input at all where a part sends none, but has a history all the same."""
+    if all(part.num_gradients for part in joint.parts):
+        for index, meta in enumerate(inputs):
+            if meta.requires_grad and index not in joint.gradient_inputs:
+                yield index
+
+
+def _backward_runs(
+    tangents: Sequence[TensorMeta],
+    joint: Joint,
+    halves: Sequence[BackwardHalf],
+    make_run: Callable[[AtenGraph], Run],
+) -> Iterator[BackwardRun]:
+    """Make what sends gradients back, part by part."""
+    tangent = gradient = 0
+    for part, half in zip(joint.parts, halves, strict=True):
+        of_tangents = slice(tangent, tangent + part.num_tangents)
+        of_gradients = slice(gradient, gradient + part.num_gradients)
+        yield BackwardRun(
+            run=make_run(half.graph),
+            saved_inputs=half.saved_inputs,
+            saved_values=half.saved_values,
+            tangent_outputs=joint.tangent_outputs[of_tangents],
+            tangent_metas=tuple(tangents[of_tangents]),
+            gradient_inputs=joint.gradient_inputs[of_gradients],
+            tangents_of_gradients=half.tangents_of_gradients,
+        )
+        tangent, gradient = of_tangents.stop, of_gradients.stop
 
 
 def _shared_outputs(graph: AtenGraph, num_outputs: int) -> Iterator[SharedOutput]:

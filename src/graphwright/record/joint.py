@@ -17,8 +17,9 @@ from torch.utils._pytree import tree_flatten
 from graphwright.base.errors import Unsupported
 from graphwright.ir.aten import AtenGraph
 from graphwright.ir.guards import ShapeGuard
-from graphwright.ir.joint import Joint
+from graphwright.ir.joint import Joint, JointPart
 from graphwright.record.abstract import AbstractTensor
+from graphwright.record.histories import group_by_history
 from graphwright.record.recorder import Recorder
 
 DynamicDims = Mapping[int, Mapping[int, str]]
@@ -48,6 +49,7 @@ class JointGraph(msgspec.Struct, frozen=True):
     num_forward_outputs: int
     tangent_outputs: tuple[int, ...]
     gradient_inputs: tuple[int, ...]
+    parts: tuple[JointPart, ...]
     extra_inputs: tuple[torch.Tensor, ...]
     output_spec: Any
     shape_guards: tuple[ShapeGuard, ...] = ()
@@ -130,18 +132,26 @@ def try_finish_joint(recorder: Recorder, outputs: Sequence[torch.Tensor]) -> Joi
     tangent_outputs = [index for index, tensor in enumerate(tensors) if tensor.requires_grad]
     if not wanted or not tangent_outputs:
         return None
-    gradients = record_backward(recorder, [tensors[index] for index in tangent_outputs], wanted)
-    reached = {
-        index: gradient
-        for index, gradient in zip(wanted, gradients, strict=True)
-        if gradient is not None
-    }
-    graph = recorder.finish([*tensors, *reached.values()], is_shown=False)
+    reached: list[tuple[int, AbstractTensor]] = []
+    parts: list[JointPart] = []
+    groups = group_by_history([tensors[index] for index in tangent_outputs])
+    for group in groups:
+        outputs_of_part = [tensors[tangent_outputs[place]] for place in group]
+        gradients = record_backward(recorder, outputs_of_part, wanted, is_last=len(groups) == 1)
+        found = [
+            (index, gradient)
+            for index, gradient in zip(wanted, gradients, strict=True)
+            if gradient is not None
+        ]
+        reached += found
+        parts.append(JointPart(len(group), len(found)))
+    graph = recorder.finish([*tensors, *(gradient for _, gradient in reached)], is_shown=False)
     return Joint(
         graph=graph,
         num_forward_outputs=len(tensors),
-        tangent_outputs=tuple(tangent_outputs),
-        gradient_inputs=tuple(reached),
+        tangent_outputs=tuple(tangent_outputs[place] for group in groups for place in group),
+        gradient_inputs=tuple(index for index, _ in reached),
+        parts=tuple(parts),
     )
 
 
@@ -160,12 +170,16 @@ def _check_has_history(output: AbstractTensor) -> None:
 
 
 def record_backward(
-    recorder: Recorder, outputs: Sequence[AbstractTensor], wanted: Sequence[int]
+    recorder: Recorder,
+    outputs: Sequence[AbstractTensor],
+    wanted: Sequence[int],
+    *,
+    is_last: bool = True,
 ) -> list[AbstractTensor | None]:
     """Record the gradients of `outputs` with respect to the inputs numbered `wanted`, in an active recorder.
 
     One new input per output is added, the tangent: contiguous or as dense as the output, in the outputs' order.
-    A gradient is None where nothing depends on the input.
+    A gradient is None where nothing depends on the input. Unless it `is_last`, histories are kept for further ones.
     """
     tangents = [recorder.add_tangent(output) for output in outputs]
     sources = [recorder.inputs[index] for index in wanted]
@@ -173,7 +187,7 @@ def record_backward(
     gradients = _engine_run_backward(
         tuple(outputs),
         tuple(tangents),
-        keep_graph=False,
+        keep_graph=not is_last,
         create_graph=False,
         inputs=tuple(sources),
         allow_unreachable=True,

@@ -6,7 +6,7 @@ Out: `Entry` (one compiled variant) and `Dispatcher` (all variants of one target
 Read first: `entry.py`, then `guard_steps.py`.
 """
 
-from graphwright.runtime.autograd import GradientRuns, SharedOutput, make_gradient_run
+from graphwright.runtime.autograd import BackwardRun, GradientRuns, SharedOutput, make_gradient_run
 from graphwright.runtime.building import (
     builtin_base,
     iterate_items,
@@ -38,6 +38,7 @@ from graphwright.runtime.reading import MISSING, keys_of, view_array
 __all__ = [
     "MISSING",
     "WRITABLE_STATE",
+    "BackwardRun",
     "Code",
     "Dispatcher",
     "Entry",

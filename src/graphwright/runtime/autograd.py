@@ -1,6 +1,6 @@
 """Gradients at call time.
 
-In: what runs the forward and the backward graph of a program.   Out: `Run`, whose outputs autograd can differentiate.
+In: what runs the forward and the backward graphs of a program.   Out: `Run`, whose outputs autograd can differentiate.
 Keeps: what is saved for the backward pass is saved through autograd, so that an in-place change of it is an error as in eager, and
 saved-tensor hooks see it. Does not: differentiate twice; that is an error of autograd's, which says so.
 """
@@ -33,40 +33,56 @@ class SharedOutput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BackwardRun:
+    """The backward half of the outputs whose gradients are sent back together."""
+
+    run: Run
+    """Saved inputs, saved values, tangents → gradients."""
+    saved_inputs: tuple[int, ...]
+    """Inputs that it reads."""
+    saved_values: tuple[int, ...]
+    """Which of the values that the forward half saved it reads."""
+    tangent_outputs: tuple[int, ...]
+    """The outputs, in the order of the tangents."""
+    tangent_metas: tuple[TensorMeta, ...]
+    """The layout in which it takes each tangent."""
+    gradient_inputs: tuple[int, ...]
+    """Inputs that the gradients belong to, in order."""
+    tangents_of_gradients: tuple[tuple[int, ...], ...]
+    """The numbers of the tangents that each gradient depends on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GradientRuns:
-    """The two halves of a program."""
+    """The halves of a program."""
 
     forward: Run
     """Inputs → the program's outputs, then the saved values."""
-    backward: Run
-    """Saved inputs, saved values, tangents → gradients."""
+    backward: tuple[BackwardRun, ...]
     num_outputs: int
-    saved_inputs: tuple[int, ...]
-    """Inputs that the backward half reads."""
-    tangent_outputs: tuple[int, ...]
-    """Outputs that have a gradient, in the order of the tangents."""
-    tangent_metas: tuple[TensorMeta, ...]
-    """The layout in which the backward half takes each tangent."""
-    gradient_inputs: tuple[int, ...]
-    """Inputs that the gradients belong to, in order."""
     inputs_apart: tuple[int, ...] = ()
     """Inputs that require a gradient and that none is sent to: autograd is not to look at their histories."""
     shared_outputs: tuple[SharedOutput, ...] = ()
 
 
 class _Program(torch.autograd.Function):
+    """A program whose outputs send their gradients back together."""
+
     @staticmethod
     def forward(
         ctx: Any, runs: GradientRuns, *inputs: torch.Tensor
     ) -> tuple[torch.Tensor | None, ...]:
         results = runs.forward(inputs, ())
         outputs: list[torch.Tensor | None] = list(results[: runs.num_outputs])
-        saved = results[runs.num_outputs :]
+        (half,) = runs.backward
         for shared in runs.shared_outputs:
             outputs[shared.index] = None
-        ctx.runs, ctx.num_inputs = runs, len(inputs)
-        ctx.save_for_backward(*(inputs[index] for index in runs.saved_inputs), *saved)
-        tangents = set(runs.tangent_outputs)
+        ctx.half, ctx.num_inputs = half, len(inputs)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(
+            *(inputs[index] for index in half.saved_inputs), *results[runs.num_outputs :]
+        )
+        tangents = set(half.tangent_outputs)
         ctx.mark_non_differentiable(
             *(
                 output
@@ -79,29 +95,66 @@ class _Program(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *tangents: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
-        runs: GradientRuns = ctx.runs
-        laid_out = [
-            _laid_out(tangents[index], meta)
-            for index, meta in zip(runs.tangent_outputs, runs.tangent_metas, strict=True)
-        ]
-        found = runs.backward((*ctx.saved_tensors, *laid_out), ())
+        half: BackwardRun = ctx.half
+        found = _gradients(half, ctx, [tangents[index] for index in half.tangent_outputs])
         gradients: list[torch.Tensor | None] = [None] * ctx.num_inputs
-        for index, gradient in zip(runs.gradient_inputs, found, strict=True):
+        for index, gradient in zip(half.gradient_inputs, found, strict=True):
             gradients[index] = gradient
         return None, *gradients
 
 
+class _Part(torch.autograd.Function):
+    """The outputs of a program that send their gradients back together, once they are computed."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        half: BackwardRun,
+        outputs: Sequence[torch.Tensor | None],
+        saved: Sequence[torch.Tensor],
+        *inputs: torch.Tensor,
+    ) -> tuple[torch.Tensor | None, ...]:
+        ctx.half, ctx.num_inputs = half, len(inputs)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*saved)
+        return tuple(outputs)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *tangents: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
+        gradients = _gradients(ctx.half, ctx, tangents)
+        return None, None, None, *(gradients or [None] * ctx.num_inputs)
+
+
+def _gradients(
+    half: BackwardRun, ctx: Any, tangents: Sequence[torch.Tensor | None]
+) -> list[torch.Tensor | None]:
+    """Give the gradients; as in eager, none for inputs that no output leads to of which a gradient came in."""
+    laid_out = [
+        _laid_out(tangent, meta) for tangent, meta in zip(tangents, half.tangent_metas, strict=True)
+    ]
+    found = half.run((*ctx.saved_tensors, *laid_out), ())
+    return [
+        None if numbers and all(tangents[number] is None for number in numbers) else gradient
+        for gradient, numbers in zip(found, half.tangents_of_gradients, strict=True)
+    ]
+
+
 def make_gradient_run(runs: GradientRuns) -> Run:
     """Make the run of a program whose outputs can be differentiated."""
-    tangents = frozenset(runs.tangent_outputs)
+    tangents = frozenset(index for half in runs.backward for index in half.tangent_outputs)
+    apply = _apply_whole if len(runs.backward) == 1 else _apply_parts
 
     def run(inputs: Sequence[torch.Tensor], symbols: tuple[int, ...]) -> Sequence[torch.Tensor]:
         del symbols  # a static graph has none
+        given = list(inputs)
+        for index in runs.inputs_apart:
+            given[index] = given[index].detach()
         if torch.is_grad_enabled():
-            outputs = _apply(runs, inputs)
+            outputs = _with_views(runs, inputs, apply(runs, given))
         else:  # the program turned gradients on for some of its outputs
             with torch.enable_grad():
-                outputs = _apply(runs, inputs)
+                outputs = _with_views(runs, inputs, apply(runs, given))
         return [
             # autograd leaves a view of an input attached to it, whatever the function said
             output.detach() if output.requires_grad and index not in tangents else output
@@ -111,11 +164,39 @@ def make_gradient_run(runs: GradientRuns) -> Run:
     return run
 
 
-def _apply(runs: GradientRuns, inputs: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
-    given = list(inputs)
-    for index in runs.inputs_apart:
-        given[index] = given[index].detach()
-    outputs: list[Any] = list(_Program.apply(runs, *given))  # type: ignore[no-untyped-call]
+def _apply_whole(runs: GradientRuns, inputs: Sequence[torch.Tensor]) -> list[Any]:
+    return list(_Program.apply(runs, *inputs))  # type: ignore[no-untyped-call]
+
+
+def _apply_parts(runs: GradientRuns, inputs: Sequence[torch.Tensor]) -> list[Any]:
+    """Run the program, then give the outputs of each part a history of their own."""
+    with torch.no_grad():
+        results = runs.forward(inputs, ())
+    outputs: list[Any] = list(results[: runs.num_outputs])
+    values = results[runs.num_outputs :]
+    for shared in runs.shared_outputs:
+        outputs[shared.index] = None
+    for half in runs.backward:
+        # one that sends nothing back has a history all the same
+        sources = half.gradient_inputs or range(len(inputs))
+        made = _Part.apply(  # type: ignore[no-untyped-call]
+            half,
+            [outputs[index] for index in half.tangent_outputs],
+            [
+                *(inputs[index] for index in half.saved_inputs),
+                *(values[place] for place in half.saved_values),
+            ],
+            *(inputs[index] for index in sources),
+        )
+        for index, output in zip(half.tangent_outputs, made, strict=True):
+            outputs[index] = output
+    return outputs
+
+
+def _with_views(
+    runs: GradientRuns, inputs: Sequence[torch.Tensor], outputs: list[Any]
+) -> Sequence[torch.Tensor]:
+    """Put in the outputs that are views of inputs and other outputs."""
     for shared in runs.shared_outputs:
         base = (
             inputs[shared.of_input]

@@ -183,19 +183,6 @@ def test_an_argument_of_an_unsupported_layout_runs_eagerly_and_says_so_once():
     assert torch.equal(second.to_dense(), torch.eye(3) * 2)
 
 
-def test_an_argument_on_an_unsupported_device_runs_eagerly_and_says_so_once():
-    compiled = gw.compile(double)
-    meta = torch.empty(3, device="meta")
-
-    with pytest.warns(UserWarning, match="meta"):
-        first = compiled(meta)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        compiled(meta)
-
-    assert first.device.type == "meta"
-
-
 def test_what_cannot_be_captured_runs_in_plain_python_and_is_told_of(capsys, caplog):
     @gw.compile
     def talk(x):

@@ -19,20 +19,18 @@ def make_block():
 
 def cut(module, x):
     joint = record_joint(module, [x])
-    halves = partition(
-        joint.graph,
-        num_tangents=len(joint.tangent_outputs),
-        num_outputs=joint.num_forward_outputs,
-    )
+    halves = partition(joint.graph, joint.parts, num_outputs=joint.num_forward_outputs)
     return joint, halves
 
 
 def run(joint, halves, x, tangents):
     inputs = [x, *joint.extra_inputs]
     results = execute(halves.forward, inputs)
-    outputs, saved = results[: halves.num_outputs], results[halves.num_outputs :]
-    kept = [inputs[index] for index in halves.saved_inputs]
-    return outputs, execute(halves.backward, [*kept, *saved, *tangents])
+    num_outputs = joint.num_forward_outputs
+    outputs, saved = results[:num_outputs], results[num_outputs:]
+    (half,) = halves.halves
+    kept = [inputs[index] for index in half.saved_inputs]
+    return outputs, execute(half.graph, [*kept, *saved, *tangents])
 
 
 @pytest.mark.parametrize(
@@ -63,10 +61,10 @@ def test_the_two_halves_give_eager_gradients(module):
 
 def test_views_are_taken_again_and_never_saved():
     x = torch.randn(4, 6, requires_grad=True)
-    _, halves = cut(make_block(), x)
+    joint, halves = cut(make_block(), x)
     makers = {value: node for node in halves.forward.nodes for value in node.results}
 
-    saved = [output.value_id for output in halves.forward.outputs[halves.num_outputs :]]
+    saved = [output.value_id for output in halves.forward.outputs[joint.num_forward_outputs :]]
 
     assert saved
     assert not any(
@@ -90,7 +88,7 @@ def test_random_nodes_are_drawn_once():
     _, halves = cut(module, x)
     drawn = [
         torch.Tag.nondeterministic_seeded in find_overload(node.op).tags
-        for graph in (halves.forward, halves.backward)
+        for graph in (halves.forward, halves.halves[0].graph)
         for node in graph.nodes
     ]
 
