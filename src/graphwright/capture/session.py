@@ -505,7 +505,7 @@ def _finish(  # noqa: PLR0913  (what the parts of a capture have found out)
     machine.world.guard_changed_apart()
     graph = recorder.finish(recipes.outputs)
     inputs.is_over = True
-    has_backward = inputs.options.has_backward
+    has_backward = inputs.options.has_backward or recorder.trace.hides_calls
     _check_histories(machine, recipes.outputs, has_backward=has_backward)
     joint = _try_joint(recorder, recipes.outputs) if has_backward else None
     guards = _final_guards(machine, recorder, inputs, graph)

@@ -193,13 +193,10 @@ def _run_for(job: Job, captured: Captured) -> Run:
 
 
 def _run_as_captured(job: Job, captured: Captured) -> Run:
-    """Make the run of a torch-level graph; where a functional transform leaves none, of the ATen graph, if no gradients go through it."""
-    try:
-        return _run_of(captured.torch_graph, captured)
-    except Unsupported:
-        if any(meta.requires_grad for meta in captured.program.graph.inputs):
-            raise
+    """Make the run of a torch-level graph; where a functional transform leaves none, of the ATen graph."""
+    if captured.trace.hides_calls:
         return _run_with_gradients(job, captured, BackendKind.ATEN)
+    return _run_of(captured.torch_graph, captured)
 
 
 def _run_with_gradients(job: Job, captured: Captured, kind: BackendKind) -> Run:

@@ -94,6 +94,8 @@ class TorchTrace:
         """The parts of results that have names, with their node to be; its arguments are found when it is built."""
         self._numbers: dict[Source, CallRef] = {}
         """The calls that take a number out of the input that holds it, by the number's source."""
+        self.hides_calls = False
+        """A functional transform made some of the tensors, so that no graph can be built."""
         self._is_silent = False
         self._regions: list[tuple[object, CallRef]] = []
         """The regions that the program is inside of."""
@@ -242,6 +244,7 @@ class TorchTrace:
         kind = type(value)
         if kind is AbstractTensor:
             ref = getattr(value, "torch_ref", None)
+            self.hides_calls |= ref is None
             return HiddenRef() if ref is None else ref
         if kind is torch.SymInt:
             extent = to_extent(value)

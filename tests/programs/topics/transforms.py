@@ -92,3 +92,46 @@ def tree_map(x):
 @TOPIC.program(call(t(4, 4)))
 def scan_by_hand(x):
     return functools.reduce(lambda a, b: a * 0.5 + b, x.unbind(0))
+
+
+GRADED = (call(t(3, grad=True), t(5, 3)), call(t(3), t(5, 3)), call(t(3, grad=True), t(2, 3)))
+
+
+@TOPIC.program(*GRADED)
+def gradients_through_a_map(w, x):
+    return torch.func.vmap(lambda row: (row * w).sin().sum())(x) * 2
+
+
+@TOPIC.program(*GRADED)
+def gradients_of_gradients_of_samples(w, x):
+    def loss(w, row):
+        return (row * w).sin().sum()
+
+    return torch.func.vmap(torch.func.grad(loss), (None, 0))(w, x), w + 1
+
+
+@TOPIC.program(*GRADED)
+def gradients_through_jacobians(w, x):
+    slope, value = torch.func.grad_and_value(lambda w: ((x * w) ** 2).sum())(w)
+    return torch.func.jacrev(lambda w: (x * w).sin())(w), slope * 2, value
+
+
+@TOPIC.program(*GRADED)
+def gradients_through_directions(w, x):
+    value, direction = torch.func.jvp(lambda w: (x * w).sin(), (w,), (torch.ones_like(w),))
+    return value, direction, torch.func.hessian(lambda w: ((x * w) ** 3).sum())(w)
+
+
+@TOPIC.made(call(t(5, 3)), call(t(2, 3)))
+def gradients_of_samples_of_a_module():
+    torch.manual_seed(3)
+    model = torch.nn.Linear(3, 2)
+
+    def program(x):
+        def loss(params, row):
+            return torch.func.functional_call(model, params, (row,)).pow(2).sum()
+
+        params = dict(model.named_parameters())
+        return torch.func.vmap(torch.func.grad(loss), (None, 0))(params, x)
+
+    return program, model
