@@ -192,8 +192,8 @@ def _is_impure(function: Any) -> bool:
     return name.startswith(("set_", "_set_")) and name not in _SCOPED_SETTERS
 
 
-_SCOPED_SETTERS: Final = frozenset({"set_grad_enabled", "set_"})
-"""Setters whose state is put back at the end of a capture, and a tensor's own method."""
+_SCOPED_SETTERS: Final = frozenset({"set_grad_enabled", "set_", "set_materialize_grads"})
+"""Setters whose state is put back at the end of a capture, and methods that concern their own tensor or context alone."""
 
 
 def _may_run_builtin(function: types.BuiltinFunctionType) -> bool:

@@ -507,7 +507,7 @@ def _finish(  # noqa: PLR0913  (what the parts of a capture have found out)
     inputs.is_over = True
     has_backward = inputs.options.has_backward or recorder.trace.hides_calls
     _check_histories(machine, recipes.outputs, has_backward=has_backward)
-    joint = _try_joint(recorder, recipes.outputs) if has_backward else None
+    joint = _try_joint(machine, recipes.outputs) if has_backward else None
     guards = _final_guards(machine, recorder, inputs, graph)
     ends_at = foreseen = None
     if reason is not None and stopped is not None:
@@ -597,9 +597,22 @@ def _check_histories(
             )
 
 
-def _try_joint(recorder: Recorder, outputs: Sequence[torch.Tensor]) -> Joint | None:
-    with recorder:
-        return try_finish_joint(recorder, outputs)
+def _try_joint(machine: Machine, outputs: Sequence[torch.Tensor]) -> Joint | None:
+    """Record the gradients; the user's own code for some is interpreted.
+
+    Raises:
+        Unsupported: that code changes something, at another time than in eager.
+    """
+    before = list(map(id, iter_changed_values(machine)))
+    with machine.recorder:
+        joint = try_finish_joint(machine.recorder, outputs)
+    if list(map(id, iter_changed_values(machine))) != before:
+        raise machine.unsupported(
+            "a backward() of an autograd.Function that changes objects",
+            why="they would be changed when the program is called, not when gradients are computed",
+            remedy="keep what it has to remember on its context, or call it outside the compiled function",
+        )
+    return joint
 
 
 def _final_guards(

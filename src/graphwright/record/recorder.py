@@ -279,11 +279,17 @@ class Recorder:
 
         For operators (`recorder.call(operator.mul, x, 2)`) and for functions that a user allowed in the graph.
         """
+        return self.call_as(function, function, *args, **kwargs)
+
+    def call_as(
+        self, shown: Callable[..., Any], function: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        """Call a function while recording, and show it as one node of the torch-level graph that calls `shown`."""
         if self._trace is None:
             return function(*args, **kwargs)
         with self._trace.silenced():
             result = function(*args, **kwargs)
-        self._trace.note_as_written(function, args, kwargs, result)
+        self._trace.note_as_written(shown, args, kwargs, result)
         return result
 
     # --- what comes out

@@ -212,6 +212,99 @@ def loss_that_does_not_depend_on_the_phases_of_singular_vectors(x):
     return u.abs().sum() + values.sum() + v.abs().sum()
 
 
+class _SendsNothingBack(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 2
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return None
+
+
+class _Scaled(torch.autograd.Function):
+    """Its gradient is not that of its operations; both read what may change between calls."""
+
+    forward_scale = 2.0
+    backward_scale = 10.0
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.scale = _Scaled.forward_scale
+        ctx.save_for_backward(x)
+        return x * _Scaled.forward_scale
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        return gradient * x.exp() * ctx.scale * _Scaled.backward_scale
+
+
+class _Powers(torch.autograd.Function):
+    @staticmethod
+    def forward(x, number):
+        return x**number, x.sign()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        x, ctx.number = inputs
+        ctx.save_for_backward(x)
+        ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    def backward(ctx, gradient, of_sign):
+        assert of_sign is None
+        (x,) = ctx.saved_tensors
+        return gradient * ctx.number * x if ctx.needs_input_grad[0] else None, None
+
+
+def _set_scales(forward, backward):
+    def change(_function):
+        _Scaled.forward_scale, _Scaled.backward_scale = forward, backward
+
+    return change
+
+
+@TOPIC.program(
+    after(_set_scales(2.0, 10.0), call(t(3, grad=True))),
+    again(t(3, grad=True)),
+    after(_set_scales(2.0, 7.0), call(t(3, grad=True))),
+    after(_set_scales(5.0, 7.0), call(t(3, grad=True))),
+    call(t(3)),
+)
+def function_with_another_gradient(x):
+    return _Scaled.apply(x * 3) + 1
+
+
+@TOPIC.program(call(t(3, grad=True)), call(t(3)))
+def function_with_a_context_set_up_apart(x):
+    return _Powers.apply(x.exp(), 3)
+
+
+@TOPIC.program(call(t(3, grad=True)), call(t(3)))
+def function_that_sends_nothing_back(x):
+    return _SendsNothingBack.apply(x)
+
+
+@TOPIC.made(call(t(3, grad=True)), call(t(3, grad=True)), call(t(3)), is_one_graph=False)
+def function_that_writes_while_gradients_are_computed():
+    written = []
+
+    class Writes(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            written.append("forward")
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, gradient):
+            written.append("backward")
+            return gradient * 3
+
+    return lambda x: (Writes.apply(x), list(written)), written
+
+
 _ROWS = torch.tensor([True, False, True, True, False])
 
 
@@ -221,7 +314,6 @@ _ROWS = torch.tensor([True, False, True, True, False])
     call(t(5, 3, grad=True), t(1, 3, grad=True)),
     call(t(5, 3, grad=True), t(3, grad=True)),
     call(t(5, 3, grad=True), t(grad=True)),
-    call(t(5, 3), t(3, 3, grad=True)),
     call(t(5, 3, dtype=torch.bfloat16, grad=True), t(dtype=torch.bfloat16, grad=True)),
 )
 def values_written_by_a_mask(x, values):
@@ -237,6 +329,7 @@ def values_written_by_a_mask(x, values):
     call(t(2, 5, 3, grad=True), t(2, 1, 3, grad=True)),
     call(t(2, 5, 3, grad=True), t(3, 1, grad=True)),
     call(t(2, 5, 3, grad=True), t(1, 3, 3, grad=True)),
+    call(t(2, 5, 3), t(3, 3, grad=True)),
 )
 def values_written_by_a_mask_in_the_middle(x, values):
     y = x * 2

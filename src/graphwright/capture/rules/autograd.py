@@ -12,7 +12,7 @@ from typing import Any, Final
 import torch
 
 from graphwright.capture.machine import Machine, Rule
-from graphwright.capture.natives import call_native
+from graphwright.capture.natives import call_native, is_native_callable, materialise
 
 Args = Sequence[Any]
 Kwargs = Mapping[str, Any]
@@ -70,10 +70,46 @@ def _check_begins_here(machine: Machine, tensor: torch.Tensor) -> None:
         )
 
 
+_APPLY: Final = torch.autograd.Function.apply.__func__  # type: ignore[attr-defined]  # a class method
+_OWN_CODE: Final = ("forward", "setup_context", "backward", "vjp", "jvp")
+"""What a function with a gradient of its own may define, as its users write it."""
+
+
+def _apply(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
+    """`Function.apply(...)`: PyTorch's own code calls what the user has written, which is interpreted, and so guarded.
+
+    The torch-level graph has one node for it: the operations alone have other gradients.
+    """
+    function, *rest = args
+    found = {name: machine.load_attr(function, name) for name in _OWN_CODE}
+    interpreted = {
+        name: staticmethod(materialise(machine, one))
+        for name, one in found.items()
+        if not is_native_callable(machine, one)
+    }
+    twin = type(function)(function.__name__, (function,), interpreted)
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        return call_native(machine, _APPLY, [twin, *args], kwargs)
+
+    return machine.recorder.call_as(_applied(function), run, *rest, **kwargs)
+
+
+def _applied(function: Any) -> Any:
+    """Give `function.apply` as a plain function, which a graph's code can name."""
+
+    def apply(*args: Any, **kwargs: Any) -> Any:
+        return function.apply(*args, **kwargs)
+
+    apply.__name__ = apply.__qualname__ = function.__name__
+    return apply
+
+
 def make_rules() -> dict[Any, Rule]:
     """Give the rules."""
     return {
         torch.autograd.grad: _grad,
+        _APPLY: _apply,
         **dict.fromkeys(BACKWARD, _refuse_backward),
         **dict.fromkeys(_HOOKS, _refuse_hook),
     }
