@@ -404,6 +404,19 @@ def test_process_has_one_native_module():
     assert load_native_module() is load_native_module()
 
 
+def test_layout_is_the_same_whatever_memory_held_before():
+    usual = find_layout()
+    kept = []
+    for size in range(400):
+        find_layout.cache_clear()
+        assert find_layout() == usual
+        kept.append(
+            torch.zeros(size % 7 + 1)
+        )  # takes memory of tensors that are gone, so that other remains are met
+        if size % 50 == 0:
+            kept = kept[::2]
+
+
 def test_layout_that_reads_wrongly_is_refused(monkeypatch):
     right = find_layout()
     wrong = msgspec.structs.replace(right, storage_offset=right.sizes)

@@ -20,6 +20,7 @@ _WORD: Final = 8
 _TENSOR_IMPL_WORDS: Final = 26
 _STORAGE_WORDS: Final = 8
 _INLINE_DIMS: Final = 5
+_TENSORS_ASKED: Final = 3
 _HEAP_DTYPES: Final = (
     torch.float32,
     torch.float64,
@@ -202,28 +203,42 @@ def _find_autograd_meta(plain_impl: Sequence[int], storage: int) -> int:
 def _find_version(storage: int) -> tuple[int, int]:
     """Give the place of the counter of versions, and that of the version in it."""
     with torch.inference_mode(mode=False), torch.no_grad():
-        base = torch.zeros(3)
-        # A tensor shares its counter with what was detached from it, and its memory alone with its `.data`.
-        sharing, other = base.detach(), base.data
-        words, shared, others = (
-            _words(tensor._cdata, _TENSOR_IMPL_WORDS)  # noqa: SLF001
-            for tensor in (base, sharing, other)
-        )
-        found = [
-            number
-            for number, word in enumerate(words)
-            if word == shared[number] != others[number] and word % _WORD == 0 and word > _LOWEST
-        ]
-        if len(found) != 1 or found[0] * _WORD == storage:
+        # Words that a tensor leaves unused hold anything: no room for a dimension is left over, and several tensors are asked.
+        bases = [torch.zeros((1,) * _INLINE_DIMS) for _ in range(_TENSORS_ASKED)]
+        kin = [(base, base.detach(), base.data) for base in bases]
+        found = set.intersection(*(_counter_places(*tensors) for tensors in kin))
+        if len(found) != 1 or found == {storage // _WORD}:
             return NOT_FOUND, NOT_FOUND
-        halves = (ctypes.c_uint32 * (2 * _COUNTER_WORDS)).from_address(words[found[0]])
+        (place_of_counter,) = found
+        base = bases[0]
+        words = _words(base._cdata, _TENSOR_IMPL_WORDS)  # noqa: SLF001
+        halves = (ctypes.c_uint32 * (2 * _COUNTER_WORDS)).from_address(words[place_of_counter])
         places = set(range(len(halves)))
         for _ in range(3):
             base.add_(1)
             places = {place for place in places if halves[place] == base._version}  # noqa: SLF001
     if len(places) != 1:
         return NOT_FOUND, NOT_FOUND
-    return found[0] * _WORD, places.pop() * _WORD // 2
+    return place_of_counter * _WORD, places.pop() * _WORD // 2
+
+
+def _counter_places(base: torch.Tensor, sharing: torch.Tensor, other: torch.Tensor) -> set[int]:
+    """Give the words of a tensor that may point to its counter of versions.
+
+    Args:
+        base: the tensor.
+        sharing: one that shares its counter, from `detach()`.
+        other: one that shares its memory alone, from `.data`.
+    """
+    words, shared, others = (
+        _words(tensor._cdata, _TENSOR_IMPL_WORDS)  # noqa: SLF001
+        for tensor in (base, sharing, other)
+    )
+    return {
+        number
+        for number, word in enumerate(words)
+        if word == shared[number] != others[number] and word % _WORD == 0 and word > _LOWEST
+    }
 
 
 def frozen_facts(layout: Layout, tensor: torch.Tensor) -> tuple[int, ...]:
