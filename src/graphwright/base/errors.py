@@ -33,6 +33,10 @@ class Unsupported(GraphwrightError):  # noqa: N818  (the name is part of the pub
         self.frames: tuple[str, ...] = ()
         """The lines that the user's frames were at, outermost first; written as `location` is."""
 
+    def at(self, location: str) -> Unsupported:
+        """Give an error that says the same of another place, and has not been raised."""
+        return Unsupported(self.met, why=self.why, remedy=self.remedy, location=location)
+
     def add_obstacle(self, text: str) -> None:
         """Add a further reason, once."""
         if text not in self.why:

@@ -57,6 +57,7 @@ class CodeInfo:
         "is_coroutine",
         "kwonly",
         "makes",
+        "met",
         "num_posonly",
         "opcodes",
         "params",
@@ -93,6 +94,8 @@ class CodeInfo:
         """Whether an instruction is the first that one of CPython's was turned into."""
         self.makes = [step.op in _MAKERS for step in steps]
         """Whether an instruction may leave an object on top of the stack that was not there before."""
+        self.met: dict[int, Unsupported] = {}
+        """What frames that a capture had entered asked of the values of tensors, by instruction."""
 
     def loc_at(self, index: int) -> Loc:
         """Give the user's line of instruction `index`; one the compiler made up has that of the one before."""
@@ -124,10 +127,6 @@ class CodeTable:
         if known is None:
             known = self._infos[id(code)] = CodeInfo(code, self._decoder, self._opcodes)
         return known
-
-    def decoded(self, code: types.CodeType) -> Decoded:
-        """Give the instructions of `code`."""
-        return self.info(code).decoded
 
 
 class Frame:

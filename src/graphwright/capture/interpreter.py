@@ -15,6 +15,7 @@ from graphwright.capture.frames import LEAVE, STOP, Frame, Outermost
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import UNUSED
 from graphwright.capture.refusals import is_refused_at_once
+from graphwright.record import NeedsValues
 
 
 def run_frame(machine: Machine, frame: Frame, thrown: BaseException | None = None) -> Any:
@@ -71,6 +72,8 @@ def _note_end(outermost: Outermost, frame: Frame, error: BaseException) -> None:
     if frame is outermost.frame:
         outermost.is_over = not is_refused
     elif is_refused:
+        if isinstance(error, NeedsValues) and not outermost.was_nested:
+            frame.info.met[frame.index] = error.at(error.location)
         outermost.was_nested = True
         outermost.met_in.append(frame.call_place)
 

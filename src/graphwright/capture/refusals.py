@@ -72,7 +72,7 @@ def check_goes_on(machine: Machine, frame: Frame, function: types.FunctionType) 
     if foreseen is not None and foreseen.calls[:-1] and foreseen.calls[0] == frame.call_place:
         outermost.is_before_callee = True
         raise _met_again(frame, foreseen.error)
-    calls = find_sure_break(function, machine.codes.decoded, _is_never_captured)
+    calls = find_sure_break(function, machine.codes, _is_never_captured)
     if calls:
         outermost.is_before_callee = True
         _meet(machine, frame, calls)
@@ -87,7 +87,7 @@ def _is_call_of(called: Any, function: types.FunctionType) -> bool:
 
 def _met_again(frame: Frame, met: Unsupported) -> Unsupported:
     """Make the error for what was met in a function that a frame calls, as told from that frame on."""
-    error = Unsupported(met.met, why=met.why, remedy=met.remedy, location=met.location)
+    error = met.at(met.location)
     own = frame.loc().render()
     error.frames = met.frames[met.frames.index(own) :] if own in met.frames else (own,)
     return error
@@ -110,6 +110,8 @@ def _meet(machine: Machine, outer: Frame, calls: Sequence[SureCall]) -> NoReturn
     try:
         machine.callers += [outer, *between]
         machine.frame = last
+        if refused is ABSENT:
+            raise last.info.met[last.index].at(last.loc().render())
         machine.call(refused, *constant_arguments(last.info.decoded, last.index))
     except Unsupported as error:
         machine.locate(error)

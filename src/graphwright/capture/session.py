@@ -33,7 +33,7 @@ from graphwright.capture.late_calls import LateCalls, TextNeeded
 from graphwright.capture.machine import Machine
 from graphwright.capture.options import CaptureOptions
 from graphwright.capture.recipes import Recipes
-from graphwright.capture.targets import Callee, Continuation, ProgramRaised
+from graphwright.capture.targets import Callee, Continuation, ProgramRaised, code_of_target
 from graphwright.ir.aten import AtenGraph
 from graphwright.ir.guards import (
     DistinctTensorsGuard,
@@ -514,6 +514,8 @@ def _finish(  # noqa: PLR0913  (what the parts of a capture have found out)
         ends_at = stopped.describe(reason.error, reason.was_nested)
         if reason.calls:
             foreseen = Foreseen(reason.calls, call.blocks.rest(), reason.error)
+    if stopped is None:
+        _forget_met(machine, call)
     name, loc = _name_and_loc(call.target)
     if isinstance(call.target, Continuation):
         loc = machine.codes.info(call.target.code).loc_at(call.target.place.index)
@@ -541,6 +543,13 @@ def _finish(  # noqa: PLR0913  (what the parts of a capture have found out)
         joint=joint,
         foreseen=foreseen,
     )
+
+
+def _forget_met(machine: Machine, call: _Call) -> None:
+    """Forget what was met in a function that a break was expected in, as this call of it has none."""
+    code = code_of_target(call.target, call.args) if isinstance(call.target, Callee) else None
+    if code is not None:
+        machine.codes.info(code).met.clear()
 
 
 def _reshaped_inputs(recorder: Recorder, inputs: GraphInputs, recipes: Recipes) -> Iterator[Effect]:

@@ -1,15 +1,15 @@
 """Functions whose every call breaks the graph, so that a program can end before the call without having begun it.
 
 In: a function, and its code.   Out: the call of something that is never captured (`print`, `gw.graph_break()`, a disabled function)
-which every call of the function comes to.
+which every call of the function comes to; or what has asked for the values of tensors before, and comes in every call.
 
     def talk(x):                   def f(x):
         y = x.sum()                    y = x * 2
         print(y)        ←              return talk(y)     ends before the call of `talk`; what stands before it is captured once
         return y
 
-Keeps: what is found here is no more than where a capture ends. A global that means something else at another call costs or saves a
-piece, and changes no result.
+Keeps: what is found here is no more than where a capture ends. A global that means something else at another call, or a branch on a tensor
+that is one on a number there, costs or saves a piece, and changes no result.
 Does not: find what is called through attributes of objects, or on some ways only: that is met, and the call captured again.
 """
 
@@ -20,6 +20,7 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
+from graphwright.capture.frames import CodeTable
 from graphwright.capture.instructions import LEAVES, CallShape, Decoded, Op
 from graphwright.capture.liveness import ways_on
 from graphwright.capture.missing import ABSENT
@@ -40,45 +41,41 @@ class GlobalCall(NamedTuple):
 
 
 class SureCall(NamedTuple):
-    """A call that every call of a function comes to."""
+    """A call that every call of a function comes to, or another instruction that is refused."""
 
     function: types.FunctionType
-    """The function that makes it."""
+    """The function whose instruction it is."""
     at: int
-    """Number of the CALL instruction."""
+    """Number of the instruction."""
     called: Any
+    """`ABSENT` where it is no call."""
 
 
 def find_sure_break(
     function: types.FunctionType,
-    decode: Callable[[types.CodeType], Decoded],
+    codes: CodeTable,
     is_refused: Callable[[Any], bool],
     depth: int = _MAX_DEPTH,
 ) -> list[SureCall]:
-    """Give the calls that lead from a function to one that is refused, outermost first; none where there is no such call.
+    """Give the calls that lead from a function to an instruction that is refused, and that; none where there is no such instruction.
 
     Args:
         function: the function.
-        decode: gives the instructions of its code.
+        codes: what is known of code.
         is_refused: tells whether every call of something is refused.
         depth: how many functions are looked into.
     """
-    decoded = decode(function.__code__)
-    for call in global_calls(decoded):
+    info = codes.info(function.__code__)
+    for at in info.met:
+        if always_reaches(info.decoded, at):
+            return [SureCall(function, at, ABSENT)]
+    for call in global_calls(info.decoded):
         called = _find(function, call.path)
-        if called is ABSENT:
-            continue
-        own = SureCall(function, call.at, called)
-        if is_refused(called):
-            further = []
-        elif depth > 1 and type(called) is types.FunctionType and is_compiled_alone(called):
-            further = find_sure_break(called, decode, is_refused, depth - 1)
-            if not further:
-                continue
-        else:
-            continue
-        if always_reaches(decoded, call.at):
-            return [own, *further]
+        further: list[SureCall] = []
+        if depth > 1 and type(called) is types.FunctionType and is_compiled_alone(called):
+            further = find_sure_break(called, codes, is_refused, depth - 1)
+        if (further or is_refused(called)) and always_reaches(info.decoded, call.at):
+            return [SureCall(function, call.at, called), *further]
     return []
 
 

@@ -13,6 +13,7 @@ from torch import nn
 import graphwright as gw
 from graphwright.capture import session
 from graphwright.capture.decode import decode
+from graphwright.capture.session import make_code_table
 from graphwright.capture.sure_breaks import constant_arguments, find_sure_break
 
 NEVER = (print, gw.graph_break)
@@ -20,7 +21,8 @@ NEVER = (print, gw.graph_break)
 
 def found(function):
     """Give the names of the functions that lead to a call that is refused, and of what it calls."""
-    calls = find_sure_break(function, decode, lambda called: any(called is one for one in NEVER))
+    codes = make_code_table()
+    calls = find_sure_break(function, codes, lambda called: any(called is one for one in NEVER))
     names = [call.function.__name__ for call in calls]
     return [*names, calls[-1].called.__name__] if calls else []
 
@@ -389,3 +391,54 @@ def test_what_is_known_of_a_call_is_not_used_for_another():
     compiled(torch.ones(2))
     compiled(torch.ones(2, 2))
     assert SEEN == ["innermost"] * 2
+
+
+def clipped(x):
+    norm = (x * x).sum()
+    if norm > 4:
+        return x / norm
+    return x
+
+
+def cut(x, limit):
+    if limit:
+        return x.clamp(max=1.0)
+    return x * 2
+
+
+def test_a_branch_on_a_tensor_that_was_met_is_met_at_once(captures):
+    model = Deep("a", lambda x: x)
+
+    def program(x):
+        for _ in range(3):
+            x = clipped(model(x) + 1)
+        return x
+
+    x = torch.ones(4)
+    with torch.no_grad():
+        expected = program(x)
+        assert torch.equal(gw.compile(program, backend="aten")(x), expected)
+        assert captures["program"] == 2
+        others = captures["program (after a graph break)"]
+
+        captures.clear()
+        again = gw.compile(program, backend="aten")
+        assert torch.equal(again(x), expected)
+    assert captures["program"] == 1, "known by now"
+    assert captures["program (after a graph break)"] == others
+    assert all(count == 1 for name, count in captures.items() if "clipped" in name)
+
+
+def test_a_branch_on_a_tensor_that_is_one_on_a_number_elsewhere_is_right():
+    def program(x, limit):
+        return cut(x + 1, limit) - 1
+
+    x = torch.ones(4)
+    for limit in (torch.tensor(1.0), True, torch.tensor(0.0), False):
+        assert torch.equal(gw.compile(program, backend="aten")(x, limit), program(x, limit))
+    counts = []
+    for limit in (True, False):
+        counter = gw.testing.CompileCounter()
+        assert torch.equal(gw.compile(program, backend=counter)(x, limit), program(x, limit))
+        counts.append(counter.frame_count)
+    assert counts == [1, 1], "a call that was captured whole has shown that it need not break"
