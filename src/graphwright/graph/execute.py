@@ -19,7 +19,6 @@ from graphwright.ir.aten import (
     AtenGraph,
     AtenNode,
     ConstantTensor,
-    GraphOutput,
     TensorMeta,
 )
 from graphwright.ir.dims import evaluate_dim
@@ -51,7 +50,8 @@ def execute(
             for mutation in graph.mutations
         ]
         _apply_mutations(pending)
-        return _alias_outputs(graph, inputs, fresh, symbols)
+    # In the caller's grad mode: autograd refuses some uses of a view that was made while gradients were off.
+    return _alias_outputs(graph, inputs, fresh, symbols)
 
 
 def make_constant(constant: ConstantTensor) -> torch.Tensor:
@@ -144,38 +144,23 @@ def _storage(tensor: torch.Tensor) -> int:
 def _detach_outputs(
     graph: AtenGraph, values: Sequence[torch.Tensor | None], symbols: Mapping[str, int]
 ) -> list[torch.Tensor | None]:
-    """Give the outputs that alias no input, each group of aliases in memory of its own; None for the others."""
+    """Give the outputs that alias nothing, each in memory of its own and no view of what the caller does not get; None for the others."""
     taken = {_storage(value) for value in values[: len(graph.inputs)] if value is not None}
     taken |= {_storage(value) for value in _mutation_values(graph, values)}
     fresh: list[torch.Tensor | None] = []
     for output in graph.outputs:
         value = values[output.value_id]
-        if output.alias_of_input is not None or value is None:
+        aliases = output.alias_of_input is not None or output.alias_of_output is not None
+        if aliases or value is None:
             fresh.append(None)
             continue
-        base = None if output.alias_of_output is None else fresh[output.alias_of_output]
-        if base is not None:
-            value = _view_of_output(graph, output, value, base, symbols)
-        elif _storage(value) in taken or not _has_layout(value, output.meta, symbols):
+        if _storage(value) in taken or not _has_layout(value, output.meta, symbols):
             value = _copy_with_layout(value, output.meta, symbols)
         taken.add(_storage(value))
         is_given = any(value is other for other in fresh)
-        fresh.append(value.detach() if is_given else value)  # each output is an object of its own
+        # each output is an object of its own
+        fresh.append(value.detach() if is_given or value._is_view() else value)  # noqa: SLF001  (the documented way)
     return fresh
-
-
-def _view_of_output(
-    graph: AtenGraph,
-    output: GraphOutput,
-    value: torch.Tensor,
-    base: torch.Tensor,
-    symbols: Mapping[str, int],
-) -> torch.Tensor:
-    if _storage(value) == _storage(base) and _has_layout(value, output.meta, symbols):
-        return value
-    assert output.alias_of_output is not None, "only outputs that alias another come here"
-    base_meta = graph.outputs[output.alias_of_output].meta
-    return _as_view(base, output.meta, base_meta.offset, symbols)
 
 
 def _mutation_values(
@@ -208,13 +193,16 @@ def _alias_outputs(
     for output, tensor in zip(graph.outputs, fresh, strict=True):
         if tensor is not None:
             outputs.append(tensor)
-            continue
-        assert output.alias_of_input is not None, "an output without a value aliases an input"
-        target = inputs[output.alias_of_input]
-        if output.is_input_itself:
-            outputs.append(target)
+        elif output.alias_of_input is None:
+            assert output.alias_of_output is not None, "an output without a value aliases another"
+            of = graph.outputs[output.alias_of_output]
+            base = outputs[output.alias_of_output]
+            outputs.append(_as_view(base, output.meta, of.meta.offset, symbols))
+        elif output.is_input_itself:
+            outputs.append(inputs[output.alias_of_input])
         else:
             base_offset = graph.inputs[output.alias_of_input].offset
+            target = inputs[output.alias_of_input]
             outputs.append(_as_view(target, output.meta, base_offset, symbols))
     return outputs
 

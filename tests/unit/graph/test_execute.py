@@ -99,3 +99,21 @@ def test_constant_tensors_keep_their_elements(dtype):
     constant = ConstantTensor(meta, bytes(tensor.reshape(-1).view(torch.uint8).numpy()))
 
     assert torch.equal(make_constant(constant), tensor)
+
+
+def test_outputs_are_views_that_autograd_lets_be_written():
+    def function(x):
+        y = x * 3
+        return y.t(), (x + 1).t(), y
+
+    outputs = execute(graph_of(function, torch.ones(2, 3)), [torch.ones(2, 3)])
+    weight = torch.full((3, 2), 2.0, requires_grad=True)
+    expected = function(torch.ones(2, 3))
+
+    for made in (outputs, expected):
+        made[0].mul_(weight)
+        made[1].mul_(weight)
+
+    for found, wanted in zip(outputs, expected, strict=True):
+        assert torch.equal(found, wanted)
+    assert outputs[1].requires_grad
