@@ -317,7 +317,8 @@ def _call_on_late_texts(
     """Call a method of a string that writes numbers which are not fixed, or joins texts made of such; else `ABSENT`."""
     if function.__name__ == "format":
         values = (*args, *kwargs.values())
-        if any(type(value) is LateResult or type(value) in SYMBOLIC_TYPES for value in values):
+        open_types = (LateResult, machine.tensor_type, *SYMBOLIC_TYPES)
+        if any(type(value) in open_types for value in values):
             return format_template(machine, function.__self__, args, kwargs)
     elif function.__name__ == "join" and len(args) == 1 and not kwargs:
         iterable = machine.native_iterable(args[0])

@@ -42,6 +42,8 @@ def text(machine: Machine, function: Callable[..., str], args: Sequence[Any]) ->
         if peek(type(value), name) is not object.__dict__.get(name, ABSENT):
             break
     if isinstance(value, torch.Tensor):
+        if function is format and _is_formatted_as_number(machine, value):
+            return text(machine, format, [machine.call(value.item, [], {}), *rest])
         msg = "the text of a tensor"
         raise machine.unsupported(
             msg,
@@ -56,6 +58,12 @@ def text(machine: Machine, function: Callable[..., str], args: Sequence[Any]) ->
     if machine.has_symbols:  # what containers of the caller's hold is known only now
         shown = symbolic_ints.plain_throughout(shown)
     return natively(function, shown, *rest)
+
+
+def _is_formatted_as_number(machine: Machine, tensor: torch.Tensor) -> bool:
+    """Tell whether PyTorch formats a tensor as the number in it."""
+    is_tensor_alone = machine.call(type, [tensor], {}) is torch.Tensor
+    return is_tensor_alone and tensor.dim() == 0 and not tensor.is_meta
 
 
 def _hooked_text(

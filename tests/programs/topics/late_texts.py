@@ -50,6 +50,34 @@ def numbers_of_tensors_in_texts(x):
     return f"{loss:.1f} of {count} {is_large}", {"loss": f"{loss / 3:.0f}"}, "%d" % count, x + 1
 
 
+@TOPIC.program(*TENSORS)
+def tensors_of_one_number_in_texts(x):
+    loss = x.square().mean()
+    return f"{loss:.1f} {loss.long()} {(loss > 0)}", "{:>8.0f}".format(loss), x + 1
+
+
+@TOPIC.program(call(t(3, grad=True)), call(t(3, grad=True)), again(t(3, grad=True)))
+def losses_in_texts(x):
+    loss = x.square().mean()
+    return f"loss {loss:.1f}", loss * 2
+
+
+@TOPIC.program(*TENSORS, is_one_graph=False)
+def tensors_whose_text_is_not_a_number(x):
+    try:
+        return f"{x:.1f}", x
+    except TypeError as error:
+        return str(error)
+
+
+@TOPIC.program(*TENSORS, is_one_graph=False)
+def tensors_written_to_after_their_text(x):
+    total = x.sum()
+    shown = f"{total:.0f}"
+    total.add_(100)
+    return shown, total
+
+
 @TOPIC.program(*TENSORS, is_one_graph=False)
 def printed_every_step(x):
     total = 0.0
