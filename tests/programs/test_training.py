@@ -1,5 +1,6 @@
 """Steps of training in one compiled function: what is compiled, where it breaks, and how often."""
 
+import numpy
 import pytest
 import torch
 import torch.nn.functional as F
@@ -238,3 +239,36 @@ def test_part_that_sends_nothing_back_has_a_history() -> None:
     first.backward()
     assert a.grad.tolist() == [2.0] * 3
     assert b.grad.tolist() == [0.0] * 3
+
+
+def test_step_of_an_optimizer_whose_class_inherits_it_is_one_break(recwarn) -> None:
+    class Own(torch.optim.Adam):
+        """Its `step` is made when the first one is: no import leads to it."""
+
+    model = make_model()
+    optimizer = Own(model.parameters())
+
+    def program(x):
+        loss = model(x).sum()
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    gw.counters.clear()
+    gw.compile(program)(torch.randn(3, 4))
+
+    assert gw.counters["graph_break"] == {"a call of backward()": 1, "a call of Adam.step": 1}
+    assert not recwarn
+
+
+def test_method_of_a_generator_of_numpy_is_one_break(recwarn) -> None:
+    random = numpy.random.RandomState(0)
+
+    def program(x):
+        share = float(random.beta(2.0, 2.0))
+        return share * x
+
+    found = gw.compile(program)(torch.ones(3))
+
+    assert found.tolist() == pytest.approx([numpy.random.RandomState(0).beta(2.0, 2.0)] * 3)
+    assert not recwarn

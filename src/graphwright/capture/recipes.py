@@ -305,12 +305,22 @@ class Recipes:
         if isinstance(value, types.FunctionType) and is_native_function(value):
             guards = machine.guards
             is_same_anywhere = not value.__closure__ or guards.is_importable(value)
-            if not (is_same_anywhere or guards.has_pin(value)):
+            is_from_before = guards.has_pin(value) or self._is_part_of_class(value)
+            if not (is_same_anywhere or is_from_before):
                 raise self._not_remade(value)
+            return FromPin(machine.guards.pin(value))
+        if callable(value) and self._is_part_of_class(value):
             return FromPin(machine.guards.pin(value))
         if self._times_seen.get(id(value), 0) > 1 and not _is_empty_tuple(value):
             return self._make_once(value)
         return self._build(value)
+
+    def _is_part_of_class(self, value: Any) -> bool:
+        """Tell whether the program found a value in a class that it did not make."""
+        found = self._machine.class_attrs.items()
+        return any(
+            raw is value and kind not in self._machine.own_classes for (kind, _), raw in found
+        )
 
     def _make_once(self, value: Any) -> Recipe:
         index = self._built_index.get(id(value))
