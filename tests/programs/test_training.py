@@ -272,3 +272,24 @@ def test_method_of_a_generator_of_numpy_is_one_break(recwarn) -> None:
 
     assert found.tolist() == pytest.approx([numpy.random.RandomState(0).beta(2.0, 2.0)] * 3)
     assert not recwarn
+
+
+def test_weights_that_a_parametrization_makes_are_read_at_each_call() -> None:
+    def make():
+        torch.manual_seed(3)
+        return nn.utils.parametrizations.weight_norm(nn.Linear(4, 2))
+
+    def loss(model, x):
+        return model(x).square().mean()
+
+    models = make(), make()
+    compiled = gw.compile(loss, fullgraph=True)
+
+    for _ in range(2):
+        x = torch.randn(3, 4)
+        compiled(models[0], x).backward()
+        loss(models[1], x).backward()
+        for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
+            torch.testing.assert_close(one.grad, other.grad)
+            one.data.mul_(0.5)
+            other.data.mul_(0.5)

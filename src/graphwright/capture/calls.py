@@ -6,12 +6,13 @@ In: a callable and its arguments.   Out: its result: by a rule of its own, inter
 from __future__ import annotations
 
 import collections
+import contextlib
 import enum
 import functools
 import math
 import types
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import torch
@@ -203,13 +204,21 @@ def _call_function(
         known = machine.native_functions[id(function)] = (function, is_native_function(function))
     if known[1] and function.__globals__["__name__"] in _OWN_INTERFACE:
         return _call_compiled(machine, function, args, kwargs)
-    run = call_native if known[1] and not needs_interpretation(machine, args, kwargs) else inline
+    seen = (*args, *_closure_contents(function)) if function.__closure__ else args
+    run = call_native if known[1] and not needs_interpretation(machine, seen, kwargs) else inline
     if known[1] and args and function.__name__ in STEPS:
         manager = args[0]
         if run is call_native or needs_account(manager):
             step = functools.partial(run, machine, function, args, kwargs)
             return call_of_context(machine, manager, function.__name__, step)
     return run(machine, function, args, kwargs)
+
+
+def _closure_contents(function: types.FunctionType) -> Iterator[Any]:
+    """Give what a function's closure holds: PyTorch's own generator expressions reach a module that way."""
+    for cell in function.__closure__ or ():
+        with contextlib.suppress(ValueError):  # it is empty
+            yield cell.cell_contents
 
 
 def _call_compiled(
