@@ -401,6 +401,12 @@ def _known_tensor(machine: Machine, tensor: torch.Tensor) -> AbstractTensor | No
             why="the function is allowed in the graph as it is, so that nothing it reads is guarded",
             remedy="pass the tensor to it as an argument",
         )
+    if tensor.requires_grad:
+        raise machine.unsupported(
+            "a tensor with a gradient that PyTorch's own code finds by itself",
+            why="nothing says where it comes from, and as a constant it would get no gradient",
+            remedy="call that code outside the compiled function",
+        )
     return None
 
 
