@@ -5,6 +5,7 @@ import torch
 from eager_graphs import graph_of
 from plan_interpreter import run_lowered
 
+import graphwright as gw
 from graphwright.lower import lower_graph
 
 
@@ -77,3 +78,12 @@ def test_long_chain_is_one_kernel_that_stores_only_the_result():
 
     (kernel,) = lowered.kernels
     assert len(kernel.params) == 2
+
+
+def test_arange_of_fractions_is_rounded_once():
+    def program(x):
+        return x + torch.arange(2.1, -2.9, -1.0)
+
+    exact = torch.arange(2.1, -2.9, -1.0, dtype=torch.float64)
+
+    assert torch.equal(gw.compile(program, fullgraph=True)(torch.zeros(5)), exact.float())

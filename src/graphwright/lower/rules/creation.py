@@ -79,9 +79,12 @@ def _arange(reader: Reader, node: AtenNode, indices: tuple[Affine, ...]) -> Scal
     if isinstance(start, int) and isinstance(step, int) and not dtype.is_float:
         return builder.cast(builder.index(indices[0].times(step).shifted(start)), dtype)
     wide = computation_dtype(dtype)
+    if dtype is DType.FLOAT32 and not (isinstance(start, int) and isinstance(step, int)):
+        wide = DType.FLOAT64  # the start and the step may be no float32
     position = builder.cast(builder.index(indices[0]), wide)
     scaled = builder.compute(ScalarOp.MUL, (builder.const(step, wide), position), wide)
-    return builder.compute(ScalarOp.ADD, (builder.const(start, wide), scaled), wide)
+    total = builder.compute(ScalarOp.ADD, (builder.const(start, wide), scaled), wide)
+    return builder.cast(total, dtype) if wide is DType.FLOAT64 else total
 
 
 def _arange_is_known(_values: Values, node: AtenNode) -> bool:
