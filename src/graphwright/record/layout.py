@@ -249,16 +249,20 @@ def broadcast_shapes(*shapes: Shape) -> Shape:
     return tuple(result)
 
 
+class OutOfRangeError(IndexError):
+    """A dimension or place that is out of range, as eager says it; PyTorch's kernels for `meta` tensors let some by."""
+
+
 def wrap_dim(dim: int, ndim: int) -> int:
     """Give the non-negative dimension.
 
     Raises:
-        IndexError: it is out of range.
+        OutOfRangeError: it is out of range.
     """
     bound = max(ndim, 1)
     if not -bound <= dim < bound:
         msg = f"Dimension out of range (expected to be in range of [{-bound}, {bound - 1}], but got {dim})"
-        raise IndexError(msg)
+        raise OutOfRangeError(msg)
     return dim % bound
 
 
@@ -270,7 +274,7 @@ def wrap_dims(dims: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
     """Give non-negative dimensions; None or an empty list stands for all of them.
 
     Raises:
-        IndexError: one is out of range.
+        OutOfRangeError: one is out of range.
         RuntimeError: one is named twice, or the tensor has more than eager takes.
     """
     if ndim > MAX_REDUCED_NDIM:

@@ -26,6 +26,7 @@ from graphwright.record.abstract import (
 from graphwright.record.argument_checks import CHECKS
 from graphwright.record.arguments import PLAIN, to_arg
 from graphwright.record.functional import apply_step, read
+from graphwright.record.layout import OutOfRangeError
 from graphwright.record.meta_fallback import infer_on_meta
 from graphwright.record.operators import OpFacts
 from graphwright.record.shapes import Rule
@@ -147,11 +148,14 @@ class OpRecording:
         if rule is not None:
             try:
                 return rule(*args, **kwargs)
+            except OutOfRangeError as error:
+                self.run_on_meta(known, args, kwargs)
+                raise IndexError(*error.args) from None
             except LookupError as error:
                 if isinstance(error, IndexError):
                     return self.run_on_meta(known, args, kwargs)
                 raise data_access(f"`{known.facts.name}` ({error})") from error
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, ArithmeticError):
                 return self.run_on_meta(known, args, kwargs)
         self._on_fallback(known.facts.name)
         return self.run_on_meta(known, args, kwargs)

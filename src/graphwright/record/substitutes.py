@@ -21,10 +21,24 @@ from graphwright.record.reshaping import set_data, take_state
 Substitute = Callable[..., Any]
 
 
+_check: Final[Callable[[torch.Tensor, str], None]] = torch._assert_async  # noqa: SLF001  (no public name)
+"""Raises what it is told when the graph runs, where a tensor is false then."""
+
+
 def _one_hot(tensor: torch.Tensor, num_classes: int = -1) -> torch.Tensor:
-    """Compare with the class numbers; torch's own reads the data to check that they are in range."""
-    if num_classes < 0:
+    """Compare with the class numbers; torch's own reads the data to check that they are in range, where the graph asks."""
+    if tensor.dtype is not torch.int64:
+        message = "one_hot is only applicable to index tensor of type LongTensor."
+        raise RuntimeError(message)
+    if num_classes == -1:
         raise data_access("`one_hot` without `num_classes`")
+    if tensor.numel() == 0 and num_classes <= 0:
+        message = "Can not infer total number of classes from empty tensor."
+        raise RuntimeError(message)
+    _check((tensor >= 0).all(), "Class values must be non-negative.")
+    _check((tensor < num_classes).all(), "Class values must be smaller than num_classes.")
+    if num_classes < 0:
+        return torch.empty((*tensor.shape, 0), dtype=torch.int64, device=tensor.device)
     classes = torch.arange(num_classes, device=tensor.device)
     return (tensor.unsqueeze(-1) == classes).to(torch.int64)
 

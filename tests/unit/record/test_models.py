@@ -124,4 +124,5 @@ def test_model_equals_eager(name, is_training):
     assert found.stride() == expected.stride()
     for ours, eagers in zip(given[1:], inputs[1:], strict=True):
         torch.testing.assert_close(ours, eagers.detach())
-    assert without_rule == []
+    # What gives nothing has no shape.
+    assert set(without_rule) <= {"aten._assert_async.msg"}

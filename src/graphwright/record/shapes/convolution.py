@@ -69,6 +69,9 @@ def _convolution(
         raise ValueError(msg)
     steps, pads, gaps = _spread(stride, count), _spread(padding, count), _spread(dilation, count)
     more = _spread(output_padding, count)
+    if min((*steps, *gaps)) <= 0 or min((*pads, *more)) < 0:
+        msg = f"convolution: each {steps}, {gaps} apart, padded by {pads} and {more}"
+        raise ValueError(msg)
     inner: list[Extent] = []
     for axis in range(count):
         reach = gaps[axis] * (weight.shape[axis + 2] - 1) + 1
@@ -144,6 +147,13 @@ def _pooled_shape(
     kernels = _spread(kernel, count)
     steps = _spread(stride, count, kernels)
     pads, gaps = _spread(padding, count), _spread(dilation, count)
+    windows_reach = [gap * (kernel - 1) + 1 for gap, kernel in zip(gaps, kernels, strict=True)]
+    is_usual = min((*kernels, *steps, *gaps)) > 0 and all(
+        0 <= 2 * pad <= reach for pad, reach in zip(pads, windows_reach, strict=True)
+    )
+    if not is_usual:
+        msg = f"pooling: windows of {kernels} each {steps}, {gaps} apart, padded by {pads}"
+        raise ValueError(msg)
     first = self.ndim - count
     inner = tuple(
         _pooled_extent(
@@ -235,9 +245,13 @@ def _upsample_backward(
     return made if made.ndim == 4 else _contiguous(made, made.shape)
 
 
-def _pad(count: int) -> Rule:
+def _pad(count: int, *, is_reflected: bool = False) -> Rule:
     def rule(self: TensorSpec, padding: Sequence[Extent]) -> TensorSpec:
         first = self.ndim - count
+        for place, width in enumerate(padding):
+            if is_reflected and width >= self.shape[self.ndim - 1 - place // 2]:
+                msg = f"reflection: {width} of {list(self.shape)}"
+                raise ValueError(msg)
         inner = tuple(
             self.shape[first + axis]
             + padding[2 * (count - 1 - axis)]
@@ -347,9 +361,9 @@ RULES: Final[dict[str, Callable[..., Any]]] = {
             "upsample_bicubic2d",
         )
     },
-    "aten.reflection_pad1d": _pad(1),
-    "aten.reflection_pad2d": _pad(2),
-    "aten.reflection_pad3d": _pad(3),
+    "aten.reflection_pad1d": _pad(1, is_reflected=True),
+    "aten.reflection_pad2d": _pad(2, is_reflected=True),
+    "aten.reflection_pad3d": _pad(3, is_reflected=True),
     "aten.replication_pad1d": _pad(1),
     "aten.replication_pad2d": _pad(2),
     "aten.replication_pad3d": _pad(3),

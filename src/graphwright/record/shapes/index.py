@@ -5,6 +5,7 @@ In:  tensors and index tensors (whose values are unknown).   Out: the result's s
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -61,8 +62,18 @@ def _kept(self: TensorSpec, *_rest: object, **_options: object) -> TensorSpec:
     return TensorSpec(self.shape, strides, self.dtype, self.device)
 
 
-def _same_layout(self: TensorSpec, *_rest: object, **_options: object) -> TensorSpec:
-    return same_memory(self)
+def _written_at(view: Callable[..., TensorSpec]) -> Callable[..., TensorSpec]:
+    """Give the rule of an op that writes what has the shape of a view of the tensor."""
+
+    def rule(self: TensorSpec, source: TensorSpec, *args: Any, **kwargs: Any) -> TensorSpec:
+        part = view(self, *args, **kwargs)
+        if part.ndim != source.ndim or any(map(operator.ne, part.shape, source.shape)):
+            sizes = f"src size = {list(source.shape)}, slice size = {list(part.shape)}"
+            message = f"expected src to have a size equal to the slice of self. {sizes}"
+            raise RuntimeError(message)
+        return same_memory(self)
+
+    return rule
 
 
 def _roll(self: TensorSpec, *_rest: object) -> TensorSpec:
@@ -296,10 +307,10 @@ RULES: Final[dict[str, Callable[..., Any]]] = {
     "aten.scatter_add": _contiguous,
     "aten.scatter_reduce": _contiguous,
     "aten.masked_scatter": _masked_scatter,
-    "aten.select_scatter": _same_layout,
-    "aten.slice_scatter": _same_layout,
-    "aten.diagonal_scatter": _same_layout,
-    "aten.as_strided_scatter": _same_layout,
+    "aten.select_scatter": _written_at(VIEWS["aten.select.int"]),
+    "aten.slice_scatter": _written_at(VIEWS["aten.slice.Tensor"]),
+    "aten.diagonal_scatter": _written_at(VIEWS["aten.diagonal"]),
+    "aten.as_strided_scatter": _written_at(VIEWS["aten.as_strided"]),
     "aten.select_backward": _slice_backward,
     "aten.slice_backward": _slice_backward,
     "aten.diagonal_backward": _slice_backward,

@@ -12,6 +12,7 @@ from typing import Any, Final
 import torch
 
 from graphwright.record.layout import (
+    OutOfRangeError,
     Shape,
     contiguous_strides,
     numel_of,
@@ -211,8 +212,8 @@ def _select(self: TensorSpec, dim: int, index: int | SymbolicSize) -> TensorSpec
     place = wrap_dim(dim, self.ndim)
     extent = self.shape[place]
     if index < -extent or index >= extent:
-        msg = f"select(): index {index} out of range for tensor of size {list(self.shape)} at dimension {dim}"
-        raise IndexError(msg)
+        msg = f"select(): index {index} out of range for tensor of size {list(self.shape)} at dimension {place}"
+        raise OutOfRangeError(msg)
     start = index + extent if index < 0 else index
     return _viewed(
         self,
@@ -267,6 +268,9 @@ def narrow(self: TensorSpec, dim: int, start: Extent, length: Extent) -> TensorS
 def _split(self: TensorSpec, split_size: Extent, dim: int = 0) -> tuple[TensorSpec, ...]:
     place = wrap_dim(dim, self.ndim)
     extent = self.shape[place]
+    if isinstance(split_size, int) and (split_size < 0 or (split_size == 0 and extent != 0)):
+        msg = f"split by {split_size}"
+        raise ValueError(msg)
     if split_size == 0:
         return (self,)
     count = (extent + split_size - 1) // split_size
