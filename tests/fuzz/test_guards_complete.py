@@ -55,7 +55,8 @@ def captured_entry(
         return None
     program = captured.program
     graph = program.graph
-    if program.effects or graph.mutations or any(meta.requires_grad for meta in graph.inputs):
+    metas = [*graph.inputs, *(output.meta for output in graph.outputs)]
+    if program.effects or graph.mutations or any(meta.requires_grad for meta in metas):
         return None
 
     names = [binding.symbol for binding in program.symbols]

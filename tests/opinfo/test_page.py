@@ -12,14 +12,14 @@ def result(op, variant, sample, outcome=Outcome.PASSED, detail=""):
 def test_page_gives_the_reason_that_is_known_and_else_what_differs():
     text = render_page(
         [
-            result("linalg.svd", Variant.FUNCTION, 0, Outcome.WRONG, "another value"),
-            result("linalg.svd", Variant.GRADIENT, 0, Outcome.REFUSED, "NeedsValues: allclose"),
+            result("as_strided.partial_views", Variant.FUNCTION, 0, Outcome.WRONG, "another value"),
+            result("as_strided.partial_views", Variant.INPLACE, 0, Outcome.REFUSED, "Unsupported"),
         ]
     )
 
-    reason = IN_SLICE["linalg.svd", "gradient"]
+    reason = IN_SLICE["as_strided.partial_views", "in place"]
     assert "1 × function, wrong: another value" in text
-    assert f"1 × gradient, refused: {reason}" in text
+    assert f"1 × in place, refused: {reason}" in text
 
 
 def test_page_counts_samples_and_those_of_gradients_but_not_errors():

@@ -25,7 +25,16 @@ BOUND_TO_PROCESS = {
     "library_in_full-flags_in_full": "an enum member that no import leads to",
     "nn_modules-forward_hook_is_added": "a hook that is known by identity",
     "nn_modules-forward_pre_hook": "a hook that is known by identity",
-    "training-step_with_a_closure": "a function of PyTorch's, below its decorators, that no import leads to",
+    **dict.fromkeys(
+        (
+            "gradients-function_that_sends_nothing_back",
+            "gradients-function_with_a_context_set_up_apart",
+            "gradients-function_with_another_gradient",
+            "training-steps_of_adam_with_a_cosine_schedule",
+            "training-steps_with_momentum_and_a_schedule",
+        ),
+        "a function of PyTorch's, below its decorators, that no import leads to",
+    ),
     **dict.fromkeys(
         (
             "views_and_mutation-in_place_on_a_leaf_under_no_grad",

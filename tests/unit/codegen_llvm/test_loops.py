@@ -10,7 +10,7 @@ import torch
 from loop_interpreter import interpret
 from loop_kernels import at, run
 
-from graphwright.codegen.llvm import objects, target
+from graphwright.codegen.llvm import compiling, objects, target
 from graphwright.ir.loops import Kernel
 from graphwright.ir.loops_parse import parse_kernel
 from graphwright.ir.loops_verify import verify_kernel
@@ -39,7 +39,8 @@ def processor(request, monkeypatch):
         lesser = msgspec.structs.replace(
             host, cpu=cpu, features=features, vector_bits=bits, has_masks=False
         )
-        monkeypatch.setattr(objects, "host_target", lambda: lesser)
+        for module in (objects, compiling):
+            monkeypatch.setattr(module, "host_target", lambda: lesser)
     return request.param
 
 
