@@ -336,3 +336,17 @@ def test_transformer_block_of_changing_batch_and_length_is_captured_twice_at_mos
         assert (ours.grad is not None) is needs_grad
         if needs_grad:
             torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-5)
+
+
+def test_constant_that_is_stored_over_an_open_number_is_stored_at_each_call():
+    def reset(x, box):
+        result = x * box.number
+        box.number = 5
+        return result
+
+    compiled = gw.compile(reset, fullgraph=True)
+
+    for number in (3, 5, 7, 5, 9):  # 5 is what is stored when the number is left open
+        box = Box(number)
+        compiled(torch.ones(2), box)
+        assert box.number == 5
