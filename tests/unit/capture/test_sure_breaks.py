@@ -338,7 +338,9 @@ def test_a_call_that_comes_later_is_not_taken_for_the_one_that_breaks(captures, 
 SEEN = []
 
 
-def test_comptime_code_of_a_called_function_runs_once():
+def make_innermost():
+    """Make a function that notes its captures, and breaks the graph on one of its ways."""
+
     def innermost(x):
         @gw.comptime
         def _(ctx):
@@ -347,6 +349,12 @@ def test_comptime_code_of_a_called_function_runs_once():
         if x.dim() == 1:
             gw.graph_break()
         return x * 2
+
+    return innermost
+
+
+def test_comptime_code_of_a_called_function_runs_once():
+    innermost = make_innermost()
 
     def inner(x):
         @gw.comptime
@@ -374,14 +382,7 @@ def test_comptime_code_of_a_called_function_runs_once():
 
 
 def test_what_is_known_of_a_call_is_not_used_for_another():
-    def innermost(x):
-        @gw.comptime
-        def _(ctx):
-            SEEN.append("innermost")
-
-        if x.dim() == 1:
-            gw.graph_break()
-        return x * 2
+    innermost = make_innermost()
 
     def program(x):
         return innermost(x + 1) - 1
