@@ -32,11 +32,15 @@ from graphwright.ir.sources import (
     TupleConst,
 )
 from graphwright.runtime import MISSING, Dispatcher, make_backend_entry, make_entry
+from graphwright.runtime.native.builtins import MethodDef
 from graphwright.runtime.native.compiling import compile_text, make_machine
 from graphwright.runtime.native.layout import find_layout
+from graphwright.runtime.native.memory import read_word
 from graphwright.runtime.native.module import NativeModule, NativeRefusal, load_native_module
 
 CALLS = 10_000
+DEFINITION = 16
+"""Where a builtin function has the address of its definition, in bytes."""
 
 
 def add_to(dispatcher, case):
@@ -353,6 +357,19 @@ def test_function_outlives_its_dispatcher_and_frees_what_it_holds():
     del function
     gc.collect()
     assert target() is None
+
+
+def test_nothing_that_a_collection_frees_first_is_read_when_the_function_is_freed():
+    dispatcher = Dispatcher(refuse)
+    program, live, plan, code = double_case(torch.randn(4))
+    entry = make_entry(program, plan, code, target=None, live_pins=live)
+    dispatcher.add(entry)
+    for function in (dispatcher.function, entry.native.function):
+        # In a cycle of garbage, what the function holds may be cleared while the function is still to be freed.
+        vars(function.__self__).clear()
+        gc.collect()
+        definitions = [known for known in gc.get_objects() if type(known) is MethodDef]
+        assert read_word(id(function) + DEFINITION) in map(ctypes.addressof, definitions)
 
 
 def test_dead_input_is_never_read():

@@ -1,12 +1,14 @@
 """Builtin functions made at run time.
 
 In: the address of machine code, a record.   Out: a function that CPython calls without packing its arguments.
-Keeps: the function holds the record, the record holds the function's definition.
+Keeps: the function holds the record. Definitions are never freed: CPython reads a function's definition when it frees the function,
+and where a function is freed in a cycle of garbage, whatever the cycle held may be gone before it.
 """
 
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -39,13 +41,16 @@ class Record(ctypes.Structure):
         self.keeps: list[Any] = []
 
 
+@functools.cache
+def _definition(address: int) -> MethodDef:
+    flags = _METH_FASTCALL | _METH_KEYWORDS
+    return MethodDef(b"compiled", address, flags, b"A compiled program.")
+
+
 def make_builtin(address: int, record: Record) -> Callable[..., Any]:
     """Make a builtin function of machine code `PyObject *(record, args, nargs, names)`."""
-    flags = _METH_FASTCALL | _METH_KEYWORDS
-    definition = MethodDef(b"compiled", address, flags, b"A compiled program.")
-    record.keeps.append(definition)
     make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)(
         ("PyCFunction_NewEx", ctypes.pythonapi)
     )
-    made: Callable[..., Any] = make(ctypes.addressof(definition), record, None)
+    made: Callable[..., Any] = make(ctypes.addressof(_definition(address)), record, None)
     return made
