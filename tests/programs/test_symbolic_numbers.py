@@ -350,3 +350,62 @@ def test_constant_that_is_stored_over_an_open_number_is_stored_at_each_call():
         box = Box(number)
         compiled(torch.ones(2), box)
         assert box.number == 5
+
+
+def counting_in_a_closure():
+    count = 0
+
+    def step(x):
+        nonlocal count
+        count += 1
+        return x * count
+
+    return step
+
+
+def counting_in_a_dict():
+    state = {"step": 0, "scale": 1.0}
+
+    def step(x):
+        state["step"] += 1
+        state["scale"] *= 0.9
+        return x * state["step"] + state["scale"], dict(state)
+
+    return step
+
+
+def counting_in_a_global():
+    def step(x):
+        global COUNT  # noqa: PLW0603  (the point of it)
+        COUNT += 1
+        return x + COUNT, COUNT % 3
+
+    globals()["COUNT"] = 4
+    return step
+
+
+class Counter(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+        self.rate = 0.5
+
+    def forward(self, x):
+        self.count += 1
+        self.rate /= 1.5
+        return x * self.count - self.rate, self.count
+
+
+@pytest.mark.parametrize(
+    "make", [counting_in_a_closure, counting_in_a_dict, counting_in_a_global, Counter]
+)
+def test_counters_that_a_program_keeps_are_left_open_when_they_change(make):
+    before = frames()
+    x = torch.arange(4.0)
+
+    expected = [step(x) for step in [make()] for _ in range(12)]
+    actual = [step(x) for step in [gw.compile(make(), fullgraph=True)] for _ in range(12)]
+
+    compare(expected, actual, make.__name__)
+    # 1 is never left open.
+    assert frames() - before <= 4

@@ -5,7 +5,8 @@ each tensor and each int that it meets.
 
 - `dynamic=True`: the sizes of all tensors that an argument leads to, parameters and buffers apart, and ints among the arguments;
 - `dynamic=None`: what differs from an earlier variant: the first compile is static, the second has a symbol for each size that
-  changed, and so serves the sizes that come after;
+  changed, and so serves the sizes that come after; ints count wherever they are kept: a counter in a module, a closure or a
+  dict changes at each call;
 - `dynamic=False`: none.
 
 What a user marked is as it was marked, whatever `dynamic` says.
@@ -136,8 +137,6 @@ class SymbolChoice:
         earlier = self._numbers.get(source, ())
         if self._dynamic is None and all(known == value for known in earlier):
             return None
-        if not _is_argument(source):
-            return None
         if self._dynamic and not _is_among_arguments(source):
             return None
         return self._name(source, None)
@@ -148,8 +147,6 @@ class SymbolChoice:
             return False
         earlier = self._numbers.get(source, ())
         has_changed = any(known != value for known in earlier)
-        if (self._dynamic is None and not has_changed) or not _is_argument(source):
-            return False
         is_chosen = _is_among_arguments(source) if self._dynamic else has_changed
         self._has_floats |= is_chosen
         return is_chosen
