@@ -65,10 +65,7 @@ class Memory:
 
 
 class Frame:
-    """The state of one function's emission. Changed as statements are written.
-
-    `is_light` is set while a loop is written that does little with each element, so that it waits for memory.
-    """
+    """The state of one function's emission. Changed as statements are written."""
 
     def __init__(
         self,
@@ -85,7 +82,6 @@ class Frame:
         self.locals = dict(locals_)
         self.lanes = 1
         self.mask: Value | None = None
-        self.is_light = True
         self._dims: dict[SymExpr, Int] = {}
 
     @contextmanager

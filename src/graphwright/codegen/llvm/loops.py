@@ -111,7 +111,6 @@ class _LoopWriter:
     def emit_vectorised(self, bounds: Range, width: Width) -> None:
         """Write wide steps, then vector steps, then what is left under a mask or one by one."""
         frame, step = self._frame, self._loop.step
-        frame.is_light = width.is_light
         has_masks = frame.target.has_masks
         phases = [width.wide_lanes]
         if width.lanes != width.wide_lanes and not has_masks:

@@ -201,7 +201,7 @@ def _store_contiguous(
     if frame.mask is None:
         suffix = ""
         known_align = math.gcd(memory.align_bytes, place.divisor * align)
-        if is_streaming and frame.is_light and known_align >= frame.target.vector_bits // 8:
+        if is_streaming and known_align >= frame.target.vector_bits // 8:
             align, suffix = frame.target.vector_bits // 8, ", !nontemporal !1"
         builder.lines.append(f"store {value!r}, ptr {pointer}, align {align}{suffix}")
         return

@@ -35,17 +35,12 @@ CHEAP_COST: Final = 8
 MEDIUM_COST: Final = 20
 """Likewise, two vectors at a time. Dearer bodies hide the latency of the accumulation by themselves."""
 
-LIGHT_COST: Final = 24
-"""A body of at most this cost waits for memory rather than for arithmetic."""
-
 
 class Width(msgspec.Struct, frozen=True):
     """Lanes of one vector step; lanes of the wide step (a multiple of it)."""
 
     lanes: int
     wide_lanes: int
-    is_light: bool
-    """The body does so little that it waits for memory."""
 
 
 class _Survey:
@@ -166,7 +161,7 @@ def choose_width(
     if lanes < 2:
         return None
     factor = _wide_factor(survey, loop, lanes, count)
-    return Width(lanes, lanes * factor, survey.cost <= LIGHT_COST)
+    return Width(lanes, lanes * factor)
 
 
 def _vector_element_bits(bits: set[int]) -> int:
