@@ -18,6 +18,7 @@ from graphwright.graph.decompositions import decompositions
 from graphwright.graph.fast_random import fast_random
 from graphwright.graph.no_operations import no_operations
 from graphwright.graph.values_alone import values_alone
+from graphwright.graph.written_attention import written_attention
 from graphwright.ir.aten import AtenGraph
 from graphwright.ir.numerics import DEFAULT, Numerics
 
@@ -41,6 +42,12 @@ PASSES: Final = (
         fast_random,
         why="numbers that are computed where they are used need no memory, and any number of threads",
         is_wanted=lambda numerics: not numerics.keeps_random_stream,
+    ),
+    Pass(
+        "written_attention",
+        written_attention,
+        why="scores that do not fit the caches are better never written",
+        is_wanted=lambda numerics: not numerics.is_strict,
     ),
     Pass(
         "decompositions",

@@ -7,7 +7,7 @@ While the scores fit the cache, a product, a softmax and a product of our own ar
 library, which works through small blocks (12 heads of 64, float32, one thread of an AMD EPYC 9004): 0.35 of its time for one
 position of 64, 0.75 for 64 positions, 0.81 for 128, 0.96 for 256, 1.02 for 512 and 1024, 1.12 for 4096.
 
-Attention that is written out in plain ops is left as it is: it would gain little, and a row of which all is masked is NaN there.
+Attention that is written out in plain ops comes here only where its scores are too many for this (`written_attention.py`).
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ class Emitter:
             stride,
             *meta.strides[axis + 1 :],
         )
-        return self._view(value, shape, strides)
+        return self.seen_as(value, shape, strides)
 
     def joined(self, value: Ref, axis: int) -> Ref:
         """See an axis and the next one, that steps through its elements, as one."""
@@ -127,7 +127,7 @@ class Emitter:
         shape = (*meta.shape[:axis], outer * inner, *meta.shape[axis + 2 :])
         kept = axis if inner == 1 else axis + 1
         strides = (*meta.strides[:axis], meta.strides[kept], *meta.strides[axis + 2 :])
-        return self._view(value, shape, strides)
+        return self.seen_as(value, shape, strides)
 
     def permute(self, value: Ref, order: Sequence[int]) -> Ref:
         """See the axes in another order."""
@@ -143,7 +143,8 @@ class Emitter:
         *others, row, col = range(len(self.shape(value)))
         return self.permute(value, (*others, col, row))
 
-    def _view(self, value: Ref, shape: Sequence[Dim], strides: Sequence[Dim]) -> Ref:
+    def seen_as(self, value: Ref, shape: Sequence[Dim], strides: Sequence[Dim]) -> Ref:
+        """See a value in another shape, for which its elements lie by these strides."""
         result = msgspec.structs.replace(
             self.meta(value), shape=tuple(shape), strides=tuple(strides)
         )
