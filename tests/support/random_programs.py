@@ -455,7 +455,7 @@ class Writer:
                 f"{self.pick(self.texts)}.split('b')[-1] * ({self.int_()} % 3)",
             )
         )
-        self.emit(depth, f"{name} = {value}[:30]")
+        self.emit(depth, f"{name} = ({value})[:30]")
         self.texts.append(name)
 
     def _ranked(self, depth: int) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from graphwright.base.errors import InternalError
+from graphwright.base.errors import InternalError, Unsupported
 from graphwright.capture.machine import Machine
 from graphwright.capture.tables.rules import COMMON_CONSTANTS
 
@@ -58,22 +58,28 @@ _COMMON_CONSTANT: Final = "LOAD_COMMON_CONSTANT"
 """Where 3.14 has the class from, by number."""
 
 
+class TooDeep(Unsupported):
+    """A recursion; compiled piece by piece, it would need still more of the stack than the interpreter does."""
+
+
 def check_fault(machine: Machine, error: BaseException) -> None:
     """Tell apart what the program raised and what went wrong in the interpreter.
 
     Raises:
         InternalError: the interpreter itself failed.
-        Unsupported: the interpreter ran out of stack, of which it needs more than the program does.
+        TooDeep: the interpreter ran out of stack, of which it needs more than the program does.
     """
     tail = _innermost(error)
     if tail is None:
         return
     if isinstance(error, RecursionError) and not _is_meant(tail):
+        loc = machine.loc()
         msg = "a recursion this deep"
-        raise machine.unsupported(
+        raise TooDeep(
             msg,
             why="the interpreter needs more of Python's stack than the program itself does",
             remedy="raise sys.setrecursionlimit, or use a loop",
+            location=loc.render() if loc else "",
         ) from error
     if _is_ours(tail):
         raise InternalError(_report(machine, error, tail)) from error

@@ -25,7 +25,7 @@ from graphwright.capture.comptime import Blocks
 from graphwright.capture.contexts import check_handed_over, leave_contexts
 from graphwright.capture.controls import CAPTURING
 from graphwright.capture.effects import iter_changed_values, make_effects
-from graphwright.capture.faults import check_fault
+from graphwright.capture.faults import TooDeep, check_fault
 from graphwright.capture.foreseen import CallPlace, Foreseen
 from graphwright.capture.frames import CodeTable, Outermost
 from graphwright.capture.inputs import GraphInputs
@@ -43,7 +43,7 @@ from graphwright.ir.guards import (
     NoOverlapGuard,
     TensorGuard,
 )
-from graphwright.ir.joint import Joint
+from graphwright.ir.joint import Joint, writes_to_history
 from graphwright.ir.locations import Loc
 from graphwright.ir.program import CallPattern, Program, SymbolBinding
 from graphwright.ir.recipes import (
@@ -94,6 +94,8 @@ class Captured:
     """What is known of the call that the program ends before."""
     joint: Joint | None = None
     """Forward and backward in one graph, if it was asked for and an output needs a gradient."""
+    writes_history: bool = False
+    """It writes to a tensor whose history autograd keeps by the operations as they happen, which graphs cannot stand for."""
 
     @functools.cached_property
     def torch_graph(self) -> torch.fx.GraphModule:
@@ -225,14 +227,10 @@ def _capture_again(
     if outermost.is_over:
         stops.refuse(outermost, found)  # what the program ends with cannot be made again
     if outermost.met is None:
-        return capture_until(
-            call,
-            options,
-            stops,
-            _Reason(
-                found, was_nested=outermost.was_nested, calls=tuple(reversed(outermost.met_in))
-            ),
-        )
+        reason = _Reason(found, was_nested=False)
+        if outermost.was_nested and not isinstance(found, TooDeep):
+            reason = _Reason(found, was_nested=True, calls=tuple(reversed(outermost.met_in)))
+        return capture_until(call, options, stops, reason)
     # It did end before what could not be captured, but its state there cannot be handed over.
     outermost.met.add_obstacle(_no_break(found))
     stops.refuse(outermost, found)
@@ -513,7 +511,10 @@ def _finish(  # noqa: PLR0913  (what the parts of a capture have found out)
     inputs.is_over = True
     has_backward = inputs.options.has_backward or recorder.trace.hides_calls
     _check_histories(machine, recipes.outputs, has_backward=has_backward)
+    writes_history = recorder.writes_history()
     joint = _try_joint(machine, recipes.outputs) if has_backward else None
+    # While gradients are off, a leaf may be written to, too: what is saved of it for the backward pass is then no more what it was.
+    writes_history |= joint is not None and writes_to_history(joint.graph)
     guards = _final_guards(machine, recorder, inputs, graph)
     ends_at = foreseen = None
     if reason is not None and stopped is not None:
@@ -547,6 +548,7 @@ def _finish(  # noqa: PLR0913  (what the parts of a capture have found out)
         trace=recorder.trace,
         symbol_values=dict(recorder.symbol_hints),
         joint=joint,
+        writes_history=writes_history,
         foreseen=foreseen,
     )
 
@@ -604,7 +606,7 @@ def _check_histories(
                 remedy="return result.detach(), or give retain_graph=True",
             )
     for tensor in machine.recorder.inputs:
-        if GRADIENTS_OF_STAND_INS.get(tensor) is not None:
+        if tensor.is_leaf and GRADIENTS_OF_STAND_INS.get(tensor) is not None:
             raise machine.unsupported(
                 "a backward pass inside PyTorch's own code",
                 why="it adds to the gradients of tensors that existed before",

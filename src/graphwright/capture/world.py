@@ -158,16 +158,16 @@ class World:
             self._guard_same(value, source)
             return known
         standin = self._make_standin(value, kind, source)
-        if standin is not ABSENT:
+        if standin is ABSENT:
+            return value
+        if id(value) not in self._standins:
             self._register(value, standin, source)
-            return standin
-        return value
+        return standin
 
     def enter_continued(self, function: types.FunctionType, source: Source) -> None:
         """Let in the function that holds the globals and cells of a frame that is continued."""
         self.guards.add(CodeGuard(source, self.guards.pin(function.__code__), self._loc()))
-        self.cells.add(function, source)
-        self._register(function, function, source)
+        self._add_function(function, source)
 
     def _guard_same(self, value: object, source: Source) -> None:
         canonical = self._sources[id(value)]
@@ -247,8 +247,12 @@ class World:
                 self.guards.add(CodeGuard(source, self.guards.pin(function.__code__), self._loc()))
             return ABSENT
         self.guards.add(CodeGuard(source, self.guards.pin(function.__code__), self._loc()))
-        self.cells.add(function, source)
+        self._add_function(function, source)
         return function
+
+    def _add_function(self, function: types.FunctionType, source: Source) -> None:
+        self._register(function, function, source)  # first: a cell of its own may hold it
+        self.cells.add(function, source)
 
     def _enter_builtin(
         self,

@@ -6,6 +6,7 @@ Each compile leaves a `CaptureReport` with its observer (and so in the trace); a
 
 from __future__ import annotations
 
+import itertools
 import linecache
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -155,9 +156,12 @@ def _describe(capture: CaptureReport) -> str:
 
 def _iter_break(found: BreakReport) -> Iterator[str]:
     yield f"   ends at a graph break: {found.met}"
-    for frame in found.frames or (found.location,):
+    for frame, alike in itertools.groupby(found.frames or (found.location,)):
         source = _source_line(frame)
         yield f"     {frame}{': ' + source if source else ''}"
+        repeated = len(list(alike)) - 1
+        if repeated:
+            yield f"     (the same line {_count(repeated, 'more time')})"
     yield f"     why: {found.why}"
     yield f"     what to do: {found.remedy}"
 

@@ -18,7 +18,6 @@ from graphwright.cache import Caches, Key, KeyPart, Kind, ProgramEntry, make_par
 from graphwright.capture import Callee, Continuation, code_of_target
 from graphwright.ir.code_digest import code_digest
 from graphwright.ir.encoding import structural_hash
-from graphwright.ir.joint import writes_to_history
 from graphwright.ir.program import Program
 from graphwright.ir.recipes import CallLate, FromPin, Recipe
 from graphwright.ir.sources import Pin, PinKind
@@ -122,7 +121,7 @@ def _iter_marks(values: Iterable[object]) -> Iterator[str]:
 def _is_for_all_processes(captured: Captured, code: types.CodeType) -> bool:
     """Tell whether a new process can make a program's entry from data, and code that it has."""
     program = captured.program
-    if captured.joint is not None and writes_to_history(captured.joint.graph):
+    if captured.writes_history:
         return False  # its torch-level graph is run, which is no data
     if program.ends_at is not None and captured.live_pins[program.ends_at.code_pin] is not code:
         return False

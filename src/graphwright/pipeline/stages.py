@@ -30,7 +30,6 @@ from graphwright.capture import (
     code_of_target,
     take_foreseen,
 )
-from graphwright.ir.joint import writes_to_history
 from graphwright.ir.loops_text import render_kernel
 from graphwright.ir.program import Program
 from graphwright.ir.program_text import render_guard, verify_program
@@ -152,7 +151,8 @@ def _make_entry(job: Job, captured: Captured) -> Entry:
     settings, observer, program = job.settings, job.observer, captured.program
     go_on = _make_go_on(job, captured)
     is_native = job.options.backend is BackendKind.NATIVE
-    if is_native and captured.joint is None and not program.graph.symbols:
+    is_planned = captured.joint is None and not captured.writes_history
+    if is_native and is_planned and not program.graph.symbols:
         frozen = frozen_inputs(program, captured.inputs) if settings.freezing else ()
         plan, kernels = lower_program(program.graph, settings, observer, frozen)
         program = with_frozen_guard(program, plan.fold)
@@ -200,13 +200,12 @@ def _run_as_captured(job: Job, captured: Captured) -> Run:
 
 
 def _run_with_gradients(job: Job, captured: Captured, kind: BackendKind) -> Run:
-    joint = captured.joint
-    if joint is not None and writes_to_history(joint.graph):
+    if captured.writes_history:
         counters.add("eager", "history")
         return _run_of(captured.torch_graph, captured)
     return make_graph_run(
         captured.program,
-        joint,
+        captured.joint,
         kind,
         job.settings,
         job.observer,

@@ -10,7 +10,7 @@ storage's root, so that its own value can be made anew after a sibling was writt
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import torch
@@ -129,6 +129,28 @@ class OpHandler(Protocol):
 
     def place_of_input(self, index: int) -> int:
         """Give where in its memory an input begins, in bytes; the program then holds for that place only."""
+
+
+class _Begun(torch.autograd.Function):
+    """What a stand-in came from that is no leaf; nothing asks for gradients on the far side of it."""
+
+    @staticmethod
+    def forward(ctx: Any, root: torch.Tensor, make: Callable[[], AbstractTensor]) -> AbstractTensor:
+        del ctx, root
+        return make()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor | None) -> tuple[None, None]:
+        del ctx, gradients
+        return None, None
+
+
+def with_history(make: Callable[[], AbstractTensor]) -> AbstractTensor:
+    """Give the tensor that `make` makes, as one that requires a gradient and is no leaf: autograd lets programs write to it."""
+    with torch.enable_grad(), torch.inference_mode(mode=False):
+        root = torch.zeros((), requires_grad=True)
+        made: AbstractTensor = _Begun.apply(root, make)  # type: ignore[no-untyped-call]
+    return made
 
 
 _GRAD: Final[Any] = torch.Tensor.grad

@@ -7,8 +7,9 @@ operators. Symbolic sizes are specialised, for these implementations know nothin
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -31,12 +32,23 @@ def infer_on_meta(overload: Any, args: Sequence[Any], kwargs: Mapping[str, Any])
     try:
         result = overload(*meta_args, **meta_kwargs)
     except NotImplementedError as error:
-        raise NeedsValues(
-            f"the operator {overload}",
-            why="graphwright has no shape rule for it, and torch cannot run it without data",
-            remedy="register a fake implementation (torch.library.register_fake), or run this function eagerly",
-        ) from error
+        raise _needs_data(overload) from error
+    except RuntimeError as error:
+        if _OF_META.search(str(error)):  # it refuses what stands for the tensors, not the tensors
+            raise _needs_data(overload) from error
+        raise
     return _to_specs(overload, result, device)
+
+
+_OF_META: Final = re.compile(r"\bmeta\b")
+
+
+def _needs_data(overload: Any) -> NeedsValues:
+    return NeedsValues(
+        f"the operator {overload}",
+        why="graphwright has no shape rule for it, and torch cannot run it without data",
+        remedy="register a fake implementation (torch.library.register_fake), or run this function eagerly",
+    )
 
 
 def _device_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> torch.device:
@@ -72,6 +84,12 @@ def _known(extents: tuple[Extent, ...]) -> tuple[int, ...]:
 
 def _to_specs(overload: Any, result: Any, device: torch.device) -> Any:
     if isinstance(result, torch.Tensor):
+        if result.layout is not torch.strided:
+            raise Unsupported(
+                f"the operator {overload}, which gives a tensor of layout {result.layout}",
+                why="graphs hold tensors that lie in memory by strides",
+                remedy="make it outside the compiled function, or leave it to a graph break",
+            )
         offset = int(result.storage_offset())
         return TensorSpec(
             tuple(result.shape),

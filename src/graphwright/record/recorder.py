@@ -33,6 +33,7 @@ from graphwright.record.abstract import (
     Storage,
     TensorState,
     make_abstract,
+    with_history,
 )
 from graphwright.record.builder import GraphBuilder
 from graphwright.record.constants import MAX_CONSTANT_BYTES, constant_bytes, spec_of_real
@@ -125,6 +126,7 @@ class Recorder:
         )
         self._inputs: list[AbstractTensor] = []
         self._input_storages: list[Storage] = []
+        self._input_histories: list[object] = []
         self._stand_ins: dict[int, tuple[torch.Tensor, AbstractTensor]] = {}
         self._stack = ExitStack()
         self._is_paused = False
@@ -178,8 +180,13 @@ class Recorder:
             spec = spec_of_real(tensor, self._dynamic_shape(tensor, dynamic_dims or {}))
             needs_grad, is_inference = tensor.requires_grad, tensor.is_inference()
             is_parameter = isinstance(tensor, torch.nn.Parameter)
+            has_history = needs_grad and not tensor.is_leaf
         made = self.add_input_spec(
-            spec, name=name, requires_grad=needs_grad, is_inference=is_inference
+            spec,
+            name=name,
+            requires_grad=needs_grad,
+            has_history=has_history,
+            is_inference=is_inference,
         )
         if is_parameter:
             # What `isinstance(tensor, torch.nn.Parameter)` looks at.
@@ -193,6 +200,7 @@ class Recorder:
         *,
         name: str | None = None,
         requires_grad: bool = False,
+        has_history: bool = False,
         is_inference: bool = False,
         is_shown: bool = True,
     ) -> AbstractTensor:
@@ -200,10 +208,14 @@ class Recorder:
         value = self._builder.add_input(spec)
         storage = Storage(spec, value, Origin.INPUT, len(self._inputs))
         storage.is_inference = is_inference
-        made = self._wrap(TensorState(spec, storage, (), value))
-        if requires_grad:
-            with self.paused():
-                made.requires_grad_()
+        state = TensorState(spec, storage, (), value)
+        with self.paused():
+            if has_history:
+                made = with_history(lambda: self._wrap(state))
+            else:
+                made = self._wrap(state)
+                made.requires_grad_(requires_grad)
+            self._input_histories.append(made.grad_fn)
         self._inputs.append(made)
         self._input_storages.append(storage)
         if self._trace is not None and is_shown:
@@ -448,6 +460,14 @@ class Recorder:
                 if storage.value != self._builder.inputs[index]
             ]
         return self._builder.freeze(described, mutations, needs_grad)
+
+    def writes_history(self) -> bool:
+        """Tell whether an input was written to so that its history is another one now, or the first that it has."""
+        with self.paused():
+            return any(
+                tensor.grad_fn is not history
+                for tensor, history in zip(self._inputs, self._input_histories, strict=True)
+            )
 
     def paused(self) -> AbstractContextManager[None]:
         """Suspend recording: real tensors compute for real again."""

@@ -259,3 +259,28 @@ def function_attributes(x):
 
     scaled.factor = 3
     return scaled(x)
+
+
+@TOPIC.made(call(t(3), 0), call(t(3), 4), call(t(3), 5))
+def calls_a_function_that_calls_itself_by_a_shared_cell():
+    def deepen(x, depth):
+        return x if depth == 0 else deepen(x + 1, depth - 1)
+
+    def program(x, depth):
+        return deepen(x * 2, depth) + deepen(x, 1)
+
+    return program
+
+
+@TOPIC.made(call(t(3), 1), call(t(3), 4))
+def calls_functions_that_call_each_other_by_shared_cells():
+    def even(x, n):
+        return x if n == 0 else odd(x + 1, n - 1)
+
+    def odd(x, n):
+        return -x if n == 0 else even(x * 2, n - 1)
+
+    def program(x, n):
+        return even(x, n), odd(x, n), (lambda: even)() is even
+
+    return program

@@ -50,6 +50,18 @@ def test_whole_graph_is_told_with_its_kernels():
     assert "weight" in "\n".join(report.guards)
 
 
+def test_lines_of_a_recursion_are_told_once():
+    def deepen(x, depth):
+        if depth == 0:
+            gw.graph_break()
+        return x if depth == 0 else deepen(x + 1, depth - 1)
+
+    told = str(gw.explain(lambda x: deepen(x, 7))(torch.ones(2)))
+
+    assert told.partition("why:")[0].count("depth - 1)") == 1
+    assert "(the same line 6 more times)" in told
+
+
 def test_what_runs_eagerly_is_told(recwarn):
     report = gw.explain(lambda x: x * 2)(torch.ones(2).to_sparse())
 

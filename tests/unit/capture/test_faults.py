@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import warnings
 from pathlib import Path
@@ -179,3 +180,20 @@ def recurse(x, depth):
 def test_program_does_not_see_that_the_interpreter_needs_more_stack():
     with pytest.raises(Unsupported, match="a recursion this deep"):
         capture_program(recurse, torch.ones(2), sys.getrecursionlimit() // 3)
+
+
+@pytest.mark.parametrize("depth", [100, 200, 300, 900])
+def test_recursion_too_deep_to_be_captured_needs_no_more_stack_than_eager(depth):
+    def deepen(x, depth):
+        return x if depth == 0 else deepen(x + 1, depth - 1)
+
+    def program(x):
+        return deepen(x * 2, depth) * 2
+
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, 1000 + len(inspect.stack())))
+    try:
+        for _ in range(2):
+            assert gw.compile(program)(torch.ones(2)).tolist() == [2 * depth + 4] * 2
+    finally:
+        sys.setrecursionlimit(limit)
