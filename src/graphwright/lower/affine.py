@@ -7,6 +7,7 @@ Keeps: atoms run from 0 to their extent - 1; coefficients of terms are never 0; 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -141,6 +142,20 @@ def divide(value: Affine, divisor: int, extents: Sequence[int]) -> Division | Sp
             Affine(tuple(quotient), const_quotient), Affine(tuple(remainder), const_remainder)
         )
     return _find_split(remainder, divisor, extents)
+
+
+def apart(value: Affine, divisor: int, extents: Sequence[int]) -> tuple[Affine, int, Affine]:
+    """Give coarse part, unit and fine part: `value = coarse * unit + fine`, with a unit that divides `divisor`, and fine below it.
+
+    What of a value is fine in this sense is part of its remainder as it stands, whatever must be computed of the rest.
+    """
+    unit = divisor
+    for coeff in sorted((coeff for _, coeff in value.terms), reverse=True):
+        unit = math.gcd(unit, coeff)
+        outcome = divide(value, unit, extents)
+        if isinstance(outcome, Division):
+            return outcome.quotient, unit, outcome.remainder
+    return value, 1, ZERO
 
 
 def _find_split(

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from graphwright.ir.aten import Arg, AtenNode, Ref
 from graphwright.ir.dtypes import DType
 from graphwright.ir.ops import ScalarOp
-from graphwright.lower.affine import ZERO, Affine, Division, Split, divide, dot, range_of
+from graphwright.lower.affine import ZERO, Affine, Division, Split, apart, divide, dot, range_of
 from graphwright.lower.scalars import Scalar, ScalarBuilder
 from graphwright.lower.values import Layout, Values
 
@@ -168,13 +168,14 @@ class Reader:
             return outcome.quotient, outcome.remainder
         if isinstance(outcome, Split) and outcome.atom < builder.num_atoms:
             raise SplitNeeded(outcome)
-        whole = builder.index(value)
-        by = builder.const(divisor, DType.INT64)
+        coarse, unit, fine = apart(value, divisor, builder.extents)
+        whole, rest = builder.index(coarse), divisor // unit
+        by = builder.const(rest, DType.INT64)
         quotient = builder.compute(ScalarOp.FLOOR_DIV, (whole, by), DType.INT64)
         remainder = builder.compute(ScalarOp.MOD, (whole, by), DType.INT64)
         return (
             builder.dynamic_index(quotient, extent),
-            builder.dynamic_index(remainder, divisor),
+            builder.dynamic_index(remainder, rest).times(unit).plus(fine),
         )
 
 

@@ -3,7 +3,17 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphwright.lower.affine import Affine, Division, Split, divide, dot, make_affine, range_of
+from graphwright.lower.affine import (
+    ZERO,
+    Affine,
+    Division,
+    Split,
+    apart,
+    divide,
+    dot,
+    make_affine,
+    range_of,
+)
 
 
 def value_of(affine, values):
@@ -45,6 +55,27 @@ def test_arithmetic_and_range_agree_with_values(first, second, factor, extents):
         assert value_of(combined, values) == expected
         seen.append(expected)
     assert (least, most) == (min(seen), max(seen))
+
+
+@settings(derandomize=True, max_examples=300)
+@given(affines, st.integers(1, 24), extents_lists)
+def test_parts_make_up_the_value(value, divisor, extents):
+    coarse, unit, fine = apart(value, divisor, extents)
+
+    assert divisor % unit == 0
+    assert coarse.times(unit).plus(fine) == value
+    low, high = range_of(fine, extents)
+    assert 0 <= low <= high < unit or fine == ZERO
+
+
+def test_what_lies_within_a_unit_is_kept_out_of_a_division_at_run_time():
+    value = make_affine([(0, 12), (1, 3), (2, 1)], 0)
+    assert divide(value, 9, [3, 4, 3]) is None
+    assert apart(value, 9, [3, 4, 3]) == (
+        make_affine([(0, 4), (1, 1)], 0),
+        3,
+        make_affine([(2, 1)], 0),
+    )
 
 
 def test_division_of_a_merged_loop_asks_for_its_split():

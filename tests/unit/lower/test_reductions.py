@@ -1,5 +1,7 @@
 """Reduction rows against the ops that they stand for."""
 
+import itertools
+
 import pytest
 import torch
 from compiled_plans import run_compiled
@@ -117,3 +119,28 @@ def test_narrow_rows_are_taken_together(shape):
         torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-4)
     (kernel,) = lowered.kernels
     assert kernel.scratch[0].size > shape[-1]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=str)
+@pytest.mark.parametrize("axes", [[0, 1], [0, 2], [1, 2], [0], [0, 1, 2]], ids=str)
+def test_reductions_of_each_other_may_see_memory_in_several_orders(axes, order):
+    """The operand lies in memory in one order, what is computed of it in another; neither need cut the other's axes in whole parts."""
+    memory = torch.randn(3, 4, 6, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    inputs = []
+    for axis, part in itertools.product(range(3), [slice(None), slice(None, None, 2), slice(1, 4)]):
+        index = [slice(None)] * 3
+        index[axis] = part
+        inputs.append(memory[tuple(index)].permute(order))
+
+    def program(*tensors):
+        results = []
+        for x in tensors:
+            apart = (x - A.mean.dim(x, axes, True)).contiguous()
+            spread = A.sum.dim_IntList(apart * apart, axes, True)
+            results += [A.amax(apart / (spread + 1), axes), spread]
+        return tuple(results)
+
+    actual = run_compiled(lower_graph(graph_of(program, *inputs), num_threads=2), inputs)
+
+    for got, wanted in zip(actual, program(*inputs), strict=True):
+        torch.testing.assert_close(got, wanted, check_stride=True)
