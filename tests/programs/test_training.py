@@ -293,3 +293,31 @@ def test_weights_that_a_parametrization_makes_are_read_at_each_call() -> None:
             torch.testing.assert_close(one.grad, other.grad)
             one.data.mul_(0.5)
             other.data.mul_(0.5)
+
+
+def writes_over_what_is_saved(x):
+    y = (x * 2).relu_()
+    y += x
+    return y
+
+
+def has_no_derivative(x):
+    return torch.heaviside(x, x) + x
+
+
+@pytest.mark.parametrize("program", [writes_over_what_is_saved, has_no_derivative])
+def test_gradients_that_pytorch_refuses_are_refused_when_they_are_asked_for(program):
+    x = torch.rand(3, requires_grad=True)
+    with pytest.warns(gw.errors.GraphwrightWarning, match="gradient PyTorch refuses"):
+        result = gw.compile(program)(x)
+
+    torch.testing.assert_close(result, program(x))
+    with pytest.raises(RuntimeError) as expected:
+        program(x).sum().backward()
+    with pytest.raises(RuntimeError) as found:
+        result.sum().backward()
+    assert str(found.value) == str(expected.value)
+    with pytest.raises(gw.errors.Unsupported, match="gradient PyTorch refuses"):
+        gw.compile(program, fullgraph=True)(x)
+    with torch.no_grad():
+        torch.testing.assert_close(gw.compile(program, fullgraph=True)(x), program(x))

@@ -618,11 +618,19 @@ def _try_joint(machine: Machine, outputs: Sequence[torch.Tensor]) -> Joint | Non
     """Record the gradients; the user's own code for some is interpreted.
 
     Raises:
-        Unsupported: that code changes something, at another time than in eager.
+        Unsupported: that code changes something, at another time than in eager; or PyTorch refuses the gradients, as eager would only
+            when they are asked for.
     """
     before = list(map(id, iter_changed_values(machine)))
-    with machine.recorder:
-        joint = try_finish_joint(machine.recorder, outputs)
+    try:
+        with machine.recorder:
+            joint = try_finish_joint(machine.recorder, outputs)
+    except RuntimeError as error:
+        raise machine.unsupported(
+            "a result whose gradient PyTorch refuses",
+            why=str(error).partition("\n")[0],
+            remedy="call it under torch.no_grad() if no gradient is wanted, or return result.detach()",
+        ) from error
     if list(map(id, iter_changed_values(machine))) != before:
         raise machine.unsupported(
             "a backward() of an autograd.Function that changes objects",
