@@ -382,6 +382,7 @@ GLOBAL_STATES: Final[dict[str, Callable[[], contextlib.AbstractContextManager[ob
     "default dtype": lambda: _default_dtype(torch.float64),
     "deterministic algorithms": _deterministic,
     "default device": lambda: torch.device("meta"),
+    "forward-mode differentiation": torch.autograd.forward_ad.dual_level,
 }
 """PyTorch's global state, changed."""
 

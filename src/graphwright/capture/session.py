@@ -107,6 +107,7 @@ _NEUTRAL: Final = {
     GlobalStateKind.GLOBAL_MODULE_HOOKS: "hooks that are in force for every module",
     GlobalStateKind.TORCH_FUNCTION_MODES: "an active torch function mode",
     GlobalStateKind.DISPATCH_MODES: "an active torch dispatch mode",
+    GlobalStateKind.FORWARD_AD_LEVELS: "a level of forward-mode differentiation",
 }
 """State that must be absent for a capture: kind → what it is when it is there."""
 

@@ -2,21 +2,25 @@
 
 In: what runs the forward and the backward graphs of a program.   Out: `Run`, whose outputs autograd can differentiate.
 Keeps: what is saved for the backward pass is saved through autograd, so that an in-place change of it is an error as in eager, and
-saved-tensor hooks see it. Does not: differentiate twice; that is an error of autograd's, which says so.
+saved-tensor hooks see it. Does not: differentiate twice; gradients of gradients raise an error that says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
-from torch.autograd.function import once_differentiable
 
 from graphwright.ir.aten import TensorMeta
 from graphwright.ir.symint import Dim
 from graphwright.runtime.entry import Run
+
+_ONCE: Final = (
+    b"gradients of what graphwright has compiled cannot be differentiated once more: "
+    b"call torch.autograd.grad(..., create_graph=True) inside the compiled function, or run it eagerly (gw.disable)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +97,6 @@ class _Program(torch.autograd.Function):
         return tuple(outputs)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *tangents: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
         half: BackwardRun = ctx.half
         found = _gradients(half, ctx, [tangents[index] for index in half.tangent_outputs])
@@ -120,7 +123,6 @@ class _Part(torch.autograd.Function):
         return tuple(outputs)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *tangents: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
         gradients = _gradients(ctx.half, ctx, tangents)
         return None, None, None, *(gradients or [None] * ctx.num_inputs)
@@ -130,14 +132,31 @@ def _gradients(
     half: BackwardRun, ctx: Any, tangents: Sequence[torch.Tensor | None]
 ) -> list[torch.Tensor | None]:
     """Give the gradients; as in eager, none for inputs that no output leads to of which a gradient came in."""
-    laid_out = [
-        _laid_out(tangent, meta) for tangent, meta in zip(tangents, half.tangent_metas, strict=True)
-    ]
-    found = half.run((*ctx.saved_tensors, *laid_out), ())
-    return [
+    saved: Sequence[torch.Tensor] = ctx.saved_tensors
+    with torch.no_grad():
+        laid_out = [
+            _laid_out(tangent, meta)
+            for tangent, meta in zip(tangents, half.tangent_metas, strict=True)
+        ]
+        found = half.run((*saved, *laid_out), ())
+    gradients = [
         None if numbers and all(tangents[number] is None for number in numbers) else gradient
         for gradient, numbers in zip(found, half.tangents_of_gradients, strict=True)
     ]
+    if not torch.is_grad_enabled():  # as it is where nobody wants gradients of gradients
+        return gradients
+    known = [tangent for tangent in tangents if tangent is not None]
+    depends = bool(half.saved_values) or any(tensor.requires_grad for tensor in (*saved, *known))
+    return _differentiable_once(gradients) if depends else gradients
+
+
+def _differentiable_once(gradients: Sequence[torch.Tensor | None]) -> list[torch.Tensor | None]:
+    """Let gradients raise where gradients of them are asked for: without a history, these would be lost without a word."""
+    wanted = [gradient.detach().requires_grad_() for gradient in gradients if gradient is not None]
+    refuse: Any = torch._C._functions.DelayedError(_ONCE, len(wanted))  # noqa: SLF001  (what PyTorch's own decorator uses)
+    refusing = refuse(*wanted)
+    rest = iter(refusing if isinstance(refusing, tuple) else (refusing,))
+    return [None if gradient is None else next(rest) for gradient in gradients]
 
 
 def make_gradient_run(runs: GradientRuns) -> Run:

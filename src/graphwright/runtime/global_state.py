@@ -10,6 +10,7 @@ from typing import Final
 
 import torch
 import torch.nn.modules.module as module_hooks
+from torch.autograd import forward_ad
 from torch.utils._device import DeviceContext
 
 from graphwright.ir.guards import GlobalStateKind
@@ -24,6 +25,9 @@ HOOK_TABLES: Final = (
     "_global_backward_hooks",
 )
 """Names of the dictionaries in `torch.nn.modules.module` that hold hooks in force for every module."""
+
+FORWARD_AD_LEVEL: Final = "_current_level"
+"""Name of the number in `torch.autograd.forward_ad` of the innermost level, counted from 0; -1 outside."""
 
 
 def read_global_state(kind: GlobalStateKind) -> str:
@@ -85,6 +89,7 @@ _READERS: Final[dict[GlobalStateKind, Callable[[], str]]] = {
     GlobalStateKind.TORCH_FUNCTION_MODES: _function_modes,
     GlobalStateKind.DISPATCH_MODES: lambda: str(torch._C._len_torch_dispatch_stack()),  # noqa: SLF001
     GlobalStateKind.SAVED_TENSORS_HOOKS: _saved_tensors_hooks,
+    GlobalStateKind.FORWARD_AD_LEVELS: lambda: str(vars(forward_ad)[FORWARD_AD_LEVEL] + 1),
     GlobalStateKind.FLOAT32_MATMUL_PRECISION: torch.get_float32_matmul_precision,
     GlobalStateKind.GLOBAL_MODULE_HOOKS: lambda: str(sum(map(len, hook_tables()))),
 }

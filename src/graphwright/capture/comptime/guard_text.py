@@ -108,6 +108,7 @@ _STATES: Final = {
         GlobalStateKind.AUTOCAST_CACHE,
         GlobalStateKind.DISPATCH_MODES,
         GlobalStateKind.FLOAT32_MATMUL_PRECISION,
+        GlobalStateKind.FORWARD_AD_LEVELS,
         GlobalStateKind.GLOBAL_MODULE_HOOKS,
     },
     "TORCH_FUNCTION_STATE": {GlobalStateKind.TORCH_FUNCTION_MODES},

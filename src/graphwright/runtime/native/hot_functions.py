@@ -192,6 +192,12 @@ def _write_state_checks(module: Module, layout: Layout) -> None:
         queue = w.fn.call_pointer(w.word(2, "ptr"), "ptr")
         first, last = w.fn.load("ptr", queue, w.word(3)), w.fn.load("ptr", queue, w.word(4))
         w.fail_if(w.fn.compare("ne", first, last))
+    # dict w2 has the object w4 at key w3
+    with step_function(module, layout, "check_entry") as w:
+        found = w.fn.call_external(
+            "PyDict_GetItemWithError", "ptr", w.word(2, "ptr"), w.word(3, "ptr")
+        )
+        w.fail_if(w.fn.compare("ne", found, w.word(4, "ptr")))
     # the w3 dicts at w2 have w4 keys together
     with step_function(module, layout, "check_dict_sizes") as w:
         total = w.fn.variable(i64(0))

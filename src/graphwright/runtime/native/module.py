@@ -221,6 +221,16 @@ def _holder() -> _Holder:
     return _Holder()
 
 
+def _outside_of_transforms() -> contextlib.AbstractContextManager[object]:
+    """Let tensors be plain ones: the first call of a process may come from inside a functional transform."""
+    if torch._C._functorch.peek_interpreter_stack() is None:  # noqa: SLF001  (no public name)
+        return contextlib.nullcontext()
+    from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack  # noqa: PLC0415  (seldom needed)
+
+    context: contextlib.AbstractContextManager[object] = temporarily_clear_interpreter_stack()
+    return context
+
+
 def load_native_module(
     find: Find = lambda _: None, keep: Keep = lambda _key, _data: None
 ) -> NativeModule:
@@ -239,7 +249,8 @@ def load_native_module(
             raise NativeRefusal(holder.refusal)
         if holder.module is None:
             try:
-                holder.module = NativeModule(find, keep)
+                with _outside_of_transforms():
+                    holder.module = NativeModule(find, keep)
             except NativeRefusal as error:
                 holder.refusal = str(error)
                 raise

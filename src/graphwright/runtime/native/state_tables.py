@@ -7,14 +7,22 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import sys
 from collections.abc import Callable
 from typing import Any, Final, final
 
 import torch
+from torch.autograd import forward_ad
 
 from graphwright.ir.dtypes import DType
 from graphwright.ir.guards import GlobalStateGuard, GlobalStateKind
-from graphwright.runtime.global_state import OFF, ON, hook_tables, read_global_state
+from graphwright.runtime.global_state import (
+    FORWARD_AD_LEVEL,
+    OFF,
+    ON,
+    hook_tables,
+    read_global_state,
+)
 from graphwright.runtime.native.layout import LayoutError, dtype_number, torch_library
 from graphwright.runtime.native.memory import Memory, StepTable
 from graphwright.runtime.native.module import address_in
@@ -30,6 +38,8 @@ _AUTOCAST_CACHE: Final = "_ZN2at8autocast25is_autocast_cache_enabledEv"
 _SAVED_HOOKS: Final = "_ZN2at23SavedTensorDefaultHooks13get_tls_stateEv"
 _CONTEXT: Final = "_ZN2at13globalContextEv"
 _MATMUL_PRECISION: Final = "_ZNK2at7Context22float32MatmulPrecisionEv"
+_GREATEST_SINGLETON: Final = 256
+"""Up to here CPython has one object for each small int."""
 _QUEUE_WORDS: Final = (2, 6)
 """Where a queue of the C++ library keeps the places of its first item and behind its last."""
 
@@ -92,6 +102,8 @@ class StateTables:
                 return self._add_matmul_precision(number, guard)
             case GlobalStateKind.SAVED_TENSORS_HOOKS:
                 return guard.text == OFF and self._add_saved_hooks(number)
+            case GlobalStateKind.FORWARD_AD_LEVELS:
+                return self._add_forward_ad_levels(number, guard)
             case GlobalStateKind.GLOBAL_MODULE_HOOKS:
                 return self._add_hooks(number, guard)
 
@@ -151,6 +163,14 @@ class StateTables:
         if function is None:
             return False
         self._table.add("check_queue_empty", number, function, first, last)
+        return True
+
+    def _add_forward_ad_levels(self, number: int, guard: GlobalStateGuard) -> bool:
+        table, level = vars(forward_ad), int(guard.text) - 1
+        if level > _GREATEST_SINGLETON:
+            return False
+        held = (table, sys.intern(FORWARD_AD_LEVEL), level)
+        self._table.add("check_entry", number, *map(self._memory.hold, held))
         return True
 
     def _add_hooks(self, number: int, guard: GlobalStateGuard) -> bool:
