@@ -253,7 +253,8 @@ class Recipes:
             yield _own_annotations(value)
             yield getattr(value, "__annotate__", None)
         elif kind is types.MethodType:
-            yield value.__func__
+            if not _is_bound_builtin(value.__func__):
+                yield value.__func__
             yield value.__self__
         elif kind is functools.partial:
             yield from (value.func, *value.args, *value.keywords.values())
@@ -393,7 +394,9 @@ class Recipes:
             return self._build_generator(self._suspended_state(value))
         if isinstance(value, BaseException):
             return self._build_call(*self._call_of_exception(value))
-        if kind is types.MethodType and type(value.__self__) is self._machine.tensor_type:
+        if kind is types.MethodType and (
+            type(value.__self__) is self._machine.tensor_type or _is_bound_builtin(value.__func__)
+        ):  # methods of PyTorch's, written in C, that are found by name alone
             return BuildBuiltinMethod(self.make(value.__self__), value.__func__.__name__)
         if kind is types.MethodType:
             return BuildMethod(self.make(value.__func__), self.make(value.__self__))

@@ -416,17 +416,6 @@ def guard_of_the_dispatcher(x):
 
 
 @TOPIC.program(call(t(3, grad=True)), is_one_graph=False)
-def break_under_forward_gradients(x):
-    forward_ad = torch.autograd.forward_ad
-    with forward_ad.dual_level():
-        y = x * 2
-        gw.graph_break()
-        level = forward_ad._current_level
-        y = y + 1
-    return y, level, forward_ad._current_level
-
-
-@TOPIC.program(call(t(3, grad=True)), is_one_graph=False)
 def break_while_anomalies_are_looked_for(x):
     with torch.autograd.set_detect_anomaly(True, check_nan=False):
         y = x * 2

@@ -5,6 +5,8 @@ import contextlib
 import torch
 from program_cases import Topic, call, t, under
 
+import graphwright as gw
+
 TOPIC = Topic("with_blocks")
 
 
@@ -255,3 +257,14 @@ def error_while_entering(x):
             x = x * 100
     except KeyError as error:
         return x, str(error)
+
+
+@TOPIC.program(call(t(3, grad=True)), is_one_graph=False)
+def break_under_forward_gradients(x):
+    forward_ad = torch.autograd.forward_ad
+    with forward_ad.dual_level():
+        y = x * 2
+        gw.graph_break()
+        level = forward_ad._current_level
+        y = y + 1
+    return y, level, forward_ad._current_level
