@@ -33,6 +33,15 @@ def device() -> str:
     return f"cpu:{next(NUMBERS)}"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _older_objects_are_no_garbage():
+    """Each test collects garbage: to search what thousands of tests before have left would take seconds every time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture(autouse=True)
 def _fresh_counts():
     counters.clear("graph_trees")
