@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import functools
 import inspect
+import re
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -615,6 +616,12 @@ def _check_histories(
             )
 
 
+_REFUSED_GRADIENT: Final = re.compile(
+    r"modified by an inplace operation|derivative for .* is not implemented"
+)
+"""What autograd says of a program that is right but for its gradients; other errors may be the program's own, which eager will tell."""
+
+
 def _try_joint(machine: Machine, outputs: Sequence[torch.Tensor]) -> Joint | None:
     """Record the gradients; the user's own code for some is interpreted.
 
@@ -627,6 +634,8 @@ def _try_joint(machine: Machine, outputs: Sequence[torch.Tensor]) -> Joint | Non
         with machine.recorder:
             joint = try_finish_joint(machine.recorder, outputs)
     except RuntimeError as error:
+        if not _REFUSED_GRADIENT.search(str(error)):
+            raise
         raise machine.unsupported(
             "a result whose gradient PyTorch refuses",
             why=str(error).partition("\n")[0],
