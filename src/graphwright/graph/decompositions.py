@@ -11,7 +11,7 @@ shapes, on other devices than the CPU, or of complex numbers.
 from __future__ import annotations
 
 from graphwright.graph.decomps import DECOMPOSITIONS
-from graphwright.graph.decomps.emitter import Emitter
+from graphwright.graph.decomps.emitter import Emitter, is_static
 from graphwright.ir.aten import AtenGraph, AtenNode, TensorMeta
 from graphwright.ir.renumbering import iter_metas, iter_reads, with_nodes
 
@@ -41,9 +41,4 @@ def _can_decompose(node: AtenNode, metas: list[TensorMeta]) -> bool:
 
 
 def _is_plain(meta: TensorMeta) -> bool:
-    dims = (*meta.shape, *meta.strides, meta.offset)
-    return (
-        meta.device == "cpu"
-        and not meta.dtype.is_complex
-        and all(isinstance(dim, int) for dim in dims)
-    )
+    return meta.device == "cpu" and not meta.dtype.is_complex and is_static(meta)

@@ -13,7 +13,6 @@ floats (they are rounded between convolution and norm) and convolutions that som
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Collection, Iterator
 from typing import Final
 
@@ -24,7 +23,7 @@ from graphwright.graph.freezing import find_sources
 from graphwright.ir.aten import AtenGraph, AtenNode, Ref, TensorMeta
 from graphwright.ir.dtypes import DType
 from graphwright.ir.node_arguments import flag_of
-from graphwright.ir.renumbering import iter_metas, iter_reads, with_nodes
+from graphwright.ir.renumbering import iter_metas, sole_readers, with_nodes
 
 _CONVOLUTION: Final = "aten.convolution.default"
 _SCALE: Final = "aten.mul.Tensor"
@@ -66,12 +65,7 @@ class _Search:
         self.metas: Final = list(iter_metas(graph))
         self._sources = find_sources(graph, fixed)
         self._is_input = range(len(graph.inputs)).__contains__
-        counts = Counter(value for node in graph.nodes for value in iter_reads(node))
-        counts.update(output.value_id for output in graph.outputs)
-        counts.update(mutation.value_id for mutation in graph.mutations)
-        self._readers = {
-            value: node for node in graph.nodes for value in iter_reads(node) if counts[value] == 1
-        }
+        self._readers = sole_readers(graph)
 
     def chain(self, node: AtenNode) -> list[AtenNode]:
         """Give a convolution and the scales and shifts behind it; nothing for another node."""

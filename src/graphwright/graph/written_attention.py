@@ -15,19 +15,18 @@ user; and scores filled by a mask, since a fill takes NaN and infinities out of 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final, final
 
 import msgspec
 import torch
 
-from graphwright.graph.decomps.emitter import Emitter, static_layout, static_shape
+from graphwright.graph.decomps.emitter import Emitter, is_static, static_layout, static_shape
 from graphwright.graph.decomps.rules import result_meta
 from graphwright.ir.aten import AtenGraph, AtenNode, FloatArg, KwArg, LiteralArg, Ref, TensorMeta
 from graphwright.ir.dtypes import DType
 from graphwright.ir.node_arguments import integers_of, is_number, number_of
-from graphwright.ir.renumbering import iter_metas, iter_reads, with_nodes
+from graphwright.ir.renumbering import iter_metas, sole_readers, with_nodes
 
 ATTENTION: Final = "aten._scaled_dot_product_flash_attention_for_cpu.default"
 FEWEST_SCORES: Final = 1 << 22
@@ -84,16 +83,12 @@ def _is_large_softmax(node: AtenNode) -> bool:
     if node.op != "aten._softmax.default":
         return False
     meta = result_meta(node)
-    if not _is_static(meta) or len(meta.shape) < 2:
+    if not is_static(meta) or len(meta.shape) < 2:
         return False
     shape = static_shape(meta)
     is_served = meta.dtype in (DType.FLOAT32, DType.FLOAT64) and meta.device == "cpu"
     is_last = number_of(node.args[1]) in (-1, len(shape) - 1)
     return is_served and is_last and math.prod(shape) >= FEWEST_SCORES
-
-
-def _is_static(meta: TensorMeta) -> bool:
-    return all(isinstance(dim, int) for dim in (*meta.shape, *meta.strides, meta.offset))
 
 
 @final
@@ -104,13 +99,7 @@ class _Search:
         self._graph = graph
         self._metas = list(iter_metas(graph))
         self._makers = {value: node for node in graph.nodes for value in node.results}
-        counts = Counter(value for node in graph.nodes for value in iter_reads(node))
-        counts.update(output.value_id for output in graph.outputs)
-        counts.update(mutation.value_id for mutation in graph.mutations)
-        self._readers = {
-            value: node for node in graph.nodes for value in iter_reads(node) if counts[value] == 1
-        }
-        """Who reads a value, for those that are read once, by a node."""
+        self._readers = sole_readers(graph)
 
     def matches(self) -> Iterator[_Match]:
         """Give all attention of the graph."""
@@ -192,7 +181,7 @@ class _Search:
         refs = (*match.first.args, match.second.args[1], *match.masks)
         metas = [self._metas[ref.id] for ref in refs if isinstance(ref, Ref)]
         dtype = result_meta(match.second).dtype
-        if not all(_is_static(meta) and meta.dtype is dtype for meta in metas):
+        if not all(is_static(meta) and meta.dtype is dtype for meta in metas):
             return False
         features = static_shape(result_meta(match.second))[-1]
         is_alike = static_shape(metas[0])[-1] == features

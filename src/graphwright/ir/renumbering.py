@@ -6,6 +6,7 @@ Keeps: values stay dense and in order, as `ir/aten.py` asks.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
@@ -38,6 +39,14 @@ def _iter_refs(arg: Arg) -> Iterator[int]:
     elif isinstance(arg, ListArg):
         for item in arg.items:
             yield from _iter_refs(item)
+
+
+def sole_readers(graph: AtenGraph) -> dict[int, AtenNode]:
+    """Give the node that reads a value, for each value that is read once, and by nobody but a node."""
+    counts = Counter(value for node in graph.nodes for value in iter_reads(node))
+    counts.update(output.value_id for output in graph.outputs)
+    counts.update(mutation.value_id for mutation in graph.mutations)
+    return {value: node for node in graph.nodes for value in iter_reads(node) if counts[value] == 1}
 
 
 def iter_metas(graph: AtenGraph) -> Iterator[TensorMeta]:

@@ -206,6 +206,11 @@ class Emitter:
         return row_major(shape)
 
 
+def is_static(meta: TensorMeta) -> bool:
+    """Tell whether shape, strides and offset are known."""
+    return all(isinstance(dim, int) for dim in (*meta.shape, *meta.strides, meta.offset))
+
+
 def static_shape(meta: TensorMeta) -> tuple[int, ...]:
     """Give a shape that is known to be static."""
     return static_dims(meta.shape)
