@@ -184,7 +184,7 @@ class _Search:
         if not all(is_static(meta) and meta.dtype is dtype for meta in metas):
             return False
         features = static_shape(result_meta(match.second))[-1]
-        is_alike = static_shape(metas[0])[-1] == features
+        is_alike = static_shape(metas[0])[-1] == features > 0
         is_alike &= not match.masks or len(match.shape) <= _RANK
         return is_alike and math.isfinite(match.scale) and match.scale > 0
 

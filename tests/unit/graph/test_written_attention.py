@@ -224,6 +224,10 @@ def other_depth(query, key, value):
     return (query @ key.mT).softmax(-1) @ value[..., :5]
 
 
+def without_features(query, key, value):
+    return (query[..., :0] @ key[..., :0].mT).softmax(-1) @ value[..., :0]
+
+
 def turned_between(query, key, value):
     del value
     return (query @ key.mT).mT.softmax(-1) @ query
@@ -242,6 +246,7 @@ def turned_between(query, key, value):
         on_the_right,
         other_depth,
         turned_between,
+        without_features,
     ],
 )
 def test_what_the_kernel_would_not_give_stays(function):
