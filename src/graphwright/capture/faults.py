@@ -73,13 +73,12 @@ def check_fault(machine: Machine, error: BaseException) -> None:
     if tail is None:
         return
     if isinstance(error, RecursionError) and not _is_meant(tail):
-        loc = machine.loc()
         msg = "a recursion this deep"
-        raise TooDeep(
+        raise machine.unsupported(
             msg,
             why="the interpreter needs more of Python's stack than the program itself does",
             remedy="raise sys.setrecursionlimit, or use a loop",
-            location=loc.render() if loc else "",
+            kind=TooDeep,
         ) from error
     if _is_ours(tail):
         raise InternalError(_report(machine, error, tail)) from error

@@ -253,7 +253,9 @@ class Machine:
         location = loc.render() if loc else ""
         return Unmakeable(value, met, why=why, remedy=remedy, location=location)
 
-    def unsupported(self, met: str, *, why: str, remedy: str) -> Unsupported:
+    def unsupported(
+        self, met: str, *, why: str, remedy: str, kind: type[Unsupported] = Unsupported
+    ) -> Unsupported:
         """Make the error for something that cannot be captured, with the user's line."""
         loc = self.loc()
-        return Unsupported(met, why=why, remedy=remedy, location=loc.render() if loc else "")
+        return kind(met, why=why, remedy=remedy, location=loc.render() if loc else "")

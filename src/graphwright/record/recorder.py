@@ -210,11 +210,8 @@ class Recorder:
         storage.is_inference = is_inference
         state = TensorState(spec, storage, (), value)
         with self.paused():
-            if has_history:
-                made = with_history(lambda: self._wrap(state))
-            else:
-                made = self._wrap(state)
-                made.requires_grad_(requires_grad)
+            made = with_history(lambda: self._wrap(state)) if has_history else self._wrap(state)
+            made.requires_grad_(requires_grad)
             self._input_histories.append(made.grad_fn)
         self._inputs.append(made)
         self._input_storages.append(storage)

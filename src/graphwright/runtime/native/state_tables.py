@@ -38,8 +38,6 @@ _AUTOCAST_CACHE: Final = "_ZN2at8autocast25is_autocast_cache_enabledEv"
 _SAVED_HOOKS: Final = "_ZN2at23SavedTensorDefaultHooks13get_tls_stateEv"
 _CONTEXT: Final = "_ZN2at13globalContextEv"
 _MATMUL_PRECISION: Final = "_ZNK2at7Context22float32MatmulPrecisionEv"
-_GREATEST_SINGLETON: Final = 256
-"""Up to here CPython has one object for each small int."""
 _QUEUE_WORDS: Final = (2, 6)
 """Where a queue of the C++ library keeps the places of its first item and behind its last."""
 
@@ -166,11 +164,11 @@ class StateTables:
         return True
 
     def _add_forward_ad_levels(self, number: int, guard: GlobalStateGuard) -> bool:
-        table, level = vars(forward_ad), int(guard.text) - 1
-        if level > _GREATEST_SINGLETON:
+        if guard.text != "0":
             return False
-        held = (table, sys.intern(FORWARD_AD_LEVEL), level)
-        self._table.add("check_entry", number, *map(self._memory.hold, held))
+        # CPython has one object for each small int, of which this is one.
+        outside = (vars(forward_ad), sys.intern(FORWARD_AD_LEVEL), -1)
+        self._table.add("check_entry", number, *map(self._memory.hold, outside))
         return True
 
     def _add_hooks(self, number: int, guard: GlobalStateGuard) -> bool:
