@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import functools
 import inspect
-import re
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -29,6 +28,7 @@ from graphwright.capture.effects import iter_changed_values, make_effects
 from graphwright.capture.faults import TooDeep, check_fault
 from graphwright.capture.foreseen import CallPlace, Foreseen
 from graphwright.capture.frames import CodeTable, Outermost
+from graphwright.capture.histories import follow_histories
 from graphwright.capture.inputs import GraphInputs
 from graphwright.capture.late_calls import LateCalls, TextNeeded
 from graphwright.capture.machine import Machine
@@ -44,7 +44,7 @@ from graphwright.ir.guards import (
     NoOverlapGuard,
     TensorGuard,
 )
-from graphwright.ir.joint import Joint, writes_to_history
+from graphwright.ir.joint import Joint
 from graphwright.ir.locations import Loc
 from graphwright.ir.program import CallPattern, Program, SymbolBinding
 from graphwright.ir.recipes import (
@@ -60,12 +60,10 @@ from graphwright.ir.sources import (
     TargetSource,
 )
 from graphwright.record import (
-    GRADIENTS_OF_STAND_INS,
     AbstractTensor,
     Gradients,
     Recorder,
     TorchTrace,
-    try_finish_joint,
 )
 from graphwright.runtime import (
     WRITABLE_STATE,
@@ -512,11 +510,7 @@ def _finish(  # noqa: PLR0913  (what the parts of a capture have found out)
     graph = recorder.finish(recipes.outputs)
     inputs.is_over = True
     has_backward = inputs.options.has_backward or recorder.trace.hides_calls
-    _check_histories(machine, recipes.outputs, has_backward=has_backward)
-    writes_history = recorder.writes_history()
-    joint = _try_joint(machine, recipes.outputs) if has_backward else None
-    # While gradients are off, a leaf may be written to, too: what is saved of it for the backward pass is then no more what it was.
-    writes_history |= joint is not None and writes_to_history(joint.graph)
+    histories = follow_histories(machine, recipes.outputs, has_backward=has_backward)
     guards = _final_guards(machine, recorder, inputs, graph)
     ends_at = foreseen = None
     if reason is not None and stopped is not None:
@@ -549,8 +543,8 @@ def _finish(  # noqa: PLR0913  (what the parts of a capture have found out)
         inputs=tuple(inputs.tensors),
         trace=recorder.trace,
         symbol_values=dict(recorder.symbol_hints),
-        joint=joint,
-        writes_history=writes_history,
+        joint=histories.joint,
+        writes_history=histories.are_written,
         foreseen=foreseen,
     )
 
@@ -568,86 +562,6 @@ def _reshaped_inputs(recorder: Recorder, inputs: GraphInputs, recipes: Recipes) 
         with recorder:
             value = tensor.detach()
         yield SetAttrEffect(FromSource(inputs.sources[index]), "data", recipes.make(value))
-
-
-def _check_histories(
-    machine: Machine, outputs: Sequence[torch.Tensor], *, has_backward: bool
-) -> None:
-    """Check that autograd will find of each output, and of each input, what it would find in eager.
-
-    Args:
-        machine: the machine, at the program's end.
-        outputs: the graph's outputs.
-        has_backward: gradients are computed by a graph of their own.
-
-    Raises:
-        Unsupported: it will not.
-    """
-    for tensor in outputs:
-        if not tensor.requires_grad:
-            continue
-        if tensor.is_leaf and not tensor._is_view() and machine.world.source_of(tensor) is None:  # noqa: SLF001  (no public name)
-            raise machine.unmakeable(
-                tensor,
-                "a tensor made in the program that requires a gradient of its own",
-                why="the gradient would be that of a tensor inside the graph",
-                remedy="make it outside the compiled function",
-            )
-        if has_backward and not any(one.requires_grad for one in machine.recorder.inputs):
-            raise machine.unmakeable(
-                tensor,
-                "a result with a history that begins in the program",
-                why="gradients are sent back to the tensors that it is given, of which none requires one",
-                remedy="return result.detach(), or make the tensors that require gradients outside",
-            )
-        if machine.freed_histories:
-            raise machine.unmakeable(
-                machine.freed_histories[0],
-                "torch.autograd.grad without retain_graph, and a result with a history",
-                why="the history was let go of, and cannot be followed once more",
-                remedy="return result.detach(), or give retain_graph=True",
-            )
-    for tensor in machine.recorder.inputs:
-        if tensor.is_leaf and GRADIENTS_OF_STAND_INS.get(tensor) is not None:
-            raise machine.unsupported(
-                "a backward pass inside PyTorch's own code",
-                why="it adds to the gradients of tensors that existed before",
-                remedy="call it outside the compiled function",
-            )
-
-
-_REFUSED_GRADIENT: Final = re.compile(
-    r"modified by an inplace operation|derivative for .* is not implemented"
-)
-"""What autograd says of a program that is right but for its gradients; other errors may be the program's own, which eager will tell."""
-
-
-def _try_joint(machine: Machine, outputs: Sequence[torch.Tensor]) -> Joint | None:
-    """Record the gradients; the user's own code for some is interpreted.
-
-    Raises:
-        Unsupported: that code changes something, at another time than in eager; or PyTorch refuses the gradients, as eager would only
-            when they are asked for.
-    """
-    before = list(map(id, iter_changed_values(machine)))
-    try:
-        with machine.recorder:
-            joint = try_finish_joint(machine.recorder, outputs)
-    except RuntimeError as error:
-        if not _REFUSED_GRADIENT.search(str(error)):
-            raise
-        raise machine.unsupported(
-            "a result whose gradient PyTorch refuses",
-            why=str(error).partition("\n")[0],
-            remedy="call it under torch.no_grad() if no gradient is wanted, or return result.detach()",
-        ) from error
-    if list(map(id, iter_changed_values(machine))) != before:
-        raise machine.unsupported(
-            "a backward() of an autograd.Function that changes objects",
-            why="they would be changed when the program is called, not when gradients are computed",
-            remedy="keep what it has to remember on its context, or call it outside the compiled function",
-        )
-    return joint
 
 
 def _final_guards(
