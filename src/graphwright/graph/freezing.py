@@ -93,7 +93,7 @@ def find_sources(graph: AtenGraph, frozen: Collection[int]) -> dict[int, frozens
         is_on_cpu = bool(metas) and all(meta.device == "cpu" for meta in metas)
         if is_on_cpu and reads <= made_from.keys() and not has_effect(node.op):
             sources = frozenset[int]().union(*(made_from[value] for value in reads))
-            made_from |= {value: sources for value in node.results if value >= 0}
+            made_from |= dict.fromkeys(node.tensors, sources)
     return made_from
 
 

@@ -79,9 +79,7 @@ class _Cut:
         self.num_primals: Final = self.num_inputs - num_tangents
         self.num_outputs: Final = num_outputs
         self.metas: Final = list(iter_metas(joint))
-        self.makers: Final = {
-            value: node for node in joint.nodes for value in node.results if value >= 0
-        }
+        self.makers: Final = {value: node for node in joint.nodes for value in node.tensors}
         self.late_nodes: Final[set[int]] = set()
         """Identities of the nodes that read what depends on a tangent."""
         self.tangents_of: Final = self._find_late()
@@ -183,7 +181,7 @@ class _Cut:
         needed = {*wanted, *(mutation.value_id for mutation in self.joint.mutations)}
         chosen: list[AtenNode] = []
         for node in reversed(self.joint.nodes):
-            results = [value for value in node.results if value >= 0]
+            results = node.tensors
             if id(node) in self.late_nodes:
                 continue
             if not needed.isdisjoint(results) or has_effect(node.op):

@@ -140,6 +140,16 @@ class AtenNode(Data, frozen=True):
     """One for each entry of `results`."""
     loc: Loc | None = None
 
+    @property
+    def tensors(self) -> tuple[int, ...]:
+        """Value numbers of the results that are tensors."""
+        return tuple([value for value in self.results if value >= 0])
+
+    @property
+    def first_tensor(self) -> int | None:
+        """The first of them; None where there is none. The first *result* may be none (a gradient nobody asks for)."""
+        return next((value for value in self.results if value >= 0), None)
+
 
 class ConstantTensor(Data, frozen=True):
     """A tensor whose values are part of the graph (`torch.tensor([1, 2])` in the program), kept small by `record/`.

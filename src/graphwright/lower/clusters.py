@@ -114,7 +114,7 @@ class Partition:
     def run(self) -> list[Unit]:
         """Give the units in order."""
         for order, node in enumerate(self._roots.nodes):
-            value = next((value for value in node.results if value >= 0), None)
+            value = node.first_tensor
             if value is None or self._values.kinds[value] is ValueKind.EXTERN:
                 self._add_call(node, order, value)
             else:
@@ -387,10 +387,11 @@ def find_detours(roots: Roots, written: dict[int, int]) -> set[int]:
     targets = set(written.values())
     detours: set[int] = set()
     for node in roots.nodes:
-        target = written.get(node.results[0]) if node.results else None
-        if target is None:
+        value = node.first_tensor
+        target = None if value is None else written.get(value)
+        if value is None or target is None:
             continue
-        if roots.values.kinds[node.results[0]] is ValueKind.EXTERN:
+        if roots.values.kinds[value] is ValueKind.EXTERN:
             is_safe = not targets & {roots.values.bases[ref] for ref in read_operands(node)}
         else:
             access = make_root(roots, node, 0).access
@@ -406,7 +407,7 @@ def find_detours(roots: Roots, written: dict[int, int]) -> set[int]:
 def make_root(roots: Roots, node: AtenNode, order: int) -> Root:
     """Give the root that `node` computes."""
     values = roots.values
-    results = tuple(value for value in node.results if value >= 0)
+    results = node.tensors
     first = results[0]
     has_axes = values.kinds[first] is ValueKind.REDUCTION
     is_scan = values.kinds[first] is ValueKind.SCAN

@@ -173,7 +173,7 @@ def is_written_copy(node: AtenNode, value: int) -> bool:
 
 def is_long(values: Values, node: AtenNode) -> bool:
     """Tell whether a call is expected to take over about 20 µs."""
-    results = [value for value in node.results if value >= 0]
+    results = node.tensors
     numel = max((values.layouts[value].numel for value in results), default=0)
     if node.op.split(".")[1] in _PRODUCTS and results:
         first = values.layouts[operands_of(node)[-2]]

@@ -140,7 +140,8 @@ class _Walk:
     def visit_operands(self, node: AtenNode, indices: Indices | None) -> None:
         """Visit what `node` reads to compute its element at `indices` (of its domain)."""
         values = self.values
-        kind = values.kinds[node.results[0]] if node.results[0] >= 0 else ValueKind.REDUCTION
+        first = node.first_tensor
+        kind = ValueKind.REDUCTION if first is None else values.kinds[first]
         if kind in (ValueKind.ELEMENTS, ValueKind.SCATTER) or indices is None:
             for operand in read_operands(node):
                 self.visit(operand, None if indices is None else indices_of(node, operand, indices))

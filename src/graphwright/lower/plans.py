@@ -148,8 +148,8 @@ class Planner:
     # Steps
 
     def _add_call(self, node: AtenNode, externs: ExternMaker) -> None:
-        value = node.results[0] if node.results else -1
-        target = self._targets.written.get(value)
+        value = node.first_tensor
+        target = None if value is None else self._targets.written.get(value)
         calls = (
             externs.calls(node, self._is_needed)
             if target is None

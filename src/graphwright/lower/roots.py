@@ -107,7 +107,7 @@ class Roots:
 
     def has_effect(self, node: AtenNode) -> bool:
         """Tell whether a node must run, in the program's order, though nobody may need its result."""
-        value = next((value for value in node.results if value >= 0), None)
+        value = node.first_tensor
         if value is not None and self.values.kinds[value] is not ValueKind.EXTERN:
             return False
         known = self._effects.get(node.op)
@@ -125,7 +125,8 @@ class Roots:
             if not is_needed and not self.has_effect(node):
                 continue
             self.nodes.append(node)
-            kind = values.kinds[node.results[0]] if node.results else ValueKind.EXTERN
+            first = node.first_tensor
+            kind = ValueKind.EXTERN if first is None else values.kinds[first]
             reads_memory = kind in (ValueKind.EXTERN, ValueKind.PRODUCT)
             for operand in dict.fromkeys(values.bases[ref] for ref in read_operands(node)):
                 needed.add(operand)
@@ -141,7 +142,7 @@ class Roots:
             if node is not None:
                 yield node
         for node in reversed(values.graph.nodes):
-            first = next((value for value in node.results if value >= 0), None)
+            first = node.first_tensor
             if first is None or values.kinds[first] is not ValueKind.VIEW:
                 yield node
 
@@ -149,7 +150,7 @@ class Roots:
         values = self.values
         kept: list[AtenNode] = []
         for node in self.nodes:
-            value = next((value for value in node.results if value >= 0), None)
+            value = node.first_tensor
             kind = ValueKind.EXTERN if value is None else values.kinds[value]
             if kind in _ROOT_KINDS or value is None:
                 kept.append(node)
@@ -207,7 +208,7 @@ class Roots:
 
     def _has_axes(self, node: AtenNode) -> bool:
         """Tell whether a node reduces or scans."""
-        value = next((value for value in node.results if value >= 0), None)
+        value = node.first_tensor
         return value is not None and self.values.kinds[value] in _AXIS_KINDS
 
     def _replicates(self, reader: AtenNode, value: int) -> bool:
