@@ -341,7 +341,7 @@ class PlanRun:
     def __init__(self, lowered, inputs, run_kernel=None):
         self.plan = lowered.plan
         self.kernels = lowered.kernels
-        verify_plan(lowered.plan)
+        verify_plan(lowered.plan, lowered.kernels)
         for kernel in lowered.kernels:
             verify_kernel(kernel)
         self.inputs = inputs

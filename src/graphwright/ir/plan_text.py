@@ -11,7 +11,7 @@ In: a `Plan`.   Out: its text (`render_plan`), or `InternalError` with everythin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, assert_never
 
 from graphwright.base.errors import InternalError
@@ -29,6 +29,7 @@ from graphwright.ir.aten import (
 from graphwright.ir.aten_text import render_graph
 from graphwright.ir.dims import render_dim, render_dims
 from graphwright.ir.locations import Loc
+from graphwright.ir.loops import Access, Kernel
 from graphwright.ir.plan import (
     ArenaPlace,
     Buffer,
@@ -178,13 +179,18 @@ def _render_loc(loc: Loc | None) -> str:
     return f"  # {loc.render()}" if loc else ""
 
 
-def verify_plan(plan: Plan) -> None:
+def verify_plan(plan: Plan, kernels: Sequence[Kernel] = ()) -> None:
     """Check what a plan must keep.
+
+    Args:
+        plan: the plan.
+        kernels: its kernels, from which is known what a step reads and writes; without them, steps of kernels are taken to read
+            what is there.
 
     Raises:
         InternalError: it does not; the text lists every fault, with the plan below.
     """
-    faults = [*_iter_buffer_faults(plan), *_iter_step_faults(plan)]
+    faults = [*_iter_buffer_faults(plan), *_iter_step_faults(plan, kernels)]
     faults += [*_iter_output_faults(plan), *_iter_mutation_faults(plan)]
     if faults:
         listing = "\n".join(f"- {fault}" for fault in faults)
@@ -236,22 +242,30 @@ def _is_static(buffer: Buffer) -> bool:
     return all(isinstance(dim, int) for dim in (*buffer.shape, *buffer.strides))
 
 
-def _iter_step_faults(plan: Plan) -> Iterator[str]:
+def _iter_step_faults(plan: Plan, kernels: Sequence[Kernel]) -> Iterator[str]:
+    accesses = {kernel.name: [param.access for param in kernel.params] for kernel in kernels}
     defined = {
         number
         for number, buffer in enumerate(plan.buffers)
-        if not isinstance(buffer.place, ExternPlace)
+        if _is_there_before(buffer, are_writes_known=bool(kernels))
     }
     for position, step in enumerate(plan.steps):
         where = f"step {position}"
         match step:
             case RunKernel():
                 yield from _iter_kernel_faults(plan, step, where)
-                yield from _iter_unknown(plan, step.buffers, defined, where)
+                written = _buffers_written(plan, step, accesses)
+                read = tuple([number for number in step.buffers if number not in written])
+                yield from _iter_unknown(plan, read, defined, where)
+                defined |= written
             case CallExtern():
                 yield from _iter_unknown(plan, _buffers_read(step), defined, where)
                 yield from _iter_extern_faults(plan, step, where)
-                defined |= {out.buffer for out in step.outs if out is not None}
+                outs = tuple([out.buffer for out in step.outs if out is not None])
+                yield from _iter_unknown(plan, outs, set(range(len(plan.buffers))), where)
+                defined |= set(outs)
+                if step.kind is ExternKind.INPLACE:
+                    defined |= {tensor.buffer for tensor in iter_tensor_args(step.args[0])}
             case Release(buffer):
                 yield from _iter_unknown(plan, (buffer,), defined, where)
                 if buffer in range(len(plan.buffers)) and not isinstance(
@@ -261,6 +275,33 @@ def _iter_step_faults(plan: Plan) -> Iterator[str]:
                 defined.discard(buffer)
             case _:
                 assert_never(step)
+    for position, output in enumerate(plan.outputs):
+        if isinstance(output, NewOutput):
+            yield from _iter_unknown(plan, (output.buffer,), defined, f"output {position}")
+
+
+def _is_there_before(buffer: Buffer, *, are_writes_known: bool) -> bool:
+    """Tell whether a buffer may be read before any step has run."""
+    match buffer.place:
+        case InputPlace() | ConstantPlace():
+            return True
+        case ArenaPlace() | OutputPlace():
+            return not are_writes_known or buffer.size_bytes == 0
+        case ExternPlace():
+            return False
+        case _:
+            assert_never(buffer.place)
+
+
+def _buffers_written(
+    plan: Plan, step: RunKernel, accesses: Mapping[str, Sequence[Access]]
+) -> set[int]:
+    """Give the buffers that a kernel writes to, and may read afterwards."""
+    if not 0 <= step.kernel < len(plan.kernels):
+        return set()
+    known = accesses.get(plan.kernels[step.kernel].symbol, ())
+    pairs = zip(step.buffers, known, strict=False)
+    return {number for number, access in pairs if access is not Access.READ}
 
 
 def _iter_kernel_faults(plan: Plan, step: RunKernel, where: str) -> Iterator[str]:
@@ -293,8 +334,8 @@ def _iter_unknown(
 
 def _buffers_read(step: CallExtern) -> tuple[int, ...]:
     args = [*step.args, *(kwarg.value for kwarg in step.kwargs)]
-    if step.kind is ExternKind.OUT:
-        args += [out for out in step.outs if out is not None]
+    if step.kind is ExternKind.INPLACE:
+        args = args[1:]  # It may be written to only.
     return tuple(tensor.buffer for arg in args for tensor in iter_tensor_args(arg))
 
 
@@ -314,9 +355,10 @@ def _iter_output_faults(plan: Plan) -> Iterator[str]:
     for position, output in enumerate(plan.outputs):
         match output:
             case NewOutput(buffer):
-                if not 0 <= buffer < len(plan.buffers):
-                    yield f"output {position} is b{buffer} of {len(plan.buffers)}"
-                elif not isinstance(plan.buffers[buffer].place, OutputPlace | ExternPlace):
+                is_known = 0 <= buffer < len(plan.buffers)
+                if is_known and not isinstance(
+                    plan.buffers[buffer].place, OutputPlace | ExternPlace
+                ):
                     yield f"output {position} is b{buffer}, whose memory is not the caller's"
             case InputOutput(index) | ViewOfInput(index):
                 if not 0 <= index < len(plan.inputs):

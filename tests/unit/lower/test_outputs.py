@@ -1,10 +1,12 @@
 """Mutations, aliases and what the caller gets: lowered graphs against the eager interpreter of graphs."""
 
+import msgspec
 import pytest
 import torch
 from eager_graphs import graph_of
 from plan_interpreter import run_lowered
 
+from graphwright.base.errors import InternalError
 from graphwright.graph import execute
 from graphwright.ir.plan import (
     ArenaPlace,
@@ -14,6 +16,7 @@ from graphwright.ir.plan import (
     ViewOfInput,
     ViewOfOutput,
 )
+from graphwright.ir.plan_text import verify_plan
 from graphwright.lower import lower_graph
 
 
@@ -221,3 +224,20 @@ def test_kernel_that_reads_elsewhere_writes_elsewhere():
     lowered, _, _ = check(program, normal(8, 8), normal(8, 8))
 
     assert all(param.aliases is None for kernel in lowered.kernels for param in kernel.params)
+
+
+def test_plan_whose_step_reads_what_nobody_wrote_is_refused():
+    graph = graph_of(
+        lambda x, y: torch.linalg.matrix_exp(x.sin() @ y).cos(), normal(4, 4), normal(4, 4)
+    )
+    lowered = lower_graph(graph, num_threads=1)
+    steps = lowered.plan.steps
+    verify_plan(lowered.plan, lowered.kernels)
+
+    for number, step in enumerate(steps):
+        if isinstance(step, RunKernel | CallExtern):
+            short = msgspec.structs.replace(
+                lowered.plan, steps=(*steps[:number], *steps[number + 1 :])
+            )
+            with pytest.raises(InternalError, match="not there yet"):
+                verify_plan(short, lowered.kernels)
