@@ -25,7 +25,7 @@ from graphwright.lower import (
 SMALL = {
     loops: {"PARALLEL_COST": 1},
     pointwise_nest: {"PARALLEL_COST": 1, "SMALLEST_BLOCK": 64, "LARGEST_BLOCK": 64},
-    kernels: {"PARALLEL_COST": 1, "SUM_BLOCK": 16, "SHORTEST_CUT": 4},
+    kernels: {"PARALLEL_COST": 1, "SUM_BLOCK": 16, "SHORTEST_CUT": 4, "STREAMED_BYTES": 0},
     rows_nest: {"LONG_ROW": 20, "SUM_BLOCK": 16},
     lanes_nest: {"SMALLEST_TILE": 2, "LARGEST_TILE": 4, "SUM_ROWS": 4},
     clusters: {"PARALLEL_NUMEL": 1},

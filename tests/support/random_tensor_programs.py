@@ -6,7 +6,20 @@ import random
 
 import torch
 
-SHAPES = [(6, 8), (8, 6), (4, 2, 8), (8,), (6, 1), (1, 8), (2, 3, 4), (48,), (), (16, 5)]
+SHAPES = [
+    (6, 8),
+    (8, 6),
+    (4, 2, 8),
+    (8,),
+    (6, 1),
+    (1, 8),
+    (2, 3, 4),
+    (48,),
+    (),
+    (16, 5),
+    (4, 19),
+    (2, 3, 40),
+]
 UNARY = [
     torch.relu, torch.sin, torch.tanh, torch.sigmoid, torch.abs, torch.neg, torch.floor, torch.exp,
     lambda x: x * 2 + 1, lambda x: x.clamp(-1, 1), lambda x: torch.ops.aten.gelu(x), lambda x: x.clone(),

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from graphwright.ir.encoding import structural_hash
-from graphwright.ir.loops import Kernel
+from graphwright.ir.loops import Kernel, Param
 from graphwright.lower.clusters import Cluster
 from graphwright.lower.lanes_nest import LanesNest
 from graphwright.lower.loops import PARALLEL_COST, SHARES, Loops, is_reduce, merge_loops, reachable
@@ -59,6 +59,15 @@ class BuiltKernel(msgspec.Struct, frozen=True):
     """Rough cost of one run, in multiplications."""
     reuses: tuple[Reuse, ...] = ()
     """Where it could write into what it reads."""
+    streamed: tuple[int, ...] = ()
+    """Params that are written past the caches where their alignment is known."""
+
+    def aligned(self, numbers: Collection[int], align_bytes: int) -> BuiltKernel:
+        """Give the kernel whose params of these numbers begin at multiples of so many bytes."""
+        params = list(self.kernel.params)
+        for number in numbers:
+            params[number] = msgspec.structs.replace(params[number], align_bytes=align_bytes)
+        return self._with_params(params)
 
     def sharing(self, pairs: Sequence[tuple[int, int]]) -> BuiltKernel:
         """Give the kernel whose params share memory in these pairs (stored, loaded)."""
@@ -66,6 +75,9 @@ class BuiltKernel(msgspec.Struct, frozen=True):
         for stored, loaded in pairs:
             alias = params[loaded].name
             params[stored] = msgspec.structs.replace(params[stored], aliases=alias)
+        return self._with_params(params)
+
+    def _with_params(self, params: Sequence[Param]) -> BuiltKernel:
         kernel, key = _named(msgspec.structs.replace(self.kernel, params=tuple(params)))
         return msgspec.structs.replace(self, kernel=kernel, key=key)
 
@@ -266,7 +278,14 @@ def _finish(
             can_contract=not roots.values.numerics.is_strict,
         )
     )
-    return BuiltKernel(kernel, key, tuple(writer.targets), tuple(writer.temporaries), cost)
+    return BuiltKernel(
+        kernel,
+        key,
+        tuple(writer.targets),
+        tuple(writer.temporaries),
+        cost,
+        streamed=writer.streamed(),
+    )
 
 
 def _named(kernel: Kernel) -> tuple[Kernel, str]:

@@ -31,7 +31,7 @@ from graphwright.ir.plan import (
 from graphwright.lower.clusters import Call, Cluster, Unit
 from graphwright.lower.externs import ExternMaker, is_written_copy, uses_planned_memory
 from graphwright.lower.kernels import BuiltKernel
-from graphwright.lower.memory import Lifetime, lay_out
+from graphwright.lower.memory import ALIGNMENT, Lifetime, lay_out
 from graphwright.lower.outputs import NewTensor, Targets, plan_output
 from graphwright.lower.reuse import choose_reuses
 from graphwright.lower.roots import Roots
@@ -88,6 +88,7 @@ class Planner:
         outputs = tuple(plan_output(out, self._output_buffers()) for out in self._targets.outputs)
         steps = self._with_releases()
         arena_bytes = self._place_in_arena(steps, self._share_buffers(steps))
+        self._note_alignment(steps)
         plan = Plan(
             inputs=graph.inputs,
             symbols=(),
@@ -223,6 +224,20 @@ class Planner:
                 for stored, loaded in pairs:
                     taken_over[step.buffers[stored]] = step.buffers[loaded]
         return taken_over
+
+    def _note_alignment(self, steps: list[Step]) -> None:
+        """Tell kernels that write past the caches which of that memory is aligned: an input's may begin anywhere."""
+        aligned: dict[int, set[int]] = {}
+        for step in steps:
+            if isinstance(step, RunKernel) and self._built[step.kernel].streamed:
+                params = aligned.setdefault(step.kernel, set(self._built[step.kernel].streamed))
+                params &= {
+                    param
+                    for param, number in enumerate(step.buffers)
+                    if isinstance(self._buffers[number].place, ArenaPlace | OutputPlace)
+                }
+        for kernel, params in aligned.items():
+            self._built[kernel] = self._built[kernel].aligned(params, ALIGNMENT)
 
     def _sharable(
         self, step: RunKernel, place: int, first: dict[int, int], last: dict[int, int]

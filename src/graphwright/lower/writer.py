@@ -60,6 +60,7 @@ class KernelWriter:
         self._inputs = frozenset(inputs)
         self._is_large = is_large
         self._reread: set[Target] = set()
+        self._streamed: set[Target] = set()
         self.scratch: list[Scratch] = []
         self.body: list[Stmt] = []
         self._reads: set[Target] = set()
@@ -103,7 +104,14 @@ class KernelWriter:
     def is_streamed(self, target: Target) -> bool:
         """Tell whether what is stored there is better written past the caches."""
         is_read = target in self._reread or target.value in self._inputs or target.value < 0
-        return self._is_large and not is_read
+        if not self._is_large or is_read:
+            return False
+        self._streamed.add(target)
+        return True
+
+    def streamed(self) -> tuple[int, ...]:
+        """Give the params that are written past the caches where their alignment is known."""
+        return tuple(sorted(self._numbers[target] for target in self._streamed))
 
     def is_input(self, target: Target) -> bool:
         """Tell whether the kernel reads the buffer from outside."""

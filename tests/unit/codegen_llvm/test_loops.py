@@ -353,6 +353,26 @@ kernel k(in0: f32 read, out0: f32 write align 64, out1: f32 write):
     check(text, [torch.randn(630), torch.zeros(720), torch.zeros(720)])
 
 
+@pytest.mark.parametrize("stride", [19, 20, 24, 32, 70])
+@pytest.mark.parametrize("offset", [0, 1, 4, 8])
+def test_streaming_stores_at_any_address(processor, stride, offset):
+    """A row's distance may be longer than a vector and no multiple of one, and a buffer may begin anywhere."""
+    text = f"""\
+kernel k(in0: f32 read, out0: f32 write):
+  serial i in 0..9:
+    vector j in 0..19:
+      v0 = load in0[i*19 + j]
+      stream out0[i*{stride} + j] = v0
+"""
+
+    kernel = parse_kernel(text)
+    source = torch.randn(171)
+    found, expected = (torch.zeros(9 * stride + 8)[offset:] for _ in range(2))
+    interpret(kernel, [source, expected], {})
+    run(kernel, [source, found], None)
+    torch.testing.assert_close(found, expected)
+
+
 @pytest.mark.parametrize("size", [64, 128, 96])
 def test_blocks_of_whole_vectors_need_no_tail(processor, size):
     text = f"""\

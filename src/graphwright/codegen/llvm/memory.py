@@ -200,9 +200,10 @@ def _store_contiguous(
     align = memory.dtype.size_bytes
     if frame.mask is None:
         suffix = ""
-        known_align = math.gcd(memory.align_bytes, place.divisor * align)
-        if is_streaming and known_align >= frame.target.vector_bits // 8:
-            align, suffix = frame.target.vector_bits // 8, ", !nontemporal !1"
+        vector_bytes = frame.target.vector_bits // 8
+        known_align = math.gcd(memory.align_bytes or align, place.divisor * align)
+        if is_streaming and known_align % vector_bytes == 0:
+            align, suffix = vector_bytes, ", !nontemporal !1"
         builder.lines.append(f"store {value!r}, ptr {pointer}, align {align}{suffix}")
         return
     wide = type_text(value.kind, lanes)
