@@ -132,7 +132,8 @@ def delete_attr(machine: Machine, holder: Any, name: str) -> None:
         return
     _check_writable(machine, holder, name)
     if machine.world.source_of(holder) is None:
-        natively(object.__delattr__, holder, name)
+        base = type if isinstance(holder, type) else object
+        natively(base.__delattr__, holder, name)
         return
     is_slot = inspect.ismemberdescriptor(raw)
     if not is_slot and load_from_dict(machine, holder, name) is ABSENT:

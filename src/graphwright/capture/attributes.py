@@ -372,6 +372,17 @@ def _load_method_attr(machine: Machine, holder: types.MethodType, name: str) -> 
     return load_attr(machine, holder.__func__, name)
 
 
+def _load_traceback_attr(machine: Machine, holder: types.TracebackType, name: str) -> Any:
+    """Refuse to look into the traceback of an exception that the program raised: its frames are the interpreter's."""
+    if machine.world.source_of(holder) is not None:
+        return load_raw_attr(machine, holder, name)
+    raise machine.unsupported(
+        f"the attribute {name} of a traceback",
+        why="it is about the frames that Python itself runs",
+        remedy="give the exception to traceback.format_exception, or look at it outside the compiled function",
+    )
+
+
 def _load_super_attr(machine: Machine, holder: Any, name: str) -> Any:
     start, receiver, kind = holder.__thisclass__, holder.__self__, holder.__self_class__
     mro = kind.__mro__
@@ -424,5 +435,6 @@ _LOADERS: Final = {
     types.FunctionType: _load_function_attr,
     types.MethodType: _load_method_attr,
     super: _load_super_attr,
+    types.TracebackType: _load_traceback_attr,
     LateResult: _load_late_attr,
 }

@@ -21,7 +21,7 @@ from graphwright.capture import symbolic_floats, symbolic_ints
 from graphwright.capture.attributes import bind_class_attr
 from graphwright.capture.binding import bind
 from graphwright.capture.constants import is_constant
-from graphwright.capture.contexts import STEPS, call_of_context, needs_account
+from graphwright.capture.contexts import STEPS, call_of_context, needs_account, stand_in_of
 from graphwright.capture.controls import why_outside
 from graphwright.capture.faults import natively
 from graphwright.capture.formatting import format_template
@@ -33,6 +33,7 @@ from graphwright.capture.items import (
     check_members,
     check_own,
     is_read_container,
+    read_entries,
 )
 from graphwright.capture.late_calls import LateResult, used_late
 from graphwright.capture.late_texts import join
@@ -207,7 +208,13 @@ def _call_function(
     seen = (*args, *_closure_contents(function)) if function.__closure__ else args
     run = call_native if known[1] and not needs_interpretation(machine, seen, kwargs) else inline
     if known[1] and args and function.__name__ in STEPS:
-        manager = args[0]
+        manager = stand_in_of(machine, args[0], function.__name__)
+        if manager is not args[0]:
+            function, args, run = (
+                getattr(torch.autocast, function.__name__),
+                [manager, *args[1:]],
+                call_native,
+            )
         if run is call_native or needs_account(manager):
             step = functools.partial(run, machine, function, args, kwargs)
             return call_of_context(machine, manager, function.__name__, step)
@@ -272,7 +279,7 @@ def _call_bound_builtin(
         way = call_on_list if is_in_place else call_native
         return way(machine, function, args, kwargs)
     if holder is None or type(holder) is machine.tensor_type:
-        return call_native(machine, function, args, kwargs)
+        return _call_of_torch(machine, function, args, kwargs)
     name = function.__name__
     if type(function) is types.MethodWrapperType or isinstance(holder, type):
         special = _call_object_slot(machine, name, holder, args, kwargs)
@@ -293,6 +300,18 @@ def _call_bound_builtin(
     if name in STEPS:  # `with torch.device(...)`
         step = functools.partial(call_native, machine, function, args, kwargs)
         return call_of_context(machine, holder, name, step)
+    return call_native(machine, function, args, kwargs)
+
+
+def _call_of_torch(
+    machine: Machine, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Any:
+    """Call a method of a tensor, which may have a rule, or a function of no module."""
+    holder = function.__self__
+    method = None if holder is None else getattr(torch.Tensor, function.__name__, None)
+    rule = None if method is None else machine.rules.get(id(method))
+    if rule is not None:
+        return rule(machine, [holder, *args], kwargs)
     return call_native(machine, function, args, kwargs)
 
 
@@ -369,9 +388,10 @@ def _call_container_method(
         return compared
     args = _checked_elements(machine, holder, args)
     if name in _TAKES_ITERABLE:
-        args = [machine.native_iterable(value) for value in args]
-        if isinstance(own, dict | set | frozenset):
-            args = [check_members(machine, own, value) for value in args]
+        if name in ("update", "__ior__"):
+            args = [read_entries(machine, own, value) for value in args]
+        else:
+            args = [check_members(machine, own, machine.native_iterable(value)) for value in args]
     result = natively(function, *args, **kwargs)
     return holder if name in ("__iadd__", "__ior__", "__imul__") and result is not None else result
 
@@ -413,7 +433,7 @@ def _call_object_slot(
         case "__get__" if isinstance(holder, _DESCRIPTORS) and args and args[0] is not None:
             return bind_class_attr(machine, holder, args[0], type(args[0]), name)
         case "__init__" if isinstance(holder, CONTAINERS):
-            own = [check_members(machine, holder, machine.native_iterable(v)) for v in args]
+            own = [read_entries(machine, holder, value) for value in args]
             base = next(kind for kind in CONTAINERS if isinstance(holder, kind))
             natively(base.__init__, holder, *own, **kwargs)
             return None

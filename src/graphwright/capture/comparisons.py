@@ -7,6 +7,7 @@ order; containers that existed before the call are read through the world; every
 from __future__ import annotations
 
 import collections
+import numbers
 import operator
 from collections.abc import Callable
 from typing import Any, Final
@@ -50,7 +51,7 @@ def _compare_objects(machine: Machine, function: Any, left: Any, right: Any) -> 
     forward, backward = _COMPARE_METHODS[function]
     hooks = _hook(machine, left, forward), _hook(machine, right, backward)
     if hooks != (None, None):
-        result = _ask(machine, forward, hooks, left, right)
+        result = _ask(machine, (forward, backward), hooks, left, right)
         if result is not NotImplemented:
             return result
     if isinstance(left, _COMPARABLE) and isinstance(right, _COMPARABLE):
@@ -86,7 +87,7 @@ def _opposite(machine: Machine, result: Any) -> Any:
 
 def _ask(
     machine: Machine,
-    name: str,
+    names: tuple[str, str],
     hooks: tuple[Hook | None, Hook | None],
     left: Any,
     right: Any,
@@ -94,17 +95,25 @@ def _ask(
     """Ask the two sides in CPython's order: that of a subclass first, else the left one; then the other one."""
     forward, backward = hooks
     is_right_first = type(right) is not type(left) and issubclass(type(right), type(left))
-    if forward is None and type(left) is not machine.tensor_type:
-        own: Any = getattr(type(left), name, None)
-        forward = (
-            None if own is None else lambda one, other: natively(own, operand(machine, one), other)
-        )
+    if forward is None:
+        forward = _native_hook(machine, left, names[0])
+    # Numbers written in C look into those written in Python (`Decimal` into `Fraction`); nothing else does.
+    if backward is None and isinstance(left, numbers.Number):
+        backward = _native_hook(machine, right, names[1])
     asked = [(forward, left, right), (backward, right, left)]
     for hook, one, other in reversed(asked) if is_right_first else asked:
         result = NotImplemented if hook is None else hook(one, other)
         if result is not NotImplemented:
             return result
     return NotImplemented
+
+
+def _native_hook(machine: Machine, value: Any, name: str) -> Hook | None:
+    """Give the method of a comparison that is written in C; none of a tensor."""
+    own: Any = None if type(value) is machine.tensor_type else getattr(type(value), name, None)
+    if own is None:
+        return None
+    return lambda one, other: natively(own, operand(machine, one), other)
 
 
 def _has_no_equality(function: Any, side: Any) -> bool:

@@ -72,6 +72,25 @@ def call_of_context(machine: Machine, manager: Any, name: str, run: Callable[[],
     return result
 
 
+def stand_in_of(machine: Machine, manager: Any, name: str) -> Any:
+    """Give what is entered or left in place of a manager: of a region of autocast that existed before, one that does the same.
+
+    To enter a region is to write to it what was set before, and a decorator `@torch.autocast(...)` keeps one for all calls.
+    """
+    if not isinstance(manager, torch.autocast) or machine.world.source_of(manager) is None:
+        return manager
+    if name == "__exit__":
+        known = [one for one in machine.entered if machine.entered_for.get(id(one)) is manager]
+        return known[-1] if known else manager
+    device, dtype, is_on, has_cache = (
+        machine.load_attr(manager, part)
+        for part in ("device", "fast_dtype", "_enabled", "_cache_enabled")
+    )
+    made = torch.autocast(device, dtype, enabled=is_on, cache_enabled=has_cache)
+    machine.entered_for[id(made)] = manager
+    return made
+
+
 def leave_contexts(machine: Machine) -> None:
     """Leave the context managers that the program is still inside of, innermost first."""
     while machine.entered:
@@ -91,7 +110,8 @@ def check_handed_over(machine: Machine) -> None:
         Unmakeable: it is not, so that one has to be entered in plain Python.
     """
     for manager in machine.entered:
-        if isinstance(manager, (types.GeneratorType, *HANDED_OVER)):
+        is_stand_in = id(manager) in machine.entered_for
+        if isinstance(manager, (types.GeneratorType, *HANDED_OVER)) and not is_stand_in:
             continue
         raise machine.unmakeable(
             manager,

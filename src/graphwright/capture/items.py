@@ -134,6 +134,29 @@ def _is_known_by_value(kind: type) -> bool:
     return getattr(kind, "__hash__", None) is not object.__hash__ or hasattr(kind, "__index__")
 
 
+def read_entries(machine: Machine, holder: Any, source: Any) -> Any:
+    """Give what a container is filled from, checked (see `check_members`); a dict takes the entries of any mapping."""
+    if isinstance(holder, dict) and hasattr(type(source), "keys"):
+        entries = read_mapping(machine, source)
+        return {check_key(machine, key): value for key, value in entries.items()}
+    return check_members(machine, holder, machine.native_iterable(source))
+
+
+def read_mapping(machine: Machine, value: Any) -> dict[Any, Any]:
+    """Give the entries of any mapping as a dict.
+
+    Raises:
+        TypeError: it is no mapping.
+    """
+    if isinstance(value, dict) and machine.special(value, "keys") is None:
+        return dict(machine.world.contents(value))
+    if not hasattr(type(value), "keys"):
+        msg = f"'{type(value).__name__}' object is not a mapping"
+        raise TypeError(msg)
+    keys = machine.call(machine.load_attr(value, "keys"), [], {})
+    return {key: machine.getitem(value, key) for key in machine.native_iterable(keys)}
+
+
 def check_members(machine: Machine, holder: Any, items: Any) -> Any:
     """Check what a dict or set is about to be filled from (see `check_key`); gives something with the same items.
 
@@ -162,7 +185,9 @@ def _check_pair(machine: Machine, pair: Any) -> Any:
 def _own_item(machine: Machine, holder: Any, key: Any) -> Any:
     if type(key) is machine.tensor_type:
         return natively(operator.getitem, holder, key)
-    index_hook = special(machine, key, "__index__") if type(holder) is not dict else None
+    # A subclass of `int` is the number that it is, whatever its `__index__` gives.
+    is_asked = type(holder) is not dict and not isinstance(key, int)
+    index_hook = special(machine, key, "__index__") if is_asked else None
     if index_hook is not None:
         key = machine.call(index_hook, [key], {})
     return natively(operator.getitem, holder, check_key(machine, key))

@@ -50,11 +50,13 @@ def peek(kind: type, name: str) -> Any:
 
 def find(machine: Machine, kind: type, name: str) -> Any:
     """Find a raw class attribute along the method resolution order and guard it; `ABSENT` when there is none."""
+    if kind in machine.own_classes:
+        return _find_in_own(machine, kind, name)
     key = (kind, name)
     if key in machine.class_attrs:
         return machine.class_attrs[key]
     raw = peek(kind, name)
-    if not (is_fixed_class(kind) or is_trusted(kind) or kind in machine.own_classes):
+    if not (is_fixed_class(kind) or is_trusted(kind)):
         pin = PinSource(machine.guards.pin(kind))
         if raw is ABSENT:
             machine.guards.add(TypeAttrAbsentGuard(pin, name, machine.loc()))
@@ -62,6 +64,20 @@ def find(machine: Machine, kind: type, name: str) -> Any:
             raw = machine.world.enter(raw, TypeAttrSource(pin, name))
     machine.class_attrs[key] = raw
     return raw
+
+
+def _find_in_own(machine: Machine, kind: type, name: str) -> Any:
+    """Find a raw attribute of a class that the program made: it may change, and so may the bases that existed before."""
+    for base in kind.__mro__:
+        if base in machine.own_classes:
+            raw = base.__dict__.get(name, ABSENT)
+            if raw is not ABSENT:
+                return raw
+        else:
+            raw = find(machine, base, name)
+            if name in base.__dict__:
+                return raw
+    return ABSENT
 
 
 def is_trusted(kind: type) -> bool:

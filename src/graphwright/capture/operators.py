@@ -18,7 +18,7 @@ from graphwright.capture.faults import natively
 from graphwright.capture.items import check_known, is_read_container, special
 from graphwright.capture.late_calls import LateResult
 from graphwright.capture.late_texts import fill
-from graphwright.capture.lookup import peek
+from graphwright.capture.lookup import is_fixed_class, peek
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
 
@@ -116,7 +116,10 @@ def stand_in(machine: Machine, value: Any, methods: Mapping[str, Any] = _NO_METH
 
 
 def plain_beside_others(machine: Machine, left: Any, right: Any) -> tuple[Any, Any]:
-    """Give two operands; a symbolic number stays one beside a number, a tensor, and an object whose methods are Python code."""
+    """Give two operands; a symbolic number stays one beside a number, a tensor, and an object whose methods are Python code.
+
+    Methods written in C (of `Decimal`, say) need its value.
+    """
     if type(left) in (str, bytes):  # a template, which looks into what is beside it
         return left, symbolic_ints.plain_throughout(right)
     if symbolic_ints.are_plain(left, right) or symbolic_ints.are_ints(left, right):
@@ -124,7 +127,9 @@ def plain_beside_others(machine: Machine, left: Any, right: Any) -> tuple[Any, A
     if symbolic_floats.are_floats(left, right):
         return left, right
     other = left if symbolic_ints.are_plain(left) else right
-    if type(other) is machine.tensor_type or type(other) not in _PLAIN_OPERANDS:
+    is_kept = isinstance(other, torch.Tensor) or type(other) in (int, bool, torch.SymInt)
+    is_number = type(other) in (torch.SymFloat, torch.SymBool)
+    if is_kept or not (is_number or any(map(is_fixed_class, type(other).__mro__[:-1]))):
         return left, right
     return symbolic_ints.plain(left), symbolic_ints.plain(right)
 
@@ -136,14 +141,6 @@ def are_symbolic_ints(left: Any, right: Any) -> bool:
 
 _DIVISIONS: Final = (operator.truediv, operator.itruediv)
 """Operators that make floats of ints."""
-
-_PLAIN_OPERANDS: Final = frozenset(
-    {
-        *(float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, type(None)),
-        *(torch.SymFloat, torch.SymBool, torch.Size, range, slice),
-    }
-)
-"""Builtin types whose operators with a number need its value."""
 
 
 def operand(machine: Machine, value: Any) -> Any:

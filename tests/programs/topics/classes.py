@@ -465,3 +465,69 @@ def wrong_arguments_of_a_constructor(x):
 @TOPIC.program(call(t(3)))
 def string_forms_of_objects(x):
     return repr(Affine(2, 1)), str(Affine(3)), f"{Affine(4)}", x
+
+
+@TOPIC.program(call(t(3)))
+def attributes_of_a_class_of_its_own_change(x):
+    def ten(kind):
+        kind.extra = 10
+        return kind
+
+    def more(kind):
+        kind.extra += 5
+        return kind
+
+    @more
+    @ten
+    class Own:
+        gone = 1
+
+    class Below(Own):
+        pass
+
+    seen = Below.extra, hasattr(Below, "gone")
+    Own.extra *= 2
+    del Own.gone
+    return x * Own.extra, Below().extra, seen, hasattr(Own, "gone"), hasattr(Below(), "gone")
+
+
+class Base:
+    factor = 2
+
+
+@TOPIC.program(
+    call(t(3)),
+    after(lambda _: setattr(Base, "factor", 3), call(t(3))),
+    after(lambda _: setattr(Base, "factor", 2), call(t(3))),
+)
+def bases_of_a_class_of_its_own_change(x):
+    class Own(Base):
+        pass
+
+    return x * Own.factor, Own().factor
+
+
+@TOPIC.program(call(t(3)))
+def module_of_a_class_made_by_hand(x):
+    made = type("Made", (), {"a": 1})
+    return x, made.__module__, made.__qualname__, made().a
+
+
+@TOPIC.program(call(t(3)), is_one_graph=False)
+def bases_that_are_no_classes(x):
+    class Many(list[int]):
+        pass
+
+    return x, Many([1, 2]), Many.__bases__
+
+
+class Seven(int):
+    def __index__(self):
+        return 7
+
+
+@TOPIC.program(call(t(3)))
+def index_of_a_subclass_of_int(x):
+    i = Seven(5)
+    values = list(range(9))
+    return x, values[i], values[i:], range(i), hex(i)

@@ -1,6 +1,8 @@
 """Lists, tuples, dicts, sets, deques: reading, building, mutating, returning."""
 
 import collections
+import decimal
+import fractions
 
 import torch
 from program_cases import Fresh, Topic, after, again, call, fresh_call, t
@@ -391,3 +393,33 @@ def entries_that_move(x, table):
     table[1] = table.setdefault("f", 2)
     del table["c"]
     return x * table["b"], list(table), table.popitem()
+
+
+class Pairs:
+    """A mapping that is no dict, and that can be indexed."""
+
+    def keys(self):
+        return ["a", "b"]
+
+    def __getitem__(self, key):
+        return key * 2
+
+
+class Filled(dict):
+    def __init__(self, *args):
+        super().__init__(*args)
+
+
+@TOPIC.program(call(t(3)))
+def mappings_that_are_no_dicts(x):
+    table = {"b": 0}
+    table.update(Pairs())
+    other = {}
+    other |= Pairs()
+    return x, table, other, dict(Pairs()), {**Pairs()}, Filled(Pairs())
+
+
+@TOPIC.program(call(t(3)))
+def numbers_compared_with_numbers_of_other_kinds(x):
+    values = (1001, 1001.0, fractions.Fraction(2002, 2), decimal.Decimal("1001.0"), 1001 + 0j)
+    return x, [one == other for one in values for other in values]

@@ -1,6 +1,8 @@
 """try, except, else, finally, raise from, exceptions of torch and of the program."""
 
 import contextlib
+import io
+import traceback
 
 import torch
 from program_cases import Fresh, Topic, call, t
@@ -258,3 +260,45 @@ def add_note_and_args(x):
         raise error
     except ValueError as caught:
         return x, caught.args, caught.__notes__, caught is error
+
+
+def fails(x):
+    raise ValueError(f"of {x.shape[0]}")
+
+
+@TOPIC.program(call(t(3)), call(t(4)), is_one_graph=False)
+def text_of_what_is_handled(x):
+    try:
+        fails(x)
+    except ValueError:
+        text = traceback.format_exc(limit=1)
+    return x * 2, text.splitlines()[-1], len(text.splitlines())
+
+
+@TOPIC.program(call(t(3)), is_one_graph=False)
+def printed_exceptions(x):
+    log = io.StringIO()
+    try:
+        fails(x)
+    except ValueError as error:
+        traceback.print_exc(file=log)
+        traceback.print_exception(error, file=log)
+        traceback.print_tb(error.__traceback__, file=log)
+    return x + 1, [line for line in log.getvalue().splitlines() if "^" not in line]
+
+
+@TOPIC.program(call(t(3)), is_one_graph=False)
+def frames_of_a_traceback(x):
+    try:
+        raise KeyError("k")
+    except KeyError as error:
+        names, tail = [], error.__traceback__
+        while tail is not None:
+            names.append(tail.tb_frame.f_code.co_name)
+            tail = tail.tb_next
+    return x, names
+
+
+@TOPIC.program(call(t(3)), is_one_graph=False)
+def stack_of_calls(x):
+    return x, traceback.format_stack()[-1].splitlines()[-1].strip()

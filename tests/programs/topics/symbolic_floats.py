@@ -2,6 +2,8 @@
 
 import copy
 import dataclasses
+import decimal
+import fractions
 import math
 import operator
 import struct
@@ -289,3 +291,8 @@ def closures(x, f):
 def with_gradients(x, f):
     y = x * f + f
     return (f - y) * (f * 2), y / 3 * f, torch.where(x > f, y, f)
+
+
+@TOPIC.program(*CALLS)
+def beside_numbers_written_in_c(x, f):
+    return x, f == decimal.Decimal(f), decimal.Decimal(2) > f, f == fractions.Fraction(f), hash(f)

@@ -2,6 +2,8 @@
 
 import collections
 import dataclasses
+import decimal
+import fractions
 import functools
 import itertools
 import math
@@ -234,3 +236,9 @@ def product_of_a_list_that_existed_before(items, x):
     before = math.prod(items)
     items += x.shape
     return before, math.prod(items), x * items[0]
+
+
+@TOPIC.program(*CALLS)
+def beside_numbers_written_in_c(x, n):
+    whole, part = decimal.Decimal(5), fractions.Fraction(9, 2)
+    return x, n == whole, whole == n, n < whole, n == part, part > n, {n: 1}.get(5), hash(n)

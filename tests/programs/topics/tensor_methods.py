@@ -449,3 +449,10 @@ def reads_an_item(x):
 @TOPIC.program(call(t(5)), is_one_graph=False)
 def size_that_depends_on_values(x):
     return torch.unique_consecutive(x.sign()), x.nonzero()
+
+
+@TOPIC.program(call(t(3, grad=True)), call(t(3)), is_one_graph=False)
+def detached_in_place(x):
+    y = x * 2
+    x.detach_()
+    return y.detach_(), x * 3, x.requires_grad

@@ -268,3 +268,54 @@ def break_under_forward_gradients(x):
         level = forward_ad._current_level
         y = y + 1
     return y, level, forward_ad._current_level
+
+
+KEPT = torch.autocast("cpu", dtype=torch.bfloat16)
+
+
+@torch.autocast("cpu", dtype=torch.bfloat16)
+def narrow_product(x):
+    return x @ x
+
+
+@torch.amp.autocast("cuda", enabled=False)
+def product_as_it_is(x):
+    return x @ x
+
+
+@torch.autocast("cpu", dtype=torch.bfloat16)
+def narrow_with_a_break(x):
+    y = x @ x
+    gw.graph_break()
+    return y @ x
+
+
+@TOPIC.program(call(t(3, 3)), call(t(4, 4)), call(t(3, 3)))
+def regions_of_autocast_from_before(x):
+    y = narrow_product(x)
+    with KEPT:
+        z = x @ x
+        with torch.autocast("cpu", enabled=False):
+            w = x @ x
+        v = narrow_product(w) @ x
+    return y, z, w, v, product_as_it_is(x), x @ x
+
+
+@TOPIC.program(call(t(3, 3)))
+def error_in_a_region_of_autocast_from_before(x):
+    try:
+        with KEPT:
+            y = x @ x
+            raise KeyError
+    except KeyError:
+        return y, x @ x
+
+
+@TOPIC.program(call(t(3, 3)), is_one_graph=False)
+def break_in_a_region_of_autocast_from_before(x):
+    y = narrow_with_a_break(x)
+    with KEPT:
+        z = x @ x
+        gw.graph_break()
+        z = z @ x
+    return y, z, x @ x

@@ -10,9 +10,10 @@ from typing import Any, Final
 from graphwright.capture.faults import natively
 from graphwright.capture.frames import LEAVE, Frame, Opcode
 from graphwright.capture.instructions import CallShape, FunctionPart, Intrinsic, Op
+from graphwright.capture.items import read_mapping
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
-from graphwright.capture.opcodes.containers import function_text, read_mapping
+from graphwright.capture.opcodes.containers import function_text
 
 _NO_KEYWORDS: Final[dict[str, Any]] = {}
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from graphwright.capture.faults import natively
 from graphwright.capture.frames import Frame, Opcode
 from graphwright.capture.instructions import Op
-from graphwright.capture.items import check_key, check_members
+from graphwright.capture.items import check_key, check_members, read_mapping
 from graphwright.capture.late_texts import join
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
@@ -106,21 +106,6 @@ def set_update(machine: Machine, frame: Frame, arg: int) -> None:
     target = machine.world.change(frame.stack[-arg])
     items = check_members(machine, target, machine.native_iterable(value))
     natively(target.update, items)
-
-
-def read_mapping(machine: Machine, value: Any) -> dict[Any, Any]:
-    """Give the entries of any mapping as a dict.
-
-    Raises:
-        TypeError: it is no mapping.
-    """
-    if isinstance(value, dict) and machine.special(value, "keys") is None:
-        return dict(machine.world.contents(value))
-    if not hasattr(type(value), "keys"):
-        msg = f"'{type(value).__name__}' object is not a mapping"
-        raise TypeError(msg)
-    keys = machine.call(machine.load_attr(value, "keys"), [], {})
-    return {key: machine.getitem(value, key) for key in machine.native_iterable(keys)}
 
 
 def dict_update(machine: Machine, frame: Frame, arg: int) -> None:

@@ -61,6 +61,8 @@ def count_elements(machine: Machine, args: Args, kwargs: Kwargs) -> None:
 def _number(machine: Machine, value: Any, names: Sequence[str]) -> Any:
     """Give the number that an object stands for by the first of these methods that it has; anything else as it is."""
     for name in names:
+        if name == "__index__" and isinstance(value, int):
+            return int.__index__(value)  # It is the number that it is, whatever its method gives.
         hook = machine.special(value, name)
         if hook is not None:
             return machine.call(hook, [value], {})

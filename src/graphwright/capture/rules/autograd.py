@@ -105,11 +105,24 @@ def _applied(function: Any) -> Any:
     return apply
 
 
+def _detach_in_place(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
+    """`x.detach_()`, of a tensor of the program's own."""
+    if machine.world.source_of(args[0]) is not None:
+        raise machine.unsupported(
+            "detach_() of a tensor that existed before",
+            why="it lets go of a history that only the tensor itself has, or is refused as that of a view",
+            remedy="use detach()",
+        )
+    return call_native(machine, torch.Tensor.detach_, args, kwargs)
+
+
 def make_rules() -> dict[Any, Rule]:
     """Give the rules."""
     return {
         torch.autograd.grad: _grad,
         _APPLY: _apply,
+        torch.Tensor.detach_: _detach_in_place,
+        torch.detach_: _detach_in_place,
         **dict.fromkeys(BACKWARD, _refuse_backward),
         **dict.fromkeys(_HOOKS, _refuse_hook),
     }

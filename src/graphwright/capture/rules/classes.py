@@ -29,6 +29,13 @@ Kwargs = Mapping[str, Any]
 def build_class(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """A class statement: its body is interpreted, and the class made by its metaclass."""
     body, name, *bases = args
+    for base in bases:
+        if not isinstance(base, type):
+            raise machine.unsupported(
+                f"a class with the base {base!r}",
+                why="a base that is no class (list[int], Generic[T]) gives the real ones by __mro_entries__",
+                remedy="define the class outside the compiled function",
+            )
     rest = {key: value for key, value in kwargs.items() if key != "metaclass"}
     meta = most_derived(kwargs.get("metaclass", type), bases)
     space: Any = machine.call(machine.load_attr(meta, "__prepare__"), [name, tuple(bases)], rest)

@@ -10,12 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from graphwright.capture.faults import natively
-from graphwright.capture.items import check_key, check_members
+from graphwright.capture.items import check_members, read_entries
 from graphwright.capture.machine import Machine, Rule
 from graphwright.capture.missing import ABSENT
 from graphwright.capture.natives import OwnCallable, make_callback
 from graphwright.capture.operators import stand_in, unary
-from graphwright.capture.symbolic_ints import plain_throughout
 
 Args = Sequence[Any]
 Kwargs = Mapping[str, Any]
@@ -272,19 +271,7 @@ def dict_(machine: Machine, args: Args, kwargs: Kwargs) -> dict[Any, Any]:
 
 def _fill(machine: Machine, made: dict[Any, Any], args: Args, kwargs: Kwargs) -> None:
     if args:
-        source = args[0]
-        if isinstance(source, dict) and machine.special(source, "keys") is None:
-            made.update(machine.world.contents(source))
-        elif hasattr(type(source), "keys"):
-            keys = machine.call(machine.load_attr(source, "keys"), [], {})
-            for key in machine.native_iterable(keys):
-                made[check_key(machine, key)] = machine.getitem(source, key)
-        elif machine.has_symbols:
-            made.update(
-                (plain_throughout(key), value) for key, value in machine.native_iterable(source)
-            )
-        else:
-            natively(made.update, check_members(machine, made, machine.native_iterable(source)))
+        natively(made.update, read_entries(machine, made, args[0]))
     made.update(kwargs)
 
 

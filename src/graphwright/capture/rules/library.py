@@ -7,9 +7,10 @@ import functools
 import logging
 import os
 import sys
+import traceback
 import warnings
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from graphwright.capture.faults import natively
@@ -28,6 +29,16 @@ _LEVELS: Final = {
     "exception": logging.ERROR,
     "critical": logging.CRITICAL,
 }
+
+_OF_FRAMES: Final = (
+    traceback.extract_stack,
+    traceback.format_exc,
+    traceback.format_stack,
+    traceback.print_exc,
+    traceback.print_exception,
+    traceback.print_stack,
+    traceback.print_tb,
+)
 
 
 def _log_at(name: str, level: int) -> Rule:
@@ -93,6 +104,21 @@ def _print(machine: Machine, args: Args, kwargs: Kwargs) -> None:
     )
 
 
+def _of_frames(function: Callable[..., Any]) -> Rule:
+    """Make the rule of a function of `traceback` that asks Python for its frames, or for what it handles."""
+
+    def rule(machine: Machine, args: Args, kwargs: Kwargs) -> None:
+        msg = f"a call of traceback.{function.__name__}"
+        raise machine.unsupported(
+            msg,
+            why="it is about the frames that Python itself runs, and the exception that it handles",
+            remedy="call it outside the compiled function, or give the exception to traceback.format_exception",
+        )
+
+    rule.__doc__ = f"`traceback.{function.__name__}(...)`."
+    return rule
+
+
 def make_rules() -> dict[Any, Rule]:
     """Give the rules."""
     rules: dict[Any, Rule] = {
@@ -106,6 +132,7 @@ def make_rules() -> dict[Any, Rule]:
         weakref.ref: make_weak_reference,
         os.fspath: lambda machine, args, kwargs: natively(os.fspath, machine.materialise(args[0])),
         sys.intern: lambda machine, args, kwargs: args[0],
+        **{function: _of_frames(function) for function in _OF_FRAMES},
         **{getattr(logging.Logger, name): _log_at(name, level) for name, level in _LEVELS.items()},
     }
     return rules

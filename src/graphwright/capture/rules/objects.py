@@ -51,6 +51,8 @@ def type_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     if len(args) == 1 and not kwargs:
         return type_of(machine, args[0])
     name, bases, space = args
+    if "__module__" not in space:  # CPython takes it from the globals of the code that calls.
+        space = {**space, "__module__": machine.module_name()}
     return make_class(machine, most_derived(type, bases), name, bases, space, kwargs)
 
 
