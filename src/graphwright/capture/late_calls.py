@@ -26,7 +26,9 @@ from graphwright.capture.faults import natively
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
 from graphwright.capture.policy import is_torch_class, is_torch_module_name
+from graphwright.ir.guards import GlobalStateKind
 from graphwright.record import AbstractTensor, NeedsValues, Recorder
+from graphwright.runtime import WRITABLE_STATE, read_global_state
 
 _NO_KEYWORDS: Final[Mapping[str, Any]] = types.MappingProxyType({})
 
@@ -86,6 +88,8 @@ class LateCalls:
         self._has_texts = False
         self._recorder: Final = recorder
         self.results: Final[list[LateResult]] = []
+        self._modes: Final = _modes()
+        self._has_gradients: Final = torch.is_grad_enabled()
 
     def call(self, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Call a native function now or, where it asks for values, late.
@@ -129,6 +133,7 @@ class LateCalls:
         if (
             not _may_be_late(function)
             or not _are_plain((args, kwargs))
+            or not self._is_as_at_the_end(args, kwargs)
             or not all(self._recorder.is_input(out) for out in outs)
         ):
             raise error or used_late(_first_late((args, kwargs)))
@@ -137,6 +142,13 @@ class LateCalls:
         made = LateResult(function, tuple(args), dict(kwargs))
         self.results.append(made)
         return made
+
+    def _is_as_at_the_end(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+        """Tell whether the call gives, once the graph has run, what it gives here: in a `with torch.no_grad()`, it has no history."""
+        if _modes() != self._modes:
+            return False
+        is_same = torch.is_grad_enabled() == self._has_gradients
+        return is_same or not _may_have_history((args, kwargs))
 
     def check(self, machine: Machine) -> None:
         """Check, at the end of the program, that no late call would see a later value of its arguments.
@@ -152,6 +164,23 @@ class LateCalls:
                     why="that call is made after the graph has run, as the size or value of its result depends on values",
                     remedy="give it a clone of the tensor",
                 )
+
+
+def _modes() -> dict[GlobalStateKind, str]:
+    """Give the modes that a program may set and PyTorch's functions follow, but for whether gradients are on."""
+    kinds = {*WRITABLE_STATE, GlobalStateKind.INFERENCE_MODE} - {GlobalStateKind.GRAD_MODE}
+    return {kind: read_global_state(kind) for kind in kinds}
+
+
+def _may_have_history(value: Any) -> bool:
+    """Tell whether what is made of a nesting of arguments may have a history."""
+    if isinstance(value, torch.Tensor):
+        return value.requires_grad
+    if type(value) is LateResult:
+        return _may_have_history((value.args, value.kwargs))
+    if isinstance(value, dict):
+        return any(map(_may_have_history, value.values()))
+    return isinstance(value, list | tuple) and any(map(_may_have_history, value))
 
 
 def _of_real_tensors(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:

@@ -7,7 +7,6 @@ Keeps: whatever happens, the user's objects, PyTorch's global state and the rand
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import inspect
@@ -68,11 +67,10 @@ from graphwright.record import (
 from graphwright.runtime import (
     WRITABLE_STATE,
     autocast_nesting,
+    global_state_kept,
     may_overlap,
-    nest_autocast,
     read_global_state,
     share_storage,
-    write_global_state,
 )
 
 
@@ -113,20 +111,6 @@ _NEUTRAL: Final = {
 
 _NEEDED_KEYS: Final = (torch._C.DispatchKey.Python, torch._C.DispatchKey.AutogradCPU)  # noqa: SLF001  (no public name)
 """Keys of PyTorch's dispatcher without which operators are not recorded, or not with their gradients."""
-
-
-@contextlib.contextmanager
-def _state_kept() -> Iterator[None]:
-    """Put back, at the end, whatever of PyTorch's state a program can change."""
-    before = {kind: read_global_state(kind) for kind in WRITABLE_STATE}
-    nesting = autocast_nesting()
-    try:
-        yield
-    finally:
-        nest_autocast(nesting - autocast_nesting())
-        for kind, text in before.items():
-            if read_global_state(kind) != text:
-                write_global_state(kind, text)
 
 
 def _guard_global_state(machine: Machine) -> dict[GlobalStateKind, str]:
@@ -325,7 +309,7 @@ def _capture_until(
     call.blocks.rewind()
     token = CAPTURING.set(True)
     try:
-        with _state_kept():
+        with global_state_kept():
             state, nesting = _guard_global_state(machine), autocast_nesting()
             with recorder:
                 try:

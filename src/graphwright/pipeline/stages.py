@@ -41,7 +41,7 @@ from graphwright.pipeline.graph_runs import make_graph_run
 from graphwright.pipeline.jobs import Job, tell_break
 from graphwright.pipeline.options import BackendFunction, BackendKind
 from graphwright.pipeline.planning import load_kernels, lower_program
-from graphwright.runtime import Entry, Run, make_backend_entry, make_entry
+from graphwright.runtime import Entry, Run, global_state_kept, make_backend_entry, make_entry
 
 
 def build_entry(job: Job) -> Entry:
@@ -244,7 +244,11 @@ def _run_of(function: Callable[..., Any], captured: Captured) -> Run:
     places = [order.index(name) for name in captured.trace.int_symbols]
 
     def run(inputs: Sequence[torch.Tensor], symbols: tuple[int, ...]) -> Sequence[torch.Tensor]:
-        outputs: Sequence[torch.Tensor] = function(*[symbols[place] for place in places], *inputs)
+        # A piece that leaves a block it began in sets a mode; what it sets is set when its results have been made.
+        with global_state_kept():
+            outputs: Sequence[torch.Tensor] = function(
+                *[symbols[place] for place in places], *inputs
+            )
         return outputs
 
     return run

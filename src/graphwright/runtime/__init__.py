@@ -25,6 +25,7 @@ from graphwright.runtime.failures import GuardFailure
 from graphwright.runtime.global_state import WRITABLE as WRITABLE_STATE
 from graphwright.runtime.global_state import (
     autocast_nesting,
+    global_state_kept,
     nest_autocast,
     read_global_state,
     write_global_state,
@@ -51,6 +52,7 @@ __all__ = [
     "SharedOutput",
     "autocast_nesting",
     "builtin_base",
+    "global_state_kept",
     "has_autocast",
     "iterate_items",
     "iterate_keys",

@@ -5,7 +5,8 @@ In: a `GlobalStateKind`.   Out: its present value as text, the one form that cap
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sized
+import contextlib
+from collections.abc import Callable, Iterator, Sized
 from typing import Final
 
 import torch
@@ -130,3 +131,17 @@ _WRITERS: Final[dict[GlobalStateKind, Callable[[str], object]]] = {
 
 WRITABLE: Final = frozenset(_WRITERS)
 """What a program may leave changed."""
+
+
+@contextlib.contextmanager
+def global_state_kept() -> Iterator[None]:
+    """Put back, at the end, whatever of PyTorch's state a program can change."""
+    before = {kind: read_global_state(kind) for kind in WRITABLE}
+    nesting = autocast_nesting()
+    try:
+        yield
+    finally:
+        nest_autocast(nesting - autocast_nesting())
+        for kind, text in before.items():
+            if read_global_state(kind) != text:
+                write_global_state(kind, text)

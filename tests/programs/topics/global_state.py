@@ -182,3 +182,46 @@ def global_tensor():
 
 def _adds_weight(x):
     return x + WEIGHT
+
+
+@torch.no_grad()
+def without_gradients(x):
+    return torch.masked_select(x, x > 0)
+
+
+@TOPIC.program(call(t(6, grad=True)), call(t(5, grad=True)), call(t(6)), is_one_graph=False)
+def sizes_that_depend_on_values_while_gradients_are_off(x):
+    with torch.no_grad():
+        chosen = x[x > 0]
+        places = torch.nonzero(x > 0)
+        total = x.sum().item()
+    return chosen, places, total, without_gradients(x), x * 2
+
+
+@TOPIC.program(call(t(6, grad=True)), is_one_graph=False)
+def late_results_go_on_while_gradients_are_off(x):
+    chosen = x[x > 0]
+    with torch.no_grad():
+        scaled = chosen * 2
+    torch.set_grad_enabled(False)
+    moved = chosen + 1
+    torch.set_grad_enabled(True)
+    return chosen, scaled, moved
+
+
+@TOPIC.program(call(t(6)), is_one_graph=False)
+def late_results_in_a_region_of_autocast(x):
+    chosen = x[x > -9]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        narrow = chosen @ chosen
+    with torch.inference_mode():
+        inferred = chosen * 2
+    return narrow, chosen @ chosen, inferred
+
+
+@TOPIC.program(call(t(3, grad=True)), is_one_graph=False)
+def counts_drawn_while_gradients_are_off(x):
+    chances = torch.sigmoid(x)
+    with torch.no_grad():
+        counts = torch.binomial(torch.full((3,), 10.0), chances)
+    return counts, chances

@@ -365,3 +365,9 @@ def parts_and_pairs(x, z):
     w = x * 2
     pairs = torch.view_as_complex(w)
     return z.imag[1:].t(), torch.view_as_real(z), torch.view_as_complex(x[1:]), w, pairs, pairs.real
+
+
+@TOPIC.program(call(t(6, grad=True)), call(t(2, 6, grad=True)), call(t(4)))
+def margins_of_labels(x):
+    labels = torch.zeros(x.shape, dtype=torch.long)
+    return [F.multilabel_margin_loss(x, labels, reduction=how) for how in ("none", "mean", "sum")]

@@ -78,6 +78,15 @@ def _likelihood_backward(_grad_output: TensorSpec, self: TensorSpec, *_rest: obj
     return fresh(self, self.shape)
 
 
+def _margin_of_labels(
+    self: TensorSpec, target: TensorSpec, reduction: int = _MEAN
+) -> tuple[TensorSpec, TensorSpec]:
+    is_target = fresh(target, target.shape, self.dtype)
+    if reduction != _NONE or self.ndim <= 1:
+        return fresh(self, ()), is_target
+    return fresh(self, self.shape[:1]), is_target
+
+
 RULES: Final[dict[str, Callable[..., Any]]] = {
     "aten.mse_loss": _pair,
     "aten.smooth_l1_loss": _pair,
@@ -94,6 +103,7 @@ RULES: Final[dict[str, Callable[..., Any]]] = {
     "aten.nll_loss2d_forward": _likelihood,
     "aten.nll_loss_backward": _likelihood_backward,
     "aten.multi_margin_loss_backward": _likelihood_backward,
+    "aten.multilabel_margin_loss_forward": _margin_of_labels,
     "aten.multilabel_margin_loss_backward": _likelihood_backward,
     "aten.nll_loss2d_backward": _likelihood_backward,
     "aten._ctc_loss_backward": _likelihood_backward,
