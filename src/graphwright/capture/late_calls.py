@@ -7,12 +7,14 @@ return, keep, or hand to further PyTorch functions; these are late too.
     return y, x + 1                 result: (nonzero(output 0), output 1)
 
 The call is made by the recipe of the result, in the program's order, once the graph has run. Keeps: its tensors are those
-that the function was given, so what it gives shares memory as in eager; that none of them is written to after it in the program.
+that the function was given, so what it gives shares memory as in eager; none of them is written to after it in the program;
+the modes at its place are those at the end; it draws no random numbers, whose order would be another.
 Does not: let the program look at a late result; what follows from its values cannot be captured.
 """
 
 from __future__ import annotations
 
+import functools
 import operator
 import types
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +29,7 @@ from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
 from graphwright.capture.policy import is_torch_class, is_torch_module_name
 from graphwright.ir.guards import GlobalStateKind
+from graphwright.ir.overloads import is_random
 from graphwright.record import AbstractTensor, NeedsValues, Recorder
 from graphwright.runtime import WRITABLE_STATE, read_global_state
 
@@ -308,13 +311,28 @@ def _tensors_in(value: Any) -> list[Any]:
     return [] if value is None else [value]
 
 
+def _may_draw(function: Any) -> bool:
+    """Tell whether a function of PyTorch's may draw random numbers, by its name and those that its code uses."""
+    code = getattr(function, "__code__", None)
+    used = () if code is None else code.co_names
+    return any(map(_draws, (getattr(function, "__name__", ""), *used)))
+
+
+@functools.cache
+def _draws(name: str) -> bool:
+    """Tell whether an operator of this name draws random numbers."""
+    packet = None if name.startswith("__") else getattr(torch.ops.aten, name, None)
+    overloads = [] if packet is None else [getattr(packet, one) for one in packet.overloads()]
+    return any(map(is_random, overloads))
+
+
 def _may_be_late(function: Any) -> bool:
     """Tell whether a function is one of PyTorch's that makes a result, into `out=` perhaps, and does nothing else."""
     name = getattr(function, "__name__", "")
     is_in_place = name.endswith("_") and not name.endswith("__")
     if function in _OPERATORS:
         return True
-    if is_in_place:
+    if is_in_place or _may_draw(function):
         return False
     if isinstance(function, types.MethodDescriptorType):
         return is_torch_class(function.__objclass__)
