@@ -200,15 +200,3 @@ def array_that_is_written_to_later(x):
 def array_that_goes_back_to_a_tensor(x):
     y = x + 1
     return torch.from_numpy(y.numpy()), y
-
-
-@TOPIC.program(call(t(6)), call(t(5)), is_one_graph=False)
-def numbers_drawn_for_sizes_that_depend_on_values(x):
-    torch.manual_seed(3)
-    first = torch.rand(2)
-    chosen = x[x > -1]
-    kept = torch.nn.functional.dropout(chosen)
-    second = torch.rand(2)
-    noise = torch.rand_like(chosen)
-    counts = torch.binomial(torch.full((2,), 9.0), torch.tensor([0.3, 0.6]))
-    return first, chosen, kept, second, noise, counts, torch.rand(2)
