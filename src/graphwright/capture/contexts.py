@@ -80,14 +80,15 @@ def stand_in_of(machine: Machine, manager: Any, name: str) -> Any:
     if not isinstance(manager, torch.autocast) or machine.world.source_of(manager) is None:
         return manager
     if name == "__exit__":
-        known = [one for one in machine.entered if machine.entered_for.get(id(one)) is manager]
+        pairs = [machine.entered_for.get(id(one)) for one in machine.entered]
+        known = [pair[0] for pair in pairs if pair is not None and pair[1] is manager]
         return known[-1] if known else manager
     device, dtype, is_on, has_cache = (
         machine.load_attr(manager, part)
         for part in ("device", "fast_dtype", "_enabled", "_cache_enabled")
     )
     made = torch.autocast(device, dtype, enabled=is_on, cache_enabled=has_cache)
-    machine.entered_for[id(made)] = manager
+    machine.entered_for[id(made)] = made, manager
     return made
 
 

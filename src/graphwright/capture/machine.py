@@ -148,8 +148,8 @@ class Machine:
         """Some ints of the program are symbolic (see `symbolic_ints.py`)."""
         self.is_over = False
         self.entered: list[Any] = []
-        self.entered_for: dict[int, Any] = {}
-        """By the identity of what was entered for another manager, that other one."""
+        self.entered_for: dict[int, tuple[Any, Any]] = {}
+        """By the identity of what was entered for another manager: itself (which must live on), and that other one."""
         """Context managers of PyTorch's that the program is inside of, and generators of its functions; they run for real."""
         self.freed_histories: list[Any] = []
         """The gradients for whose sake histories were let go of (`torch.autograd.grad` without `retain_graph`)."""
