@@ -244,6 +244,7 @@ def _is_static(buffer: Buffer) -> bool:
 
 def _iter_step_faults(plan: Plan, kernels: Sequence[Kernel]) -> Iterator[str]:
     accesses = {kernel.name: [param.access for param in kernel.params] for kernel in kernels}
+    numbers = set(range(len(plan.buffers)))
     defined = {
         number
         for number, buffer in enumerate(plan.buffers)
@@ -262,7 +263,7 @@ def _iter_step_faults(plan: Plan, kernels: Sequence[Kernel]) -> Iterator[str]:
                 yield from _iter_unknown(plan, _buffers_read(step), defined, where)
                 yield from _iter_extern_faults(plan, step, where)
                 outs = tuple([out.buffer for out in step.outs if out is not None])
-                yield from _iter_unknown(plan, outs, set(range(len(plan.buffers))), where)
+                yield from _iter_unknown(plan, outs, numbers, where)
                 defined |= set(outs)
                 if step.kind is ExternKind.INPLACE:
                     defined |= {tensor.buffer for tensor in iter_tensor_args(step.args[0])}

@@ -102,7 +102,7 @@ class KernelWriter:
         return target in self._reread
 
     def is_streamed(self, target: Target) -> bool:
-        """Tell whether what is stored there is better written past the caches."""
+        """Tell whether what is stored there is better written past the caches, and note that it will be (see `streamed`)."""
         is_read = target in self._reread or target.value in self._inputs or target.value < 0
         if not self._is_large or is_read:
             return False

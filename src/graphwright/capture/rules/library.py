@@ -39,6 +39,7 @@ _OF_FRAMES: Final = (
     traceback.print_stack,
     traceback.print_tb,
 )
+"""Functions that ask Python for its frames, or for the exception that it handles."""
 
 
 def _log_at(name: str, level: int) -> Rule:
