@@ -23,6 +23,8 @@ Text form (`render`), which `parse` reads back:
 
 from __future__ import annotations
 
+import enum
+
 from graphwright.ir.data import Data
 from graphwright.ir.dtypes import DType
 from graphwright.ir.locations import Loc
@@ -172,6 +174,23 @@ class InputMutation(Data, frozen=True):
     value_id: int
 
 
+class ViewKind(enum.StrEnum):
+    """What autograd makes of a tensor that shares the memory of another; it decides what a later write to it does."""
+
+    VIEW = "view"
+    """A differentiable view, made with gradients on."""
+    DETACHED = "detached"
+    """No view: of `detach()` and the like, or made in inference mode of a tensor made there."""
+    NO_GRAD = "no_grad"
+    """Made in `torch.no_grad()`."""
+    INFERENCE = "inference"
+    """Made in inference mode, of a tensor from outside it."""
+    ONE_OF_MANY = "one_of_many"
+    """One of the results of a split or the like."""
+    OF_FUNCTION = "of_function"
+    """Made by an `autograd.Function`."""
+
+
 class GraphOutput(Data, frozen=True):
     """One output of the graph."""
 
@@ -186,6 +205,10 @@ class GraphOutput(Data, frozen=True):
     """Eager returned the very tensor object `alias_of_input`."""
     alias_of_output: int | None = None
     """An earlier output with the same storage, if any: the two must share memory."""
+    view_kind: ViewKind = ViewKind.VIEW
+    """How eager's result is a view, where it shares memory."""
+    is_of_detached: bool = False
+    """It is a view, but not of what it shares memory with: of a `detach()` of that."""
 
 
 class AtenGraph(Data, frozen=True):

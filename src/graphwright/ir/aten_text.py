@@ -38,6 +38,7 @@ from graphwright.ir.aten import (
     Ref,
     SymArg,
     TensorMeta,
+    ViewKind,
 )
 from graphwright.ir.dims import render_dim
 from graphwright.ir.dtypes import DType
@@ -172,6 +173,10 @@ def _render_output(output: GraphOutput) -> str:
         text += f" {relation} input {output.alias_of_input}"
     if output.alias_of_output is not None:
         text += f" of output {output.alias_of_output}"
+    if output.view_kind is not ViewKind.VIEW:
+        text += f" as {output.view_kind.value}"
+    if output.is_of_detached:
+        text += " of its detach"
     return text
 
 
@@ -377,7 +382,12 @@ def _parse_output(scanner: _Scanner) -> GraphOutput:
     earlier: int | None = None
     if scanner.accepts(" of output "):
         earlier = int(scanner.match(_DIGITS, "an output number"))
-    return GraphOutput(value, meta, source, is_input_itself, earlier)
+    kind = ViewKind.VIEW
+    if scanner.accepts(" as "):
+        kind = ViewKind(scanner.match(_NAME, "a kind of view"))
+    return GraphOutput(
+        value, meta, source, is_input_itself, earlier, kind, scanner.accepts(" of its detach")
+    )
 
 
 def _parse_node(scanner: _Scanner) -> AtenNode:

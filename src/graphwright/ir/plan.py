@@ -24,6 +24,7 @@ from graphwright.ir.aten import (
     MemoryFormatArg,
     SymArg,
     TensorMeta,
+    ViewKind,
 )
 from graphwright.ir.data import Data
 from graphwright.ir.dtypes import DType
@@ -178,6 +179,8 @@ class ViewOfInput(Data, frozen=True, tag="view_of_input"):
 
     index: int
     meta: TensorMeta
+    kind: ViewKind = ViewKind.VIEW
+    is_of_detached: bool = False
 
 
 class ViewOfOutput(Data, frozen=True, tag="view_of_output"):
@@ -185,6 +188,8 @@ class ViewOfOutput(Data, frozen=True, tag="view_of_output"):
 
     index: int
     meta: TensorMeta
+    kind: ViewKind = ViewKind.VIEW
+    is_of_detached: bool = False
 
 
 PlanOutput = NewOutput | InputOutput | ViewOfInput | ViewOfOutput

@@ -163,11 +163,15 @@ def _render_output(output: PlanOutput) -> str:
         case InputOutput(index):
             return f"input {index}"
         case ViewOfInput(index, meta):
-            return f"view of input {index} {_render_meta(meta)}"
+            return f"{_render_kind(output)} of input {index} {_render_meta(meta)}"
         case ViewOfOutput(index, meta):
-            return f"view of output {index} {_render_meta(meta)}"
+            return f"{_render_kind(output)} of output {index} {_render_meta(meta)}"
         case _:
             assert_never(output)
+
+
+def _render_kind(output: ViewOfInput | ViewOfOutput) -> str:
+    return f"{output.kind.value} of the detach" if output.is_of_detached else output.kind.value
 
 
 def _render_meta(meta: TensorMeta) -> str:

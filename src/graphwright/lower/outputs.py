@@ -87,11 +87,14 @@ def _output(
             return InputOutput(output.alias_of_input)
         base_offset = static(values.graph.inputs[output.alias_of_input].offset)
         shifted = msgspec.structs.replace(meta, offset=static(meta.offset) - base_offset)
-        return ViewOfInput(output.alias_of_input, shifted)
+        return ViewOfInput(output.alias_of_input, shifted, output.view_kind, output.is_of_detached)
     if output.alias_of_output is not None:
         first = values.graph.outputs[output.alias_of_output].meta
         shift = static(meta.offset) - static(first.offset)
-        return ViewOfOutput(output.alias_of_output, msgspec.structs.replace(meta, offset=shift))
+        shifted = msgspec.structs.replace(meta, offset=shift)
+        return ViewOfOutput(
+            output.alias_of_output, shifted, output.view_kind, output.is_of_detached
+        )
     value = output.value_id
     shown = meta
     if values.bases[value] in taken or not _can_be_output(values, value, meta):

@@ -182,6 +182,7 @@ def _shared_outputs(graph: AtenGraph, num_outputs: int) -> Iterator[SharedOutput
             of_input=of_input,
             of_output=of_output,
             is_base_itself=output.is_input_itself,
+            kind=output.view_kind,
         )
 
 

@@ -142,6 +142,8 @@ class GraphBuilder:
                     output.alias_of_input,
                     output.is_input_itself,
                     output.alias_of_output,
+                    output.view_kind,
+                    output.is_of_detached,
                 )
                 for output in outputs
             ),

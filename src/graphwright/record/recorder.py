@@ -16,13 +16,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
 import torch
 
 from graphwright.base.errors import Unsupported
-from graphwright.ir.aten import AtenGraph, GraphOutput, InputMutation
+from graphwright.ir.aten import AtenGraph, GraphOutput, InputMutation, ViewKind
 from graphwright.ir.overloads import find_overload, is_random
 from graphwright.record.abstract import (
     GRADIENTS_OF_STAND_INS,
@@ -415,11 +415,14 @@ class Recorder:
         return RecordingMark(len(builder.nodes), len(builder.specs), len(builder.written))
 
     def has_effects_since(self, mark: RecordingMark) -> bool:
-        """Tell whether, since then, random numbers were drawn or tensors written to that existed then."""
+        """Tell whether, since then, random numbers were drawn or tensors written to that existed then, known to the recording or not."""
         builder = self._builder
         return any(
             is_random(find_overload(node.op)) for node in builder.nodes[mark.num_nodes :]
-        ) or any(storage.first < mark.num_values for storage in builder.written[mark.num_writes :])
+        ) or any(
+            storage.first < mark.num_values or storage.origin is Origin.INPUT
+            for storage in builder.written[mark.num_writes :]
+        )
 
     @property
     def trace(self) -> TorchTrace:
@@ -551,18 +554,46 @@ class Recorder:
             state = tensor.state
             is_computed = has_flags(state.recipe)
             source = None if is_computed else state.storage.input_index
-            meta = self._builder.meta(state.spec, requires_grad=tensor.requires_grad)
+            earlier = owners.get(id(state.storage)) if source is None and not is_computed else None
+            base = tensors[earlier] if earlier is not None else None
+            if source is not None:
+                base = self._inputs[source]
             described.append(
                 GraphOutput(
                     value_id=read(self._builder, state),
-                    meta=meta,
+                    meta=self._builder.meta(state.spec, requires_grad=tensor.requires_grad),
                     alias_of_input=source,
-                    is_input_itself=source is not None and tensor is self._inputs[source],
-                    alias_of_output=owners.get(id(state.storage))
-                    if source is None and not is_computed
-                    else None,
+                    is_input_itself=source is not None and tensor is base,
+                    alias_of_output=earlier,
+                    view_kind=_view_kind(tensor, base),
+                    is_of_detached=base is not None and _is_view_of_other(tensor, base),
                 )
             )
             if source is None and not is_computed:
                 owners.setdefault(id(state.storage), index)
         return described
+
+
+_CREATION: Final = torch._C._autograd.CreationMeta  # noqa: SLF001  (no public name)
+_VIEW_KINDS: Final = {
+    _CREATION.DEFAULT: ViewKind.VIEW,
+    _CREATION.NO_GRAD_MODE: ViewKind.NO_GRAD,
+    _CREATION.INFERENCE_MODE: ViewKind.INFERENCE,
+    _CREATION.MULTI_OUTPUT_NODE: ViewKind.ONE_OF_MANY,
+    _CREATION.IN_CUSTOM_FUNCTION: ViewKind.OF_FUNCTION,
+}
+
+
+def _view_kind(tensor: AbstractTensor, base: AbstractTensor | None) -> ViewKind:
+    """Tell what autograd made of a tensor over the memory of `base`: it ran above the recorder, as it does in eager."""
+    if base is None or tensor is base:
+        return ViewKind.VIEW
+    if not tensor._is_view():  # noqa: SLF001  (the documented way)
+        return ViewKind.DETACHED
+    return _VIEW_KINDS[torch._C._autograd._get_creation_meta(tensor)]  # noqa: SLF001  (no public name)
+
+
+def _is_view_of_other(tensor: AbstractTensor, base: AbstractTensor) -> bool:
+    """Tell whether autograd takes a tensor for a view, but not of the same tensor as `base` or of `base` itself."""
+    root = tensor._base  # noqa: SLF001  (the documented way)
+    return root is not None and root is not base and root is not base._base  # noqa: SLF001

@@ -13,9 +13,10 @@ from typing import Any, Final
 
 import torch
 
-from graphwright.ir.aten import TensorMeta
+from graphwright.ir.aten import TensorMeta, ViewKind
 from graphwright.ir.symint import Dim
 from graphwright.runtime.entry import Run
+from graphwright.runtime.tensors import mark_view
 
 _ONCE: Final = (
     b"gradients of what graphwright has compiled cannot be differentiated once more: "
@@ -34,6 +35,7 @@ class SharedOutput:
     of_output: int | None
     is_base_itself: bool
     """The very tensor object, not a view of it."""
+    kind: ViewKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,7 +224,9 @@ def _with_views(
             if shared.of_input is not None
             else outputs[shared.of_output or 0]
         )
-        outputs[shared.index] = base if shared.is_base_itself else _view_of(base, shared)
+        outputs[shared.index] = (
+            base if shared.is_base_itself else mark_view(shared.kind, _view_of(base, shared))
+        )
     return outputs
 
 

@@ -24,6 +24,7 @@ from graphwright.ir.aten import (
     MemoryFormatArg,
     SymArg,
     TensorMeta,
+    ViewKind,
 )
 from graphwright.ir.dims import render_dim, render_dims, symbols_of
 from graphwright.ir.dtypes import DType
@@ -139,6 +140,7 @@ class PlanCode:
         self.namespace: dict[str, object] = {
             "torch": torch,
             check_lookup.__name__: check_lookup,
+            ViewKind.__name__: ViewKind,
             "constants_of_plan": constants,
             **{name: getattr(tensors, name) for name in _TENSOR_FUNCTIONS},
             **kernels,
@@ -302,22 +304,19 @@ class PlanCode:
                 return ""
             case InputOutput(index):
                 return f"inputs[{index}]"
-            case ViewOfInput(index, meta):
-                return self._render_attached(_render_view(f"inputs[{index}]", meta), meta)
-            case ViewOfOutput(index, meta):
-                return self._render_attached(_render_view(f"out{index}", meta), meta)
+            case ViewOfInput(index, meta, kind, is_of_detached):
+                base = f"inputs[{index}]"
+            case ViewOfOutput(index, meta, kind, is_of_detached):
+                base = f"out{index}"
             case _:
                 assert_never(output)
-
-    def _render_attached(self, text: str, meta: TensorMeta) -> str:
-        """Take a view that has no gradient off the history of what it is a view of."""
-        can_have_history = any(one.requires_grad for one in self._plan.inputs)
-        return f"{text}.detach()" if can_have_history and not meta.requires_grad else text
+        return _render_view(f"{base}.detach()" if is_of_detached else base, meta, kind)
 
 
-def _render_view(name: str, arg: TensorArg | TensorMeta) -> str:
+def _render_view(name: str, arg: TensorArg | TensorMeta, kind: ViewKind | None = None) -> str:
     offset = "" if arg.offset == 0 else f", {render_dim(arg.offset)}"
-    return f"view({name}, {render_form(arg)}{offset})"
+    called = "view(" if kind is None else f"view_as(ViewKind.{kind.name}, "
+    return f"{called}{name}, {render_form(arg)}{offset})"
 
 
 def render_form(arg: TensorArg | TensorMeta | Buffer) -> str:
@@ -374,6 +373,7 @@ def _at(loc: Loc | None) -> str:
 
 _TENSOR_FUNCTIONS: Final = (
     "view",
+    "view_as",
     "make_arena",
     "arena_view",
     "iter_results",

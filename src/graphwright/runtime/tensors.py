@@ -6,13 +6,14 @@ Keeps: offsets are in elements of the layout's dtype, from the first element of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Final
 
 import torch
 
 from graphwright.base.errors import InternalError
-from graphwright.ir.aten import ConstantTensor
+from graphwright.ir.aten import ConstantTensor, ViewKind
 
 ALIGNMENT_BYTES = 64
 
@@ -35,6 +36,46 @@ def view(
     return whole.set_(
         base.untyped_storage(), start_bytes // dtype.itemsize + offset, shape, strides
     )
+
+
+_CREATION: Final = torch._C._autograd.CreationMeta  # noqa: SLF001  (no public name)
+_MODES: Final[dict[str, Callable[[], AbstractContextManager[object]]]] = {
+    ViewKind.VIEW: torch.enable_grad,
+    ViewKind.NO_GRAD: torch.no_grad,
+    ViewKind.INFERENCE: torch.inference_mode,
+}
+_MARKS: Final = {
+    ViewKind.ONE_OF_MANY: _CREATION.MULTI_OUTPUT_NODE,
+    ViewKind.OF_FUNCTION: _CREATION.IN_CUSTOM_FUNCTION,
+}
+
+
+def view_as(
+    kind: ViewKind,
+    base: torch.Tensor,
+    dtype: torch.dtype,
+    shape: Sequence[int],
+    strides: Sequence[int],
+    offset: int = 0,
+) -> torch.Tensor:
+    """Give a tensor over the memory of `base` that autograd takes as it took eager's."""
+    if kind is ViewKind.DETACHED:
+        return view(base, dtype, shape, strides, offset).detach()
+    if kind in _MARKS:
+        return mark_view(kind, view(base, dtype, shape, strides, offset))
+    modes = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
+    if modes == (kind is ViewKind.INFERENCE, kind is ViewKind.VIEW):
+        return view(base, dtype, shape, strides, offset)
+    with _MODES[kind]():
+        return view(base, dtype, shape, strides, offset)
+
+
+def mark_view(kind: ViewKind, made: torch.Tensor) -> torch.Tensor:
+    """Let autograd refuse a write to a view where it would refuse it to eager's."""
+    mark = _MARKS.get(kind)
+    if mark is not None and made._is_view():  # noqa: SLF001  (the documented way)
+        torch._C._autograd._set_creation_meta(made, mark)  # noqa: SLF001  (no public name)
+    return made
 
 
 def make_arena(size_bytes: int, device: str = "cpu") -> torch.Tensor:

@@ -57,7 +57,7 @@ from graphwright.runtime.native.records import ItemKind, OutputKind
 from graphwright.runtime.native.run_functions import shim_step_name
 from graphwright.runtime.pins import PinTable
 from graphwright.runtime.plan_code import Code, is_buffer_itself, is_static
-from graphwright.runtime.tensors import increment_versions, view
+from graphwright.runtime.tensors import increment_versions, view_as
 
 _ABSENT: Final = -1
 
@@ -318,11 +318,11 @@ class PlanTables:
                 return [OutputKind.NEW, owner]
             case InputOutput(index):
                 return [OutputKind.INPUT, offset_of(slots[index])]
-            case ViewOfInput(index, meta):
-                by_python = self._memory.hold(functools.partial(_make_view, self._plan, meta))
+            case ViewOfInput(index):
+                by_python = self._memory.hold(functools.partial(_make_view, self._plan, output))
                 return [OutputKind.VIEW_OF_INPUT, offset_of(slots[index]), by_python]
-            case ViewOfOutput(index, meta):
-                by_python = self._memory.hold(functools.partial(_make_view, self._plan, meta))
+            case ViewOfOutput(index):
+                by_python = self._memory.hold(functools.partial(_make_view, self._plan, output))
                 return [OutputKind.VIEW_OF_OUTPUT, offset_of(index), by_python]
             case _:
                 assert_never(output)
@@ -412,13 +412,19 @@ def _make_empty(plan: Plan, buffer: Buffer, values: tuple[int, ...]) -> torch.Te
 
 
 def _make_view(
-    plan: Plan, meta: TensorMeta, base: torch.Tensor, values: tuple[int, ...]
+    plan: Plan,
+    output: ViewOfInput | ViewOfOutput,
+    base: torch.Tensor,
+    values: tuple[int, ...],
 ) -> torch.Tensor:
+    meta = output.meta
     symbols = _symbols_of(plan, values)
     shape = [evaluate_dim(dim, symbols) for dim in meta.shape]
     strides = [evaluate_dim(dim, symbols) for dim in meta.strides]
-    made = view(base, meta.dtype.torch_dtype, shape, strides, evaluate_dim(meta.offset, symbols))
-    return made.detach() if made.requires_grad and not meta.requires_grad else made
+    offset = evaluate_dim(meta.offset, symbols)
+    if output.is_of_detached:
+        base = base.detach()
+    return view_as(output.kind, base, meta.dtype.torch_dtype, shape, strides, offset)
 
 
 def _increment_all(*tensors: torch.Tensor) -> None:
