@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import torch
 
+from graphwright.capture.constants import is_native_member
 from graphwright.capture.faults import natively
 from graphwright.capture.late_calls import LateResult, used_late
 from graphwright.capture.lookup import (
@@ -157,6 +158,8 @@ def _load_data_descriptor(machine: Machine, holder: Any, name: str) -> Any:
     raw = find(machine, kind, name)
     if isinstance(raw, property):
         getter = read_part(machine, raw, "fget")
+        if is_native_member(holder):
+            return natively(getter, holder)
         if getter is None:
             msg = f"property '{name}' of '{kind.__name__}' object has no getter"
             raise AttributeError(msg)

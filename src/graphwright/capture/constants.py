@@ -72,6 +72,12 @@ def is_named_member(value: enum.Enum) -> bool:
     return value._name_ in type(value).__members__
 
 
+def is_native_member(value: object) -> bool:
+    """Tell whether `value` is a member of an enumeration that native code made with pybind11: one object, which cannot change."""
+    entries = type(value).__dict__.get("__entries")
+    return type(entries) is dict and any(entry[0] is value for entry in entries.values())
+
+
 def _hex(value: float) -> str:
     if math.isnan(value):
         return "-nan" if math.copysign(1.0, value) < 0 else "nan"

@@ -25,7 +25,12 @@ import torch
 
 from graphwright.base.errors import Unsupported
 from graphwright.capture.cells import Cells
-from graphwright.capture.constants import ATOMIC_TYPES, is_constant, is_named_member
+from graphwright.capture.constants import (
+    ATOMIC_TYPES,
+    is_constant,
+    is_named_member,
+    is_native_member,
+)
 from graphwright.capture.guards import Guards
 from graphwright.capture.missing import ABSENT, DELETED
 from graphwright.capture.policy import is_native_function
@@ -100,6 +105,8 @@ class World:
         self.guards = guards
         self.attrs: dict[int, dict[str, object]] = {}
         """Attributes that the program set (or `DELETED`), by object."""
+        self.num_writes = 0
+        """How often the program stored into what existed before."""
         self.changed: dict[int, object] = {}
         """Objects with changed contents or attributes, in order of the first change."""
         self.items: dict[int, dict[object, object]] = {}
@@ -192,7 +199,8 @@ class World:
             return ABSENT
         if kind is types.FunctionType:
             return self._enter_function(value, source)
-        if isinstance(value, IDENTITY_TYPES) or _is_set_of_classes(value):
+        is_unchanging = is_native_member(value) or _is_set_of_classes(value)
+        if is_unchanging or isinstance(value, IDENTITY_TYPES):
             self.guards.identity(value, source)
             return ABSENT
         if kind is types.BuiltinFunctionType or kind is types.MethodWrapperType:
@@ -369,7 +377,12 @@ class World:
             self.appended.setdefault(id(container), []).append(value)
             self._note_change(container)
 
+    def write_cell(self, cell: types.CellType, value: object) -> None:
+        """Store into any cell (or `DELETED`)."""
+        self.num_writes += self.cells.write(cell, value)
+
     def _note_change(self, value: object) -> None:
+        self.num_writes += 1
         if id(value) not in self.changed:
             self.changed[id(value)] = value
 
