@@ -20,6 +20,7 @@ import torch
 from graphwright.capture import symbolic_floats, symbolic_ints
 from graphwright.capture.attributes import bind_class_attr
 from graphwright.capture.binding import bind
+from graphwright.capture.cached_calls import call_cached, is_cached
 from graphwright.capture.constants import is_constant
 from graphwright.capture.contexts import STEPS, call_of_context, needs_account, stand_in_of
 from graphwright.capture.controls import why_outside
@@ -492,9 +493,8 @@ def _call_object(
         return function(*args, **kwargs)
     if kind is weakref.ReferenceType and machine.world.source_of(function) is None:
         return natively(function, *args, **kwargs)
-    wrapped = getattr(function, "__wrapped__", None)
-    if wrapped is not None and hasattr(function, "cache_info"):
-        return call(machine, wrapped, args, kwargs)
+    if is_cached(function):
+        return call_cached(machine, function, args, kwargs)
     if not callable(function):
         msg = f"'{kind.__name__}' object is not callable"
         raise TypeError(msg)

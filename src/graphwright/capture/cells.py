@@ -54,14 +54,16 @@ class Cells:
             self._contents[id(cell)] = self._enter(cell.cell_contents, source)
         return self._contents[id(cell)]
 
-    def write(self, cell: types.CellType, value: object) -> None:
-        """Store into any cell (or `DELETED`)."""
+    def write(self, cell: types.CellType, value: object) -> bool:
+        """Store into any cell (or `DELETED`), and tell whether it existed before."""
         if id(cell) in self.known:
             self.stored[id(cell)] = value
-        elif value is DELETED:
+            return True
+        if value is DELETED:
             del cell.cell_contents
         else:
             cell.cell_contents = value
+        return False
 
 
 def _is_filled(cell: types.CellType) -> bool:

@@ -148,11 +148,13 @@ class Machine:
         """Some ints of the program are symbolic (see `symbolic_ints.py`)."""
         self.is_over = False
         self.entered: list[Any] = []
+        """Context managers of PyTorch's that the program is inside of, and generators of its functions; they run for real."""
         self.entered_for: dict[int, tuple[Any, Any]] = {}
         """By the identity of what was entered for another manager: itself (which must live on), and that other one."""
-        """Context managers of PyTorch's that the program is inside of, and generators of its functions; they run for real."""
         self.freed_histories: list[Any] = []
         """The gradients for whose sake histories were let go of (`torch.autograd.grad` without `retain_graph`)."""
+        self.cached_results: dict[int, tuple[Any, dict[Any, Any]]] = {}
+        """What functions that keep their results gave, by `id`: the function, and by arguments these and the result."""
         self.natively: dict[int, tuple[Any, bool]] = {}
         """Whether a callable may run natively at all, by `id`."""
         self.native_functions: dict[int, tuple[Any, bool]] = {}

@@ -1077,3 +1077,40 @@ def generic_aliases_and_isinstance(x):
         isinstance(iter([]), collections.abc.Iterator),
         isinstance((k for k in ()), collections.abc.Generator),
     )
+
+
+@functools.cache
+def _steps(n):
+    return list(range(n))
+
+
+@TOPIC.program(call(t(3)), call(t(3)))
+def caches_give_the_same_object(x):
+    return x + len(_steps(3)), _steps(3) is _steps(3), _steps(3) is _steps(2)
+
+
+class _Scaled:
+    def __init__(self, factor):
+        self.factor = factor
+
+    @functools.lru_cache(maxsize=8)  # noqa: B019
+    def times(self, n):
+        return self.factor * n
+
+
+@TOPIC.program(call(t(3)), call(t(3)))
+def caches_of_methods(x):
+    scaled, other = _Scaled(2), _Scaled(3)
+    return x * scaled.times(2) * other.times(2) * scaled.times(2)
+
+
+@TOPIC.program(call(t(3)), call(t(3)))
+def caches_made_in_the_program(x):
+    asked = []
+
+    @functools.cache
+    def double(n):
+        asked.append(n)
+        return n * 2
+
+    return x * double(2) * double(2) * double(3), asked

@@ -111,6 +111,7 @@ def _write_global(machine: Machine, frame: Frame, name: str, value: Any) -> None
             frame.globals[name] = value
             return
         entry = machine.globals_written[id(frame.globals)] = (frame.globals, source, {})
+    machine.world.num_writes += 1
     entry[2][name] = value
     machine.globals_read.pop((id(frame.globals), name), None)
 

@@ -117,13 +117,13 @@ def read_deref(machine: Machine, frame: Frame, name: str) -> Any:
 
 def store_deref(machine: Machine, frame: Frame, arg: str) -> None:
     """STORE_DEREF."""
-    machine.world.cells.write(frame.slots[arg], frame.stack.pop())
+    machine.world.write_cell(frame.slots[arg], frame.stack.pop())
 
 
 def delete_deref(machine: Machine, frame: Frame, arg: str) -> None:
     """DELETE_DEREF."""
     read_deref(machine, frame, arg)
-    machine.world.cells.write(frame.slots[arg], DELETED)
+    machine.world.write_cell(frame.slots[arg], DELETED)
 
 
 OPCODES: Final[dict[Op, Opcode]] = {
