@@ -94,8 +94,9 @@ def make_plan(metas, values, steps, outputs, **rest):
         kernels=tuple(KernelRef(name, name) for name in kernels),
         steps=tuple(steps),
         outputs=tuple(outputs),
-        mutated_inputs=rest.pop("mutated", ()),
+        mutated_inputs=(mutated := rest.pop("mutated", ())),
         arena_bytes=max(arena, default=0),
+        versioned_inputs=mutated,
         **rest,
     )
 

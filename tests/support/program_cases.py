@@ -188,6 +188,8 @@ class Outcome:
     kwargs: dict[str, Any]
     random_state: torch.Tensor
     printed: str
+    were_written: list[bool]
+    """Of each tensor among the arguments: whether autograd knows of a write to it."""
 
 
 def check_case(
@@ -227,6 +229,8 @@ def _run(function: Callable[..., Any], step: Call, index: int) -> Outcome:
     made: dict[int, Any] = {}
     args = _materialise(step.args, made)
     kwargs = _materialise(dict(step.kwargs), made)
+    tensors = [one for one in _tensors((args, kwargs)) if not one.is_inference()]
+    versions = [one._version for one in tensors]
     torch.manual_seed(index)
     printed = io.StringIO()
     with step.under(), contextlib.redirect_stdout(printed):
@@ -235,9 +239,10 @@ def _run(function: Callable[..., Any], step: Call, index: int) -> Outcome:
         except Exception as raised:  # noqa: BLE001  (whatever eager raises is the expected outcome)
             result, error = None, raised
     random_state = torch.get_rng_state()
+    were_written = [one._version != version for one, version in zip(tensors, versions, strict=True)]
     if error is None:
         _send_gradients_back(result)
-    return Outcome(result, error, args, kwargs, random_state, printed.getvalue())
+    return Outcome(result, error, args, kwargs, random_state, printed.getvalue(), were_written)
 
 
 def _send_gradients_back(result: Any) -> None:
@@ -285,6 +290,7 @@ def _compare_outcomes(expected: Outcome, found: Outcome, where: str) -> None:
     compare(expected.args, found.args, f"{where}: arguments after it")
     compare(expected.kwargs, found.kwargs, f"{where}: keyword arguments after it")
     _compare_aliases(expected, found, where)
+    assert expected.were_written == found.were_written, f"{where}: versions of arguments"
     assert expected.printed == found.printed, f"{where}: printed"
     assert torch.equal(expected.random_state, found.random_state), f"{where}: random number stream"
 

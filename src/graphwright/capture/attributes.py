@@ -311,6 +311,8 @@ def _load_tensor_attr(machine: Machine, holder: torch.Tensor, name: str) -> Any:
         return machine.call(type, [holder], {})
     if name in _AUTOGRAD_ATTRS:
         return _load_autograd_attr(machine, holder, name)
+    if name == "_version":
+        _check_version_known(machine, holder)
     try:
         return natively(getattr, holder, name)
     except AttributeError:
@@ -320,6 +322,15 @@ def _load_tensor_attr(machine: Machine, holder: torch.Tensor, name: str) -> Any:
         if original is holder or source is None or name not in table:
             raise
     return machine.world.read(original, name, table[name], lambda: AttrSource(source, name))
+
+
+def _check_version_known(machine: Machine, tensor: Any) -> None:
+    if tensor.state.storage.input_index is not None:
+        raise machine.unsupported(
+            "the version of a tensor that existed before the call",
+            why="each write raises it, so that the program would hold for this call alone",
+            remedy="read it outside the compiled function",
+        )
 
 
 _AUTOGRAD_ATTRS: Final = frozenset(

@@ -100,6 +100,7 @@ class _Cut:
             self._needed_early([*(o.value_id for o in outputs), *saved]),
             (*outputs, *map(self._plain_output, saved)),
             self.joint.mutations,
+            self.joint.versioned_inputs,
         )
         return Partition(forward, tuple(self._half(need, saved) for need in needs))
 
@@ -199,6 +200,7 @@ class _Cut:
         nodes: Sequence[AtenNode],
         outputs: Sequence[GraphOutput],
         mutations: Sequence[InputMutation],
+        versioned_inputs: tuple[int, ...] = (),
     ) -> AtenGraph:
         numbers = {value: number for number, value in enumerate(inputs)}
         for offset in range(len(self.joint.constants)):
@@ -216,6 +218,7 @@ class _Cut:
                 for mutation in mutations
             ),
             constants=self.joint.constants,
+            versioned_inputs=versioned_inputs,
         )
 
 

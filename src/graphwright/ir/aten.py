@@ -221,3 +221,6 @@ class AtenGraph(Data, frozen=True):
     outputs: tuple[GraphOutput, ...]
     mutations: tuple[InputMutation, ...] = ()
     constants: tuple[ConstantTensor, ...] = ()
+    versioned_inputs: tuple[int, ...] = ()
+    """The inputs whose version eager raises, in order: autograd then knows that what it kept of them is no more.
+    A write through `.data` raises none, `unsqueeze_` raises one and writes nothing."""

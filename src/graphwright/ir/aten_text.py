@@ -84,6 +84,7 @@ def render_graph(graph: AtenGraph) -> str:
         )
     lines += [f"  {render_node(node)}" for node in graph.nodes]
     lines += [f"  write %{item.input_index} = %{item.value_id}" for item in graph.mutations]
+    lines += [f"  raise version %{index}" for index in graph.versioned_inputs]
     lines.append(f"  return ({', '.join(map(_render_output, graph.outputs))})")
     return "\n".join(lines) + "\n"
 
@@ -194,6 +195,7 @@ def parse_graph(text: str) -> AtenGraph:
     nodes: list[AtenNode] = []
     constants: list[ConstantTensor] = []
     mutations: list[InputMutation] = []
+    versioned: list[int] = []
     outputs: tuple[GraphOutput, ...] | None = None
     for line in lines[1:]:
         scanner = _Scanner(line)
@@ -201,6 +203,9 @@ def parse_graph(text: str) -> AtenGraph:
             constants.append(_parse_constant(scanner))
         elif scanner.accepts("write "):
             mutations.append(_parse_mutation(scanner))
+        elif scanner.accepts("raise version "):
+            versioned.append(scanner.number())
+            scanner.demand_end()
         elif scanner.accepts("return ("):
             outputs = tuple(scanner.separated(")", _parse_output))
             scanner.demand_end()
@@ -209,7 +214,15 @@ def parse_graph(text: str) -> AtenGraph:
     if outputs is None:
         msg = "a graph ends with `return (...)`"
         raise ValueError(msg)
-    return AtenGraph(inputs, symbols, tuple(nodes), outputs, tuple(mutations), tuple(constants))
+    return AtenGraph(
+        inputs,
+        symbols,
+        tuple(nodes),
+        outputs,
+        tuple(mutations),
+        tuple(constants),
+        tuple(versioned),
+    )
 
 
 class _Scanner:

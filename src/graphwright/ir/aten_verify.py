@@ -147,6 +147,9 @@ class _Checker:
             value = self._metas[mutation.value_id]
             if (target.shape, target.dtype) != (value.shape, value.dtype):
                 yield _Fault(f"{place}: {render_meta(value)} is written to {render_meta(target)}")
+        for index in self._graph.versioned_inputs:
+            if not 0 <= index < len(self._graph.inputs):
+                yield _Fault(f"the version of input {index} is raised: there is no such input")
 
     def _output_faults(self, index: int, output: GraphOutput) -> Iterator[str]:
         if not 0 <= output.value_id < len(self._metas):

@@ -215,6 +215,8 @@ class Plan(Data, frozen=True):
     mutated_inputs: tuple[int, ...]
     arena_bytes: int
     constants: tuple[ConstantTensor, ...] = ()
+    versioned_inputs: tuple[int, ...] = ()
+    """The inputs whose version is raised (see `AtenGraph.versioned_inputs`)."""
     fold: Fold | None = None
     """What gives the folded ones among `constants`."""
     is_long: bool = True

@@ -75,6 +75,8 @@ def render_plan(plan: Plan) -> str:
     lines.append(f"  return ({outputs})")
     if plan.mutated_inputs:
         lines.append(f"  writes inputs {', '.join(map(str, plan.mutated_inputs))}")
+    if plan.versioned_inputs:
+        lines.append(f"  raises versions of inputs {', '.join(map(str, plan.versioned_inputs))}")
     return "\n".join(lines) + "\n"
 
 
@@ -376,6 +378,6 @@ def _iter_output_faults(plan: Plan) -> Iterator[str]:
 
 
 def _iter_mutation_faults(plan: Plan) -> Iterator[str]:
-    for index in plan.mutated_inputs:
+    for index in (*plan.mutated_inputs, *plan.versioned_inputs):
         if not 0 <= index < len(plan.inputs):
             yield f"input {index} of {len(plan.inputs)} is said to be written"

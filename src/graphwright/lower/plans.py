@@ -99,6 +99,7 @@ class Planner:
             mutated_inputs=tuple(sorted(set(self._targets.written.values()))),
             arena_bytes=arena_bytes,
             constants=graph.constants,
+            versioned_inputs=graph.versioned_inputs,
             is_long=self._is_long,
         )
         return Lowered(plan, tuple(one.kernel for one in self._built))

@@ -118,6 +118,7 @@ class GraphBuilder:
         outputs: Sequence[GraphOutput],
         mutations: Sequence[InputMutation],
         requires_grad: Sequence[bool],
+        versioned_inputs: Sequence[int],
     ) -> AtenGraph:
         """Give the finished graph; the outputs and mutations carry provisional numbers."""
         numbers = self._final_numbers()
@@ -151,6 +152,7 @@ class GraphBuilder:
                 InputMutation(item.input_index, numbers[item.value_id]) for item in mutations
             ),
             constants=constants,
+            versioned_inputs=tuple(versioned_inputs),
         )
 
     def meta(self, spec: TensorSpec, *, requires_grad: bool = False) -> TensorMeta:

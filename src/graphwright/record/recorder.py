@@ -127,6 +127,7 @@ class Recorder:
         self._inputs: list[AbstractTensor] = []
         self._input_storages: list[Storage] = []
         self._input_histories: list[object] = []
+        self._input_versions: list[int] = []
         self._stand_ins: dict[int, tuple[torch.Tensor, AbstractTensor]] = {}
         self._stack = ExitStack()
         self._is_paused = False
@@ -213,6 +214,7 @@ class Recorder:
             made = with_history(lambda: self._wrap(state)) if has_history else self._wrap(state)
             made.requires_grad_(requires_grad)
             self._input_histories.append(made.grad_fn)
+            self._input_versions.append(_version(made))
         self._inputs.append(made)
         self._input_storages.append(storage)
         if self._trace is not None and is_shown:
@@ -459,7 +461,14 @@ class Recorder:
                 for index, storage in enumerate(self._input_storages)
                 if storage.value != self._builder.inputs[index]
             ]
-        return self._builder.freeze(described, mutations, needs_grad)
+            versioned = [
+                index
+                for index, (tensor, version) in enumerate(
+                    zip(self._inputs, self._input_versions, strict=True)
+                )
+                if _version(tensor) != version
+            ]
+        return self._builder.freeze(described, mutations, needs_grad, versioned)
 
     def writes_history(self) -> bool:
         """Tell whether an input was written to so that its history is another one now, or the first that it has."""
@@ -582,6 +591,11 @@ _VIEW_KINDS: Final = {
     _CREATION.MULTI_OUTPUT_NODE: ViewKind.ONE_OF_MANY,
     _CREATION.IN_CUSTOM_FUNCTION: ViewKind.OF_FUNCTION,
 }
+
+
+def _version(tensor: torch.Tensor) -> int:
+    """Give how often autograd saw a tensor being written to; tensors made in inference mode are not looked at."""
+    return 0 if tensor.is_inference() else tensor._version  # noqa: SLF001  (the documented name)
 
 
 def _view_kind(tensor: AbstractTensor, base: AbstractTensor | None) -> ViewKind:

@@ -144,8 +144,11 @@ def _requires_grad(tensor: torch.Tensor, requires_grad: bool = True) -> torch.Te
 
 
 def _set_requires_grad(tensor: torch.Tensor, requires_grad: bool) -> None:
-    """Follow `tensor.requires_grad = True`."""
-    _requires_grad(tensor, requires_grad)
+    """Follow `tensor.requires_grad = True`, which refuses every tensor with a history."""
+    if tensor.is_leaf:
+        _requires_grad(tensor, requires_grad)
+    else:
+        _REQUIRES_GRAD.__set__(tensor, requires_grad)
 
 
 def _retain_grad(tensor: torch.Tensor) -> None:

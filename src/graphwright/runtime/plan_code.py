@@ -282,8 +282,8 @@ class PlanCode:
         return _render_view(name, arg)
 
     def _iter_mutations(self) -> Iterable[str]:
-        if self._plan.mutated_inputs:
-            written = _tuple(f"b{index}" for index in self._plan.mutated_inputs)
+        if self._plan.versioned_inputs:
+            written = _tuple(f"b{index}" for index in self._plan.versioned_inputs)
             yield f"increment_versions({written})"
 
     def _iter_new_outputs(self) -> Iterable[str]:

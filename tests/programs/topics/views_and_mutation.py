@@ -233,3 +233,48 @@ def in_place_on_a_leaf_under_no_grad(x):
     with torch.no_grad():
         x.add_(1)
     return x * 2
+
+
+@TOPIC.program(call(t(3)), call(t(3, grad=True)))
+def writes_that_autograd_does_not_count(x):
+    x.data.mul_(2)
+    x[:2].data.zero_()
+    return x * 1
+
+
+@TOPIC.program(call(t(2, 3)), call(t(4, 3)))
+def other_shapes_are_counted(x):
+    x.unsqueeze_(0)
+    x.transpose_(1, 2)
+    return x * 1
+
+
+@TOPIC.program(call(t(3), t(3)))
+def writes_of_what_was_there_are_counted(x, y):
+    x.copy_(x)
+    return x + y
+
+
+@TOPIC.program(call(t(3)), call(t(3)), is_one_graph=False)
+def versions_of_arguments(x):
+    before = x._version
+    x.add_(1)
+    return before, x._version, x.view(3)._version
+
+
+@TOPIC.program(call(t(3)), call(t(3)))
+def versions_of_results(x):
+    y = x.clone()
+    before = y._version
+    y.add_(1)
+    return y, before, y._version
+
+
+@TOPIC.program(call(t(3)), call(t(3, grad=True)))
+def histories_cannot_be_switched(x):
+    y = x * 2
+    try:
+        y.requires_grad = True
+    except RuntimeError as error:
+        return y, str(error)
+    return y.detach(), None

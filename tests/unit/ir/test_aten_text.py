@@ -24,6 +24,7 @@ from graphwright.ir.aten import (
     Ref,
     SymArg,
     TensorMeta,
+    ViewKind,
 )
 from graphwright.ir.aten_text import parse_graph, render_graph
 from graphwright.ir.aten_verify import hash_graph, verify_graph
@@ -123,7 +124,14 @@ nodes = st.lists(
 )
 number_or_none = st.none() | st.integers(0, 5)
 outputs = st.builds(
-    GraphOutput, st.integers(0, 99), metas, number_or_none, st.just(False), number_or_none
+    GraphOutput,
+    st.integers(0, 99),
+    metas,
+    number_or_none,
+    st.just(False),
+    number_or_none,
+    st.sampled_from(ViewKind),
+    st.booleans(),
 )
 graphs = st.builds(
     AtenGraph,
@@ -135,6 +143,7 @@ graphs = st.builds(
         tuple
     ),
     st.lists(st.builds(ConstantTensor, metas, st.binary(max_size=9)), max_size=2).map(tuple),
+    st.lists(st.integers(0, 3), max_size=2).map(tuple),
 )
 
 

@@ -143,8 +143,8 @@ class PlanTables:
             if isinstance(buffer.place, OutputPlace):
                 self._add_allocation(number, buffer)
         self._add_steps()
-        if plan.mutated_inputs:
-            slots = [offset_of(self._steps.input_slots[index]) for index in plan.mutated_inputs]
+        if plan.versioned_inputs:
+            slots = [offset_of(self._steps.input_slots[index]) for index in plan.versioned_inputs]
             tell = self._memory.hold(_increment_all)
             self._table.add("tell_python", 0, tell, self._memory.words(slots), len(slots))
         for number, output in enumerate(plan.outputs):
