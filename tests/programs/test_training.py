@@ -1,5 +1,8 @@
 """Steps of training in one compiled function: what is compiled, where it breaks, and how often."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy
 import pytest
 import torch
@@ -321,3 +324,20 @@ def test_gradients_that_pytorch_refuses_are_refused_when_they_are_asked_for(prog
         gw.compile(program, fullgraph=True)(x)
     with torch.no_grad():
         torch.testing.assert_close(gw.compile(program, fullgraph=True)(x), program(x))
+
+
+def test_results_that_follow_from_one_history_are_differentiated_one_by_one() -> None:
+    """What the caller's tensors came from is not the program's: that two results follow from it does not tie them together."""
+
+    def program(x: torch.Tensor, w: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return x + 1, x * w
+
+    def gradients(run: Callable[..., Any]) -> list[torch.Tensor]:
+        leaf = torch.arange(3.0, requires_grad=True)
+        w = torch.ones(3, requires_grad=True)
+        one, other = run(leaf * 1, w)
+        (of_w,) = torch.autograd.grad(other.sum(), w)
+        (of_leaf,) = torch.autograd.grad(one.sum(), leaf)
+        return [of_w, of_leaf]
+
+    torch.testing.assert_close(gradients(gw.compile(program)), gradients(program))

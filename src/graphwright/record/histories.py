@@ -83,10 +83,8 @@ class _Nodes:
 
 def _saves(node: Any) -> bool:
     """Tell whether an operation has saved a tensor; what cannot be told is taken to have."""
-    if hasattr(node, "saved_tensors"):  # one written in Python
-        return True
     for name in dir(node):
-        if name.startswith("_saved_"):
+        if name.startswith("_saved_") or name == "saved_tensors":  # of one written in Python
             try:
                 value = getattr(node, name)
             except RuntimeError:  # what it saved was written to, or let go of
