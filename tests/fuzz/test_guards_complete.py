@@ -56,7 +56,8 @@ def captured_entry(
     program = captured.program
     graph = program.graph
     metas = [*graph.inputs, *(output.meta for output in graph.outputs)]
-    if program.effects or graph.mutations or any(meta.requires_grad for meta in metas):
+    has_effects = program.effects or graph.mutations or graph.versioned_inputs
+    if has_effects or any(meta.requires_grad for meta in metas):
         return None
 
     names = [binding.symbol for binding in program.symbols]

@@ -12,6 +12,7 @@ from typing import Any
 
 from graphwright.capture.attributes import load_from_dict
 from graphwright.capture.faults import natively
+from graphwright.capture.late_calls import check_none_late
 from graphwright.capture.lookup import (
     attribute_error,
     find,
@@ -44,6 +45,7 @@ def store_attr(machine: Machine, holder: Any, name: str, value: Any) -> None:
                 why="attributes of tensors are not replayed",
                 remedy="keep the value in a local variable or on your module",
             )
+        check_none_late(value)
         natively(setattr, holder, name, value)
         return
     if not is_fixed_class(kind):

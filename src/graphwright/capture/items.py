@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from graphwright.capture.constants import is_constant
 from graphwright.capture.faults import natively
-from graphwright.capture.late_calls import LateResult
+from graphwright.capture.late_calls import LateResult, check_none_late
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT, DELETED
 from graphwright.capture.symbolic_ints import plain_throughout
@@ -238,6 +238,7 @@ def setitem(machine: Machine, holder: Any, key: Any, value: Any) -> None:
     if machine.has_symbols and isinstance(holder, dict | list):
         key = plain_throughout(key)
     if kind is machine.tensor_type:
+        check_none_late((key, value))
         natively(operator.setitem, holder, machine.materialise(key), machine.materialise(value))
         return
     hook = special(machine, holder, "__setitem__")

@@ -263,6 +263,17 @@ def holds_late_result(value: Any) -> bool:
     return next(_iter_late(value), None) is not None
 
 
+def check_none_late(value: Any) -> None:
+    """Refuse a nesting of values that holds a late result.
+
+    Raises:
+        Unsupported: it does.
+    """
+    found = next(_iter_late(value), None)
+    if found is not None:
+        raise used_late(found)
+
+
 def _first_late(value: Any) -> LateResult:
     return next(_iter_late(value))
 
@@ -276,6 +287,8 @@ def _iter_late(value: Any) -> Iterator[LateResult]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _iter_late(item)
+    elif isinstance(value, slice):
+        yield from _iter_late((value.start, value.stop, value.step))
 
 
 def _versions(value: Any) -> tuple[int, ...]:

@@ -22,6 +22,7 @@ from graphwright.ir.dtypes import FROM_TORCH
 from graphwright.record.abstract import Origin, TensorState, ViewStep
 from graphwright.record.arguments import to_arg
 from graphwright.record.layout import Shape, contiguous_strides, is_dense, same_extents
+from graphwright.record.overlap import repeats_places
 from graphwright.record.shapes import find_rule
 from graphwright.record.shapes.view import view_strides
 from graphwright.record.sizes import Extent
@@ -97,10 +98,10 @@ def write(builder: GraphBuilder, state: TensorState, value: int) -> None:
             remedy="pass the tensor as an argument, or keep it as an attribute or global of the program",
         )
     check_places_differ(state.spec)
-    if _repeats_places(storage.root):
+    if repeats_places(state.spec) or repeats_places(storage.root):
         raise Unsupported(
-            "an in-place change of a part of an expanded tensor",
-            why="several elements of the whole tensor share one place in memory",
+            "an in-place change of an expanded tensor, or of one whose windows overlap",
+            why="several elements share one place in memory",
             remedy="clone the tensor before it is changed",
         )
     value = _restride(builder, value, state)
@@ -123,12 +124,12 @@ def check_places_differ(spec: TensorSpec) -> None:
     Raises:
         RuntimeError: it does.
     """
-    if _repeats_places(spec):
+    if _is_expanded(spec):
         msg = "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
         raise RuntimeError(msg + "Please clone() the tensor before performing the operation.")
 
 
-def _repeats_places(spec: TensorSpec) -> bool:
+def _is_expanded(spec: TensorSpec) -> bool:
     return any(
         isinstance(stride, int) and stride == 0 and not (isinstance(extent, int) and extent <= 1)
         for extent, stride in zip(spec.shape, spec.strides, strict=True)

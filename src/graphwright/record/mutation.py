@@ -16,9 +16,10 @@ from graphwright.ir.dtypes import FROM_TORCH
 from graphwright.record.abstract import NeedsValues, TensorState
 from graphwright.record.dtype_names import CPP_NAMES, SCALAR_NAMES
 from graphwright.record.functional import check_places_differ, write
-from graphwright.record.layout import is_dense, same_extents, strides_like
+from graphwright.record.layout import same_extents, strides_like
 from graphwright.record.op_recording import KnownOp, OpRecording
 from graphwright.record.operators import Mutated, OpFacts
+from graphwright.record.overlap_checks import check_overlaps
 from graphwright.record.reshaping import resize
 from graphwright.record.specs import TensorSpec
 
@@ -33,7 +34,7 @@ def mutate(
     """Record an op that writes to arguments: its functional twin, then the writes."""
     facts = known.facts
     targets = [_argument(mutated, args, kwargs) for mutated in facts.mutated]
-    _check_overlap(recording, facts, _flat_tensors(targets), args)
+    check_overlaps(recording, facts, targets, args)
     if twin is None or (
         facts.is_random and not _fills_in_order(recording.state_of(targets[0]).spec)
     ):
@@ -91,42 +92,6 @@ def _converts(
                 raise RuntimeError(refusal.format(result=names[result.dtype], own=names[own]))
             return True
     return False
-
-
-def _check_overlap(
-    recording: OpRecording, facts: OpFacts, targets: Sequence[Any], args: Sequence[Any]
-) -> None:
-    """Refuse, as eager does, to write to memory of which another argument shows a part.
-
-    Raises:
-        RuntimeError: in eager's words.
-    """
-    for target in targets:
-        if target is None:
-            continue
-        own = recording.state_of(target)
-        for value in _flat_tensors(args):
-            if not isinstance(value, torch.Tensor):
-                continue
-            other = recording.state_of(value)
-            if other.storage is own.storage and _overlap_is_refused(facts, own.spec, other.spec):
-                msg = "unsupported operation: some elements of the input tensor and the written-to tensor refer to "
-                raise RuntimeError(
-                    msg
-                    + "a single memory location. Please clone() the tensor before performing the operation."
-                )
-
-
-def _overlap_is_refused(facts: OpFacts, own: TensorSpec, other: TensorSpec) -> bool:
-    if not (is_dense(own.shape, own.strides) and is_dense(other.shape, other.strides)):
-        return False  # eager does not look
-    if own.offset == other.offset and own.strides == other.strides:
-        return facts.name.split(".")[1] in _READ_ELSEWHERE
-    return bool(own.offset < other.offset + other.numel and other.offset < own.offset + own.numel)
-
-
-_READ_ELSEWHERE: Final = frozenset(("gather", "take", "cat", "index_select", "kthvalue", "scatter"))
-"""Ops that read other elements than the one they write: eager refuses them an `out=` that is an input."""
 
 
 def _fit(recording: OpRecording, target: Any, result: TensorSpec) -> None:

@@ -30,6 +30,7 @@ from graphwright.record.layout import contiguous_strides, format_strides, is_den
 from graphwright.record.mask_gradients import gradient_of_values, shape_of_values
 from graphwright.record.mutation import mutate, store
 from graphwright.record.op_recording import KnownOp, OpRecording
+from graphwright.record.overlap_checks import check_overlaps
 from graphwright.record.reshaping import check_reshaping, resize, take_state
 from graphwright.record.sizes import Extent
 from graphwright.record.specs import TensorSpec
@@ -79,7 +80,10 @@ def _copy_into(
     recording: OpRecording, learn: Learn, known: KnownOp, args: Args, kwargs: Kwargs
 ) -> Any:
     """Record `copy_`: where nothing is converted or broadcast, the source's value is the result."""
+    if args[1] is args[0]:
+        return args[0]
     target, source = recording.state_of(args[0]), recording.state_of(args[1])
+    check_overlaps(recording, known.facts, args[:1], args)
     is_same_shape = same_extents(target.spec.shape, source.spec.shape)
     if is_same_shape and target.spec.device == source.spec.device:
         store(recording, target, read(recording.builder, source))

@@ -16,6 +16,7 @@ from torch._C._nn import linear, one_hot
 from graphwright.base.errors import Unsupported
 from graphwright.record.abstract import AbstractTensor, NeedsValues, Origin, data_access
 from graphwright.record.layout import is_dense
+from graphwright.record.overlap_checks import check_apart
 from graphwright.record.reshaping import set_data, take_state
 
 Substitute = Callable[..., Any]
@@ -223,6 +224,7 @@ def _writing_last(function: Callable[..., torch.Tensor]) -> Substitute:
         result = function(*args, **kwargs)
         if out is None:
             return result
+        check_apart(function.__name__, out, args)
         torch.ops.aten.clone.out(result, out=out)
         return out
 
