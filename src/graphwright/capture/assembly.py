@@ -49,6 +49,7 @@ from graphwright.capture.rules import (
     objects,
     torch_functions,
 )
+from graphwright.capture.rules.argument_counts import check_count
 from graphwright.capture.world import Inputs, World
 
 OPCODES: Final = make_opcode_table(
@@ -111,7 +112,7 @@ def make_rules() -> dict[int, tuple[Any, Rule]]:
     joined: dict[int, tuple[Any, Rule]] = {}
     for family in families:
         for function, rule in family.items():
-            joined[id(function)] = (function, rule)
+            joined[id(function)] = (function, check_count(function, rule))
     return joined
 
 

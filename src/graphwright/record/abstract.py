@@ -243,6 +243,11 @@ class AbstractTensor(torch.Tensor):
     __dlpack__ = _refuse_data("__dlpack__")
 
 
+AbstractTensor.__name__ = (
+    "Tensor"  # as errors of operators call it, which the program may catch and show
+)
+
+
 _make_wrapper: Final = torch.Tensor._make_wrapper_subclass  # noqa: SLF001  (how subclasses are made)
 _STRIDED: Final = torch.strided
 

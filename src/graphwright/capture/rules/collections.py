@@ -285,6 +285,8 @@ def ordered_dict(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
 def default_dict(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """`collections.defaultdict(factory, ...)`."""
     factory = args[0] if args else None
+    if factory is not None and not callable(factory):
+        return natively(collections.defaultdict, factory)  # CPython words the error
     own = (
         factory if factory is None or isinstance(factory, type) else make_callback(machine, factory)
     )

@@ -167,7 +167,11 @@ def object_getattribute(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
 def vars_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """`vars(x)`, or the locals."""
     if args:
-        return machine.load_attr(args[0], "__dict__")
+        try:
+            return machine.load_attr(args[0], "__dict__")
+        except AttributeError:
+            msg = "vars() argument must have __dict__ attribute"
+            raise TypeError(msg) from None
     return locals_(machine, args, kwargs)
 
 
