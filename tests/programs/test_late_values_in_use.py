@@ -78,3 +78,31 @@ def test_uses_do_what_they_do_in_eager(line: str) -> None:
     )
     program = names["program"]
     assert _run(gw.compile(program)) == _run(program)
+
+
+_CONTAINERS = [
+    "sizes[0] = n; r = torch.tensor(sizes)",
+    "sizes[0] = sizes[0] + n; r = torch.tensor(sizes) / 5",
+    "sizes.append(n); r = torch.as_tensor(sizes), torch.full((2,), sizes[-1])",
+    "sizes[0] = n; r = torch.zeros(sizes)",
+    "sizes[0] = n; r = torch.ones(10).view(sizes[0], 2), torch.ones(10).split(sizes)",
+    "sizes[0] = n; r = torch.tensor(sizes); sizes[0] = 1",
+    "own = [n, 5]; r = torch.tensor(own); own[0] = 1",
+    "own = {'size': [n, 2]}; r = torch.zeros(**own); own['size'] = [1]",
+    "sizes[0] = n; r = str(sizes), sum(sizes), sizes + [1], max(sizes), sorted(sizes)",
+    "gw.graph_break(); sizes[0] = n; r = torch.tensor(sizes)",
+    "own = [0, 5]; gw.graph_break(); own[0] = own[0] + n; r = torch.tensor(own)",
+]
+
+
+@pytest.mark.parametrize("text", _CONTAINERS)
+def test_containers_that_hold_late_values_are_read_as_they_were(text: str) -> None:
+    names: dict[str, Any] = {"torch": torch, "gw": gw}
+    exec(
+        f"def program(d, sizes):\n    n = d.sum().item()\n    {text}\n    return r, sizes\n", names
+    )
+    program = names["program"]
+    compiled = gw.compile(program)
+    for ones in (5, 5, 5):
+        d = torch.ones(ones, dtype=torch.int64)
+        assert str(compiled(d, [0, 5])) == str(program(d, [0, 5]))

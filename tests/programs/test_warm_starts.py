@@ -36,6 +36,7 @@ BOUND_TO_PROCESS = {
     **dict.fromkeys(
         (
             "views_and_mutation-in_place_on_a_leaf_under_no_grad",
+            "views_and_mutation-writes_that_autograd_does_not_count",
             "views_without_history-scaled_through_a_view",
             "views_without_history-written_by_data_and_detach",
             "views_without_history-detached_views",

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+
 from graphwright.capture.constants import is_constant
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
@@ -44,6 +46,9 @@ def call_cached(
             why="what it does besides happens in the first call with these arguments alone",
             remedy="call it outside the compiled function, or leave the cache out",
         )
+    if not is_own and not (is_constant(result) or isinstance(result, torch.Tensor)):
+        machine.outermost.note_made(result)
+        machine.kept_results[id(result)] = result
     if key is not None:
         results[key] = (args, kwargs), result
     return result

@@ -142,7 +142,7 @@ class LateCalls:
             raise error or used_late(_first_late((args, kwargs)))
         for out in outs:
             out.state.storage.is_late = True
-        made = LateResult(function, tuple(args), dict(kwargs))
+        made = LateResult(function, _copied(tuple(args)), _copied(dict(kwargs)))
         self.results.append(made)
         return made
 
@@ -289,6 +289,20 @@ def _iter_late(value: Any) -> Iterator[LateResult]:
             yield from _iter_late(item)
     elif isinstance(value, slice):
         yield from _iter_late((value.start, value.stop, value.step))
+
+
+def _copied(value: Any) -> Any:
+    """Copy the containers of a nesting as they are now.
+
+    What the program does to them later is not for a call that came before; those from before the call have other contents when late
+    calls are made, before anything is stored in them.
+    """
+    kind = type(value)
+    if kind is list or kind is tuple:
+        return kind(map(_copied, value))
+    if kind is dict:
+        return {key: _copied(item) for key, item in value.items()}
+    return value
 
 
 def _versions(value: Any) -> tuple[int, ...]:

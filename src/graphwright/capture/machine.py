@@ -155,6 +155,8 @@ class Machine:
         """The gradients for whose sake histories were let go of (`torch.autograd.grad` without `retain_graph`)."""
         self.cached_results: dict[int, tuple[Any, dict[Any, Any]]] = {}
         """What functions that keep their results gave, by `id`: the function, and by arguments these and the result."""
+        self.kept_results: dict[int, Any] = {}
+        """Those among them that may change, by `id`: in plain Python each call of the program gets the same object."""
         self.natively: dict[int, tuple[Any, bool]] = {}
         """Whether a callable may run natively at all, by `id`."""
         self.native_functions: dict[int, tuple[Any, bool]] = {}

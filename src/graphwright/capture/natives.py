@@ -19,7 +19,7 @@ from typing import Any, Final
 import torch
 
 from graphwright.base.errors import GraphwrightError
-from graphwright.capture.constants import ATOMIC_TYPES
+from graphwright.capture.constants import ATOMIC_TYPES, is_native_member
 from graphwright.capture.contexts import is_dispatch_guard, is_step_of_guard
 from graphwright.capture.faults import natively
 from graphwright.capture.late_calls import LateResult
@@ -447,7 +447,7 @@ _OPAQUE_TYPES: Final = (object, re.Pattern, type(getattr(re, "_zero_sentinel", N
 
 def is_opaque_constant(value: Any) -> bool:
     """Tell whether an object that existed before is no more than what was guarded when it was entered."""
-    return type(value) in _OPAQUE_TYPES
+    return type(value) in _OPAQUE_TYPES or is_native_member(value)
 
 
 def _materialise_tuple(machine: Machine, value: Any) -> Any:

@@ -195,6 +195,13 @@ class Recipes:
             self._with_gradients.append(value)
         if not self._is_held(value):
             return
+        if id(value) in self._machine.kept_results:
+            raise self._machine.unmakeable(
+                value,
+                "an object that a function keeps (functools.cache), in the result",
+                why="each call would make another one, where plain Python gives the same one again",
+                remedy="return what is needed of it, or call the function outside",
+            )
         self._times_seen[id(value)] = self._times_seen.get(id(value), 0) + 1
         if self._times_seen[id(value)] > 1:
             return

@@ -190,7 +190,7 @@ class World:
             self._sources[id(standin)] = source
             self._originals[id(standin)] = value
 
-    def _make_standin(self, value: Any, kind: type, source: Source) -> object:  # noqa: C901  (one arm a kind)
+    def _make_standin(self, value: Any, kind: type, source: Source) -> object:  # noqa: C901, PLR0912  (one arm a kind)
         """Give the stand-in, or `ABSENT` for an object that is known by identity or value."""
         if isinstance(value, torch.Tensor):
             return self._inputs.add(value, source)
@@ -199,10 +199,12 @@ class World:
             return ABSENT
         if kind is types.FunctionType:
             return self._enter_function(value, source)
-        is_unchanging = is_native_member(value) or _is_set_of_classes(value)
-        if is_unchanging or isinstance(value, IDENTITY_TYPES):
+        if isinstance(value, IDENTITY_TYPES) or _is_set_of_classes(value):
             self.guards.identity(value, source)
             return ABSENT
+        if is_native_member(value):
+            self.guards.identity(value, source)
+            return value
         if kind is types.BuiltinFunctionType or kind is types.MethodWrapperType:
             return self._enter_builtin(value, source)
         is_atomic = kind in (tuple, frozenset, slice) and is_constant(value)

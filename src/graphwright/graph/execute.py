@@ -19,11 +19,12 @@ from graphwright.ir.aten import (
     AtenGraph,
     AtenNode,
     ConstantTensor,
+    GraphOutput,
     TensorMeta,
 )
 from graphwright.ir.dims import evaluate_dim
 from graphwright.ir.overloads import find_overload, gives_view, schema_of
-from graphwright.ir.symint import Dim
+from graphwright.runtime.tensors import increment_versions, view, view_as
 
 
 def execute(
@@ -50,6 +51,7 @@ def execute(
             for mutation in graph.mutations
         ]
         _apply_mutations(pending)
+    increment_versions([inputs[index] for index in graph.versioned_inputs])
     # In the caller's grad mode: autograd refuses some uses of a view that was made while gradients were off.
     return _alias_outputs(graph, inputs, fresh, symbols)
 
@@ -154,13 +156,25 @@ def _detach_outputs(
         if aliases or value is None:
             fresh.append(None)
             continue
-        if _storage(value) in taken or not _has_layout(value, output.meta, symbols):
+        if output.is_part:
+            value = _part(value, output.meta, symbols, is_taken=_storage(value) in taken)
+        elif _storage(value) in taken or not _has_layout(value, output.meta, symbols):
             value = _copy_with_layout(value, output.meta, symbols)
         taken.add(_storage(value))
         is_given = any(value is other for other in fresh)
         # each output is an object of its own
         fresh.append(value.detach() if is_given or value._is_view() else value)  # noqa: SLF001  (the documented way)
     return fresh
+
+
+def _part(
+    whole: torch.Tensor, meta: TensorMeta, symbols: Mapping[str, int], *, is_taken: bool
+) -> torch.Tensor:
+    """Show a part of a memory, or of a copy of it where the caller gets it already."""
+    if is_taken:
+        copied = torch.empty_strided(whole.shape, whole.stride(), dtype=whole.dtype)
+        whole = copied.copy_(whole)
+    return view(whole, *_layout(meta, 0, symbols))
 
 
 def _mutation_values(
@@ -180,7 +194,7 @@ def _apply_mutations(pending: Sequence[tuple[torch.Tensor, torch.Tensor | None]]
     ]
     for (target, _), source in zip(pending, sources, strict=True):
         if source is not None:
-            target.copy_(source)
+            target.data.copy_(source)  # which raises no version
 
 
 def _alias_outputs(
@@ -197,34 +211,37 @@ def _alias_outputs(
             assert output.alias_of_output is not None, "an output without a value aliases another"
             of = graph.outputs[output.alias_of_output]
             base = outputs[output.alias_of_output]
-            outputs.append(_as_view(base, output.meta, of.meta.offset, symbols))
+            outputs.append(_view_output(base, output, _offset_bytes(of.meta, symbols), symbols))
         elif output.is_input_itself:
             outputs.append(inputs[output.alias_of_input])
         else:
-            base_offset = graph.inputs[output.alias_of_input].offset
+            known = graph.inputs[output.alias_of_input]
             target = inputs[output.alias_of_input]
-            outputs.append(_as_view(target, output.meta, base_offset, symbols))
+            outputs.append(_view_output(target, output, _offset_bytes(known, symbols), symbols))
     return outputs
 
 
-def _as_view(
-    base: torch.Tensor, meta: TensorMeta, base_offset: Dim, symbols: Mapping[str, int]
+def _offset_bytes(meta: TensorMeta, symbols: Mapping[str, int]) -> int:
+    return evaluate_dim(meta.offset, symbols) * meta.dtype.size_bytes
+
+
+def _view_output(
+    base: torch.Tensor, output: GraphOutput, base_bytes: int, symbols: Mapping[str, int]
 ) -> torch.Tensor:
+    """Give an output on the memory of `base`, which begins `base_bytes` into it as the graph knows it."""
+    if output.is_of_detached:
+        base = base.detach()
+    return view_as(output.view_kind, base, *_layout(output.meta, base_bytes, symbols))
+
+
+def _layout(
+    meta: TensorMeta, base_bytes: int, symbols: Mapping[str, int]
+) -> tuple[torch.dtype, list[int], list[int], int]:
+    """Give dtype, shape, strides, and the offset from what begins `base_bytes` into the memory."""
     shape = [evaluate_dim(extent, symbols) for extent in meta.shape]
     strides = [evaluate_dim(stride, symbols) for stride in meta.strides]
-    shift = evaluate_dim(meta.offset, symbols) - evaluate_dim(base_offset, symbols)
-    if meta.dtype.torch_dtype != base.dtype:
-        base = _reinterpret(base, meta)
-    made = base.as_strided(shape, strides, base.storage_offset() + shift)
-    return made.detach() if made.requires_grad and not meta.requires_grad else made
-
-
-def _reinterpret(base: torch.Tensor, meta: TensorMeta) -> torch.Tensor:
-    """Give a tensor of `meta.dtype` on the storage of `base`, with the same position in it."""
-    flat = torch.empty(0, dtype=meta.dtype.torch_dtype)
-    offset = base.storage_offset() * base.element_size() // flat.element_size()
-    reinterpreted: torch.Tensor = flat.set_(base.untyped_storage(), offset, (0,), (1,))
-    return reinterpreted
+    offset = (_offset_bytes(meta, symbols) - base_bytes) // meta.dtype.size_bytes
+    return meta.dtype.torch_dtype, shape, strides, offset
 
 
 def _has_layout(value: torch.Tensor, meta: TensorMeta, symbols: Mapping[str, int]) -> bool:

@@ -181,6 +181,8 @@ class ViewKind(enum.StrEnum):
     """A differentiable view, made with gradients on."""
     DETACHED = "detached"
     """No view: of `detach()` and the like, or made in inference mode of a tensor made there."""
+    DATA = "data"
+    """No view, and with a version of its own: of `.data`."""
     NO_GRAD = "no_grad"
     """Made in `torch.no_grad()`."""
     INFERENCE = "inference"
@@ -195,7 +197,7 @@ class GraphOutput(Data, frozen=True):
     """One output of the graph."""
 
     value_id: int
-    """The functional value."""
+    """The functional value; of a part, the value of its whole memory."""
     meta: TensorMeta
     """What eager returns: its strides are the ones that the caller must see."""
     alias_of_input: int | None = None
@@ -209,6 +211,8 @@ class GraphOutput(Data, frozen=True):
     """How eager's result is a view, where it shares memory."""
     is_of_detached: bool = False
     """It is a view, but not of what it shares memory with: of a `detach()` of that."""
+    is_part: bool = False
+    """It shows (by `meta`) a part of its memory, of which later outputs show others, or the same as numbers of another dtype."""
 
 
 class AtenGraph(Data, frozen=True):

@@ -178,6 +178,8 @@ def _render_output(output: GraphOutput) -> str:
         text += f" as {output.view_kind.value}"
     if output.is_of_detached:
         text += " of its detach"
+    if output.is_part:
+        text += " in part"
     return text
 
 
@@ -398,9 +400,9 @@ def _parse_output(scanner: _Scanner) -> GraphOutput:
     kind = ViewKind.VIEW
     if scanner.accepts(" as "):
         kind = ViewKind(scanner.match(_NAME, "a kind of view"))
-    return GraphOutput(
-        value, meta, source, is_input_itself, earlier, kind, scanner.accepts(" of its detach")
-    )
+    is_of_detached = scanner.accepts(" of its detach")
+    is_part = scanner.accepts(" in part")
+    return GraphOutput(value, meta, source, is_input_itself, earlier, kind, is_of_detached, is_part)
 
 
 def _parse_node(scanner: _Scanner) -> AtenNode:

@@ -10,6 +10,7 @@ from collections.abc import Collection
 
 import msgspec
 
+from graphwright.base.errors import Unsupported
 from graphwright.ir.aten import AtenNode, GraphOutput, LiteralArg, Ref, TensorMeta
 from graphwright.ir.plan import InputOutput, NewOutput, PlanOutput, ViewOfInput, ViewOfOutput
 from graphwright.lower.promotion import SUPPORTED
@@ -85,23 +86,48 @@ def _output(
     if output.alias_of_input is not None:
         if output.is_input_itself:
             return InputOutput(output.alias_of_input)
-        base_offset = static(values.graph.inputs[output.alias_of_input].offset)
-        shifted = msgspec.structs.replace(meta, offset=static(meta.offset) - base_offset)
+        shifted = _relative(meta, values.graph.inputs[output.alias_of_input])
         return ViewOfInput(output.alias_of_input, shifted, output.view_kind, output.is_of_detached)
     if output.alias_of_output is not None:
-        first = values.graph.outputs[output.alias_of_output].meta
-        shift = static(meta.offset) - static(first.offset)
-        shifted = msgspec.structs.replace(meta, offset=shift)
+        shifted = _relative(meta, values.graph.outputs[output.alias_of_output].meta)
         return ViewOfOutput(
             output.alias_of_output, shifted, output.view_kind, output.is_of_detached
         )
     value = output.value_id
+    if output.is_part:
+        whole = values.metas[value]
+        if values.bases[value] in taken or not _can_be_output(values, value, whole):
+            value = _add_copy(values, value, whole)
+        taken[values.bases[value]] = number
+        return NewTensor(values.bases[value], _relative(meta, whole, values.layouts[value].offset))
     shown = meta
     if values.bases[value] in taken or not _can_be_output(values, value, meta):
         value, shown = _add_shown_copy(values, value, meta)
     taken[values.bases[value]] = number
     relative = msgspec.structs.replace(shown, offset=values.layouts[value].offset)
     return NewTensor(values.bases[value], relative)
+
+
+def _relative(meta: TensorMeta, base: TensorMeta, shift: int = 0) -> TensorMeta:
+    """Give a tensor's meta with its offset from the first element of another on the same memory, which may be of another dtype.
+
+    Args:
+        meta: the tensor's.
+        base: the other's.
+        shift: where the other begins, in its own elements, from where the result is to be counted.
+
+    Raises:
+        Unsupported: the place is none of an element of the dtype.
+    """
+    own, other = meta.dtype.size_bytes, base.dtype.size_bytes
+    distance = static(meta.offset) * own - (static(base.offset) - shift) * other
+    if distance % own:
+        raise Unsupported(
+            "results of different dtypes on one memory, whose places do not fit together",
+            why="the second is made as a view of the first, by whole elements",
+            remedy="return one of them, or a clone()",
+        )
+    return msgspec.structs.replace(meta, offset=distance // own)
 
 
 def _can_be_output(values: Values, value: int, meta: TensorMeta) -> bool:

@@ -145,6 +145,7 @@ class GraphBuilder:
                     output.alias_of_output,
                     output.view_kind,
                     output.is_of_detached,
+                    output.is_part,
                 )
                 for output in outputs
             ),

@@ -145,7 +145,11 @@ def try_finish_joint(recorder: Recorder, outputs: Sequence[torch.Tensor]) -> Joi
         ]
         reached += found
         parts.append(JointPart(len(group), len(found)))
-    graph = recorder.finish([*tensors, *(gradient for _, gradient in reached)], is_shown=False)
+    graph = recorder.finish(
+        [*tensors, *(gradient for _, gradient in reached)],
+        is_shown=False,
+        num_returned=len(tensors),
+    )
     return Joint(
         graph=graph,
         num_forward_outputs=len(tensors),

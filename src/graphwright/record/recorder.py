@@ -13,6 +13,7 @@ constants.
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import TracebackType
@@ -443,18 +444,25 @@ class Recorder:
         """The torch-level graph, built anew from the calls so far."""
         return self.trace.build()
 
-    def finish(self, outputs: Sequence[torch.Tensor], *, is_shown: bool = True) -> AtenGraph:
+    def finish(
+        self,
+        outputs: Sequence[torch.Tensor],
+        *,
+        is_shown: bool = True,
+        num_returned: int | None = None,
+    ) -> AtenGraph:
         """Give the functional graph whose outputs are these tensors; recording may go on and finish again.
 
         Args:
             outputs: abstract tensors, or real ones that were met.
             is_shown: whether they are the outputs of the torch-level graph too.
+            num_returned: how many of them the caller gets, so that what they share in memory matters; else all.
         """
         tensors = [self.abstract_of(tensor) for tensor in outputs]
         if self._trace is not None and is_shown:
             self._trace.set_outputs(tensors)
         with self.paused():
-            described = self._describe_outputs(tensors)
+            described = self._describe_outputs(tensors, num_returned)
             needs_grad = [tensor.requires_grad for tensor in self._inputs]
             mutations = [
                 InputMutation(index, storage.value)
@@ -556,8 +564,19 @@ class Recorder:
             self._trace.add_constant(made, tensor)
         return made
 
-    def _describe_outputs(self, tensors: Sequence[AbstractTensor]) -> list[GraphOutput]:
+    def _whole_of(self, state: TensorState) -> int | None:
+        """Give the value of the memory that a tensor shows a part of; None where it shows all of it, or that value is not at hand."""
+        storage = state.storage
+        if _shows_all(state.spec, storage.root):
+            return None
+        has_layout = self._builder.specs[storage.value].strides == storage.root.strides
+        return storage.value if has_layout and not storage.is_late else None
+
+    def _describe_outputs(
+        self, tensors: Sequence[AbstractTensor], num_returned: int | None
+    ) -> list[GraphOutput]:
         described: list[GraphOutput] = []
+        uses = collections.Counter(id(tensor.state.storage) for tensor in tensors[:num_returned])
         owners: dict[int, int] = {}
         for index, tensor in enumerate(tensors):
             state = tensor.state
@@ -567,20 +586,28 @@ class Recorder:
             base = tensors[earlier] if earlier is not None else None
             if source is not None:
                 base = self._inputs[source]
+            is_first = base is None and not is_computed
+            whole = self._whole_of(state) if is_first and uses[id(state.storage)] > 1 else None
             described.append(
                 GraphOutput(
-                    value_id=read(self._builder, state),
+                    value_id=read(self._builder, state) if whole is None else whole,
                     meta=self._builder.meta(state.spec, requires_grad=tensor.requires_grad),
                     alias_of_input=source,
                     is_input_itself=source is not None and tensor is base,
                     alias_of_output=earlier,
                     view_kind=_view_kind(tensor, base),
                     is_of_detached=base is not None and _is_view_of_other(tensor, base),
+                    is_part=whole is not None,
                 )
             )
             if source is None and not is_computed:
                 owners.setdefault(id(state.storage), index)
         return described
+
+
+def _shows_all(spec: TensorSpec, root: TensorSpec) -> bool:
+    places = (spec.shape, spec.strides, spec.offset, spec.dtype)
+    return places == (root.shape, root.strides, root.offset, root.dtype)
 
 
 _CREATION: Final = torch._C._autograd.CreationMeta  # noqa: SLF001  (no public name)
@@ -598,12 +625,23 @@ def _version(tensor: torch.Tensor) -> int:
     return 0 if tensor.is_inference() else tensor._version  # noqa: SLF001  (the documented name)
 
 
+def _share_version(tensor: torch.Tensor, other: torch.Tensor) -> bool:
+    """Tell whether a write to one tensor raises the version of the other, by raising it and setting it back."""
+    if tensor.is_inference() or other.is_inference():
+        return True
+    version, others = _version(tensor), _version(other)
+    torch._C._increment_version([tensor])  # noqa: SLF001  (the public name does no more)
+    is_shared = _version(other) != others
+    torch._C._autograd._unsafe_set_version_counter((tensor,), (version,))  # noqa: SLF001  (no public name)
+    return is_shared
+
+
 def _view_kind(tensor: AbstractTensor, base: AbstractTensor | None) -> ViewKind:
     """Tell what autograd made of a tensor over the memory of `base`: it ran above the recorder, as it does in eager."""
     if base is None or tensor is base:
         return ViewKind.VIEW
     if not tensor._is_view():  # noqa: SLF001  (the documented way)
-        return ViewKind.DETACHED
+        return ViewKind.DETACHED if _share_version(tensor, base) else ViewKind.DATA
     return _VIEW_KINDS[torch._C._autograd._get_creation_meta(tensor)]  # noqa: SLF001  (no public name)
 
 

@@ -61,6 +61,8 @@ def view_as(
     """Give a tensor over the memory of `base` that autograd takes as it took eager's."""
     if kind is ViewKind.DETACHED:
         return view(base, dtype, shape, strides, offset).detach()
+    if kind is ViewKind.DATA:
+        return view(base, dtype, shape, strides, offset).data
     if kind in _MARKS:
         return mark_view(kind, view(base, dtype, shape, strides, offset))
     modes = torch.is_inference_mode_enabled(), torch.is_grad_enabled()

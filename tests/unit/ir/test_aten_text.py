@@ -132,6 +132,7 @@ outputs = st.builds(
     number_or_none,
     st.sampled_from(ViewKind),
     st.booleans(),
+    st.booleans(),
 )
 graphs = st.builds(
     AtenGraph,

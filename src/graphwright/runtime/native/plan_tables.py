@@ -312,10 +312,9 @@ class PlanTables:
         slots = self._steps.input_slots
         match output:
             case NewOutput(buffer, meta):
-                owner = offset_of(buffer)
                 if self._is_relaid(number, output):
-                    return self._relaid_words(owner, meta)
-                return [OutputKind.NEW, owner]
+                    return self._relaid_words(buffer, meta)
+                return [OutputKind.NEW, offset_of(buffer)]
             case InputOutput(index):
                 return [OutputKind.INPUT, offset_of(slots[index])]
             case ViewOfInput(index):
@@ -333,14 +332,17 @@ class PlanTables:
         later = self._plan.outputs[number + 1 :]
         return any(isinstance(o, NewOutput) and o.buffer == output.buffer for o in later)
 
-    def _relaid_words(self, owner: int, meta: TensorMeta) -> list[int]:
+    def _relaid_words(self, buffer: int, meta: TensorMeta) -> list[int]:
+        if self._plan.buffers[buffer].dtype is not meta.dtype:
+            message = "an output shows its buffer as numbers of another dtype"
+            raise NativeRefusal(message)
         extents = (*meta.shape, *meta.strides, meta.offset)
         if not is_static(extents):
             message = "an output of symbolic layout differs from its buffer's layout"
             raise NativeRefusal(message)
         numbers = [int(dim) for dim in extents if isinstance(dim, int)]
         layout = self._memory.words([len(meta.shape), numbers[-1], *numbers[:-1]])
-        return [OutputKind.RELAID, owner, layout]
+        return [OutputKind.RELAID, offset_of(buffer), layout]
 
 
 def result_words(
