@@ -109,12 +109,12 @@ def _reaches(distance: Extent, digits: list[_Digit]) -> bool:
             continue
         if place == len(ordered):
             return True
-        steps += 1
-        if steps > _MAX_STEPS:
-            return True
         stride, least, most = ordered[place]
         low, high = reach[place + 1]
         first = max(least, -((high - rest) // stride))
         last = min(most, (rest - low) // stride)
+        steps += last - first + 1
+        if steps > _MAX_STEPS:
+            return True
         pending += [(rest - stride * count, place + 1) for count in range(first, last + 1)]
     return False

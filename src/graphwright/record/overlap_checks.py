@@ -45,13 +45,15 @@ def check_overlaps(
         ):
             raise _reads_what_it_wrote(facts.name)
         others.append((number, state))
+    # `torch.addmm(total, a, b, out=total)` does what `total.addmm_(a, b)` does
+    added = read[0] if read and facts.name in _ADD_TO_THE_FIRST else None
     for place, value in _iter_tensors(read):
         if facts.name in _TAKE_NUMBERS and value.ndim == 0:
             continue
         state = recording.state_of(value)
         for number, target in written.get(id(state.storage), ()):
             found = overlap_of(target.spec, state.spec)
-            if is_of_lists and found is Overlap.SAME and number == place:
+            if found is Overlap.SAME and (number == place if is_of_lists else value is added):
                 continue
             _check(facts, found, is_of_lists=is_of_lists)
 
@@ -109,9 +111,14 @@ _TAKE_NUMBERS: Final = frozenset(
 )
 """Ops that take the number out of a tensor without dimensions before they write."""
 
+_ADD_TO_THE_FIRST: Final = frozenset(
+    f"aten.{name}.out" for name in ("addmm", "addmv", "addr", "baddbmm", "addbmm")
+)
+"""Products with an `out=` that add to their first argument, which may be the `out=`."""
+
 _READ_ELSEWHERE: Final = frozenset(
     (
-        *("gather", "take", "cat", "index_select", "kthvalue", "scatter"),
+        *("gather", "take", "cat", "index_select", "kthvalue", "scatter", "masked_select"),
         *("index_put_", "index_add_", "index_copy_", "put_"),
         *("scatter_", "scatter_add_", "scatter_reduce_"),
     )
