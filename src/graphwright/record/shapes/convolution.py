@@ -18,7 +18,6 @@ from graphwright.record.layout import (
     channels_last_strides,
     contiguous_strides,
     is_channels_last,
-    is_contiguous,
     prefers_channels_last,
 )
 from graphwright.record.sizes import Extent
@@ -97,11 +96,7 @@ def _convolved(self: TensorSpec, weight: TensorSpec, shape: Shape) -> TensorSpec
 
 
 def _runs_channels_last(self: TensorSpec, weight: TensorSpec) -> bool:
-    return any(
-        prefers_channels_last(spec.shape, spec.strides)
-        and not is_contiguous(spec.shape, spec.strides)
-        for spec in (self, weight)
-    )
+    return any(prefers_channels_last(spec.shape, spec.strides) for spec in (self, weight))
 
 
 def _convolution_backward(

@@ -1,0 +1,70 @@
+"""Convolutions of tensors in all layouts: values and strides, of the result and of the gradients, against eager."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+
+import graphwright as gw
+
+_TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
+
+
+def _laid_out(choose: random.Random, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    batch, channels, height, width = shape
+    made = [
+        lambda: torch.randn(shape, dtype=dtype),
+        lambda: torch.randn(shape, dtype=dtype).to(memory_format=torch.channels_last),
+        lambda: torch.randn(batch, height, width, channels, dtype=dtype).permute(0, 3, 1, 2),
+        lambda: torch.randn(batch, channels * 2, height, width, dtype=dtype)[:, ::2],
+        lambda: torch.randn(height, width, batch, channels, dtype=dtype).permute(2, 3, 0, 1),
+    ]
+    return choose.choice(made)()
+
+
+def _run(run, x: torch.Tensor, weight: torch.Tensor, *, has_gradients: bool) -> list[torch.Tensor]:
+    leaves = [tensor.detach().requires_grad_(has_gradients) for tensor in (x, weight)]
+    result = run(*leaves)
+    if not has_gradients:
+        return [result]
+    return [result, *torch.autograd.grad(result.square().sum(), leaves)]
+
+
+def _strides(tensor: torch.Tensor) -> list[int]:
+    """Give the strides that mean something."""
+    pairs = zip(tensor.stride(), tensor.shape, strict=True)
+    return [stride for stride, extent in pairs if extent > 1]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_convolutions_in_any_layout_do_what_eager_does(seed: int) -> None:
+    torch.manual_seed(seed)
+    choose = random.Random(seed)
+    dtype = choose.choice([torch.float32, torch.float32, torch.float64])
+    groups, reach = choose.choice([1, 1, 1, 2, 3]), choose.choice([1, 1, 2, 3])
+    inner, outer = choose.choice([1, 2, 3]), choose.choice([1, 2, 4])
+    is_transposed = choose.random() < 0.25
+    kernel = (inner * groups, outer) if is_transposed else (outer * groups, inner)
+    x = _laid_out(
+        choose, (choose.choice([1, 2]), inner * groups, *choose.choices([1, 4, 5], k=2)), dtype
+    )
+    weight = _laid_out(choose, (*kernel, reach, reach), dtype)
+
+    def program(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        padding = [reach // 2] * 2
+        return torch.convolution(
+            x, weight, None, [1, 1], padding, [1, 1], is_transposed, [0, 0], groups
+        )
+
+    for has_gradients in (False, True):
+        try:
+            expected = _run(program, x, weight, has_gradients=has_gradients)
+        except RuntimeError:
+            pytest.skip("eager refuses the layout or the sizes")
+        found = _run(gw.compile(program), x, weight, has_gradients=has_gradients)
+        for one, other in zip(expected, found, strict=True):
+            assert _strides(one) == _strides(other)
+            tolerance = _TOLERANCE[dtype]
+            torch.testing.assert_close(other, one, rtol=tolerance, atol=tolerance)
