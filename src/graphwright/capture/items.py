@@ -13,7 +13,7 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from graphwright.capture.constants import is_constant
+from graphwright.capture.constants import is_constant, is_native_member
 from graphwright.capture.faults import natively
 from graphwright.capture.late_calls import LateResult, check_none_late
 from graphwright.capture.machine import Machine
@@ -33,7 +33,8 @@ def is_read_container(machine: Machine, value: Any) -> bool:
 
 def check_known(machine: Machine, value: Any, how: str) -> None:
     """Refuse an object that existed before the call and is neither a builtin container nor Python code all through."""
-    if machine.world.source_of(value) is not None and not isinstance(value, tuple):
+    is_whole = isinstance(value, tuple) or is_native_member(value)
+    if machine.world.source_of(value) is not None and not is_whole:
         kind = type(value)
         if kind is machine.tensor_type or isinstance(value, type | types.FunctionType):
             return

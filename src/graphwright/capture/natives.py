@@ -498,6 +498,8 @@ def _is_user_object(machine: Machine, value: Any, depth: int = _HOLDING_DEPTH) -
         return any(_is_user_object(machine, item) for item in value)
     if isinstance(value, torch.nn.Module):
         return True
+    if is_native_member(value):
+        return False
     if machine.world.source_of(value) is None:
         if is_torch_class(kind):
             return depth > 0 and _holds_user_object(machine, value, depth - 1)

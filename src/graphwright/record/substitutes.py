@@ -15,7 +15,7 @@ from torch._C._nn import linear, one_hot
 
 from graphwright.base.errors import Unsupported
 from graphwright.record.abstract import AbstractTensor, NeedsValues, Origin, data_access
-from graphwright.record.layout import is_dense
+from graphwright.record.layout import is_dense, prefers_channels_last
 from graphwright.record.overlap_checks import check_apart
 from graphwright.record.reshaping import set_data, take_state
 
@@ -41,7 +41,17 @@ def _one_hot(tensor: torch.Tensor, num_classes: int = -1) -> torch.Tensor:
     if num_classes < 0:
         return torch.empty((*tensor.shape, 0), dtype=torch.int64, device=tensor.device)
     classes = torch.arange(num_classes, device=tensor.device)
-    return (tensor.unsqueeze(-1) == classes).to(torch.int64)
+    return (tensor.contiguous().unsqueeze(-1) == classes).to(torch.int64)
+
+
+def _channel_shuffle(tensor: torch.Tensor, groups: int) -> torch.Tensor:
+    """Keep channels last, as the kernel does that eager has; torch's own operations for others do not."""
+    shuffled = torch.channel_shuffle(tensor, groups)
+    if not prefers_channels_last(tensor.shape, tensor.stride()):
+        return shuffled
+    is_flat = tensor.ndim == 4
+    memory_format = torch.channels_last if is_flat else torch.channels_last_3d
+    return shuffled.contiguous(memory_format=memory_format)
 
 
 def _lstm(*args: Any) -> Any:
@@ -300,6 +310,7 @@ _LOSE_OUT: Final = (torch.matmul, torch.linalg.matmul, torch.linalg.matrix_rank)
 
 SUBSTITUTES: Final[dict[Any, Substitute]] = {
     one_hot: _one_hot,
+    torch.channel_shuffle: _channel_shuffle,
     torch.lstm: _lstm,
     set_data: _set_data,
     torch.linalg.lu_solve: _lu_solve,

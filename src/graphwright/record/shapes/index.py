@@ -17,7 +17,6 @@ from graphwright.record.layout import (
     channels_last_strides,
     contiguous_strides,
     format_strides,
-    is_channels_last,
     pointwise_strides,
     prefers_channels_last,
     strides_like,
@@ -76,8 +75,23 @@ def _written_at(view: Callable[..., TensorSpec]) -> Callable[..., TensorSpec]:
     return rule
 
 
-def _roll(self: TensorSpec, *_rest: object) -> TensorSpec:
-    return _kept(self) if self.numel == 0 else fresh(self, self.shape)
+def _roll(self: TensorSpec, shifts: Sequence[Extent], dims: Sequence[int] = ()) -> TensorSpec:
+    """Follow eager, which joins two parts of the tensor along one dimension after the other."""
+    if self.numel == 0:
+        return _kept(self)
+    if self.ndim not in (4, 5) or not dims:
+        return fresh(self, self.shape)
+    for shift, dim in zip(shifts, dims, strict=True):
+        place = wrap_dim(dim, self.ndim)
+        second = shift % self.shape[place]
+        parts = [_narrowed(self, place, self.shape[place] - second), _narrowed(self, place, second)]
+        self = _cat(parts[::-1], place)
+    return self
+
+
+def _narrowed(self: TensorSpec, place: int, extent: Extent) -> TensorSpec:
+    shape = (*self.shape[:place], extent, *self.shape[place + 1 :])
+    return TensorSpec(shape, self.strides, self.dtype, self.device)
 
 
 def _contiguous(self: TensorSpec, *_rest: object, **_options: object) -> TensorSpec:
@@ -135,11 +149,29 @@ def _index_strides(
     )
     operand_strides = [own]
     operand_shapes = [shape]
-    trailing = (1,) * len(after)
     for part in given:
-        operand_shapes.append((*part.shape, *trailing))
-        operand_strides.append((*part.strides, *(0 for _ in after)))
+        outer, spread, inner = _among_ones(part, indexed)
+        operand_shapes.append((*(1 for _ in before), *indexed, *(1 for _ in after)))
+        operand_strides.append((*(outer for _ in before), *spread, *(inner for _ in after)))
     return pointwise_strides(shape, operand_strides, operand_shapes)
+
+
+def _among_ones(index: TensorSpec, indexed: Shape) -> tuple[Extent, Shape, Extent]:
+    """Give the strides of an index tensor that is expanded, and viewed with dimensions of extent 1 around: before, own, after."""
+    missing = len(indexed) - index.ndim
+    own = zip(index.shape, index.strides, indexed[missing:], strict=True)
+    spread: Shape = (
+        *(0 for _ in range(missing)),
+        *(0 if extent == 1 and wanted != 1 else stride for extent, stride, wanted in own),
+    )
+    if not spread:
+        return 1, spread, 1
+    chunk, count = spread[-1], indexed[-1]
+    for dim in range(len(spread) - 2, -1, -1):
+        if indexed[dim] != 1 and spread[dim] != count * chunk:
+            chunk, count = spread[dim], 1
+        count = count * indexed[dim]
+    return count * chunk, spread, spread[-1]
 
 
 def _cat(tensors: Sequence[TensorSpec], dim: int = 0) -> TensorSpec:
@@ -168,19 +200,24 @@ def _cat(tensors: Sequence[TensorSpec], dim: int = 0) -> TensorSpec:
 
 
 def _cat_is_channels_last(tensors: Sequence[TensorSpec]) -> bool:
-    for tensor in tensors:
-        if not is_channels_last(tensor.shape, tensor.strides) or not prefers_channels_last(
-            tensor.shape, tensor.strides
-        ):
-            return False
-    return True
+    return all(prefers_channels_last(tensor.shape, tensor.strides) for tensor in tensors)
 
 
 def _stack(tensors: Sequence[TensorSpec], dim: int = 0) -> TensorSpec:
+    """Follow eager, which joins the tensors along a dimension and splits it; a last one is added to each first."""
     first = tensors[0]
     place = wrap_dim(dim, first.ndim + 1)
     shape = (*first.shape[:place], len(tensors), *first.shape[place:])
-    return fresh(first, shape, result_dtype(*tensors))
+    if place == first.ndim:
+        return _cat([_with_last_of_one(tensor) for tensor in tensors], place)
+    joined = _cat(tensors, place)
+    step = joined.strides[place]
+    strides = (*joined.strides[:place], step * first.shape[place], *joined.strides[place:])
+    return TensorSpec(shape, strides, joined.dtype, joined.device)
+
+
+def _with_last_of_one(tensor: TensorSpec) -> TensorSpec:
+    return TensorSpec((*tensor.shape, 1), (*tensor.strides, 1), tensor.dtype, tensor.device)
 
 
 def _repeat(self: TensorSpec, repeats: Sequence[Extent]) -> TensorSpec:

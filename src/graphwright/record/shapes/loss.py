@@ -56,7 +56,8 @@ def _with_logits(
     reduction: int = _MEAN,
 ) -> TensorSpec:
     operands = [spec for spec in (target, self, weight, pos_weight) if spec is not None]
-    elementwise = broadcast(result_dtype(*operands), *operands)
+    # eager begins with `1 - target` and goes on in place
+    elementwise = broadcast(result_dtype(*operands), target)
     return elementwise if reduction == _NONE else fresh(elementwise, ())
 
 

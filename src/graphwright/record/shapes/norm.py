@@ -15,6 +15,8 @@ import torch
 from graphwright.record.layout import (
     channels_last_strides,
     contiguous_strides,
+    is_channels_last,
+    is_contiguous,
     prefers_channels_last,
 )
 from graphwright.record.shapes.reduction import fresh
@@ -117,7 +119,16 @@ def _batch_norm(
 ) -> tuple[TensorSpec, TensorSpec, TensorSpec]:
     dtype = _batch_statistics_dtype(self, weight, running_mean)
     statistics = fresh(self, (self.shape[1],) if training else (0,), dtype)
-    return _suggested(self), statistics, statistics
+    return _normalised(self), statistics, statistics
+
+
+def _normalised(self: TensorSpec) -> TensorSpec:
+    """Keep a format that the tensor has; else take the one that its strides suggest."""
+    if is_contiguous(self.shape, self.strides):
+        return fresh(self, self.shape)
+    if is_channels_last(self.shape, self.strides):
+        return TensorSpec(self.shape, channels_last_strides(self.shape), self.dtype, self.device)
+    return _suggested(self)
 
 
 def _batch_statistics_dtype(
