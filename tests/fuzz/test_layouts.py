@@ -151,22 +151,86 @@ _CALLS = [
     "torch.linalg.vector_norm(x, dim=1)",
     "x.as_strided((2, 2), (1, 1)) * 1",
 ]
+_OF_SEQUENCES = [
+    "F.batch_norm(x, None, None, training=True)",
+    "F.batch_norm(x, torch.zeros(x.shape[1]), torch.ones(x.shape[1]))",
+    "F.max_pool1d(x, 2, 2, 1)",
+    "F.avg_pool1d(x, 2, 1, 1)",
+    "F.conv1d(x, torch.ones(2, x.shape[1], 1))",
+    "F.conv1d(x, torch.ones(2, x.shape[1], 2), padding=1)",
+    "F.conv1d(x, torch.ones(2, 2, x.shape[1]).transpose(1, 2), padding=1)",
+    "F.conv_transpose1d(x, torch.ones(x.shape[1], 2, 2))",
+    "torch.cat([x, y], 1)",
+    "torch.stack([x, y], 2)",
+    "torch.stack([x, y], 3)",
+    "torch.bmm(x, y.transpose(1, 2))",
+    "torch.baddbmm(x @ y.transpose(1, 2), x, y.transpose(1, 2))",
+    "F.linear(x, torch.ones(3, x.shape[2]), torch.ones(3))",
+    "x @ torch.ones(x.shape[2])",
+    "torch.einsum('bij,bij->ji', x, y)",
+    "x[:, torch.tensor([0])]",
+    "x[torch.tensor([[0, 0]])]",
+    "x[torch.tensor([0, 0]), :, torch.tensor([0, 0])]",
+    "torch.cdist(x, y)",
+    "F.scaled_dot_product_attention(x, y, y)",
+    "torch.fft.fft(x, dim=1)",
+    "torch.linalg.qr(x)",
+    "torch.linalg.solve(torch.eye(x.shape[1]) * 2, x)",
+    "torch.linalg.cholesky(x @ x.transpose(1, 2) + torch.eye(x.shape[1]) * 3)",
+    "F.cross_entropy(x, torch.zeros(x.shape[0], x.shape[2], dtype=torch.long), reduction='none')",
+    "torch.addmm(x[0], x[0], torch.ones(x.shape[2], x.shape[2]))",
+    "x[0].t() @ y[0]",
+    "torch.diag_embed(x)",
+]
+_OF_VOLUMES = [
+    "F.batch_norm(x, None, None, training=True)",
+    "F.max_pool3d(x, 2, 2, 1)",
+    "F.avg_pool3d(x, 2, 1, 1)",
+    "F.adaptive_avg_pool3d(x, 2)",
+    "F.adaptive_max_pool3d(x, 2)",
+    "F.interpolate(x, scale_factor=2)",
+    "F.interpolate(x, scale_factor=2, mode='trilinear')",
+    "F.pad(x, (1, 0, 1, 1))",
+    "F.pad(x, (1, 0, 0, 1, 1, 0), mode='replicate')",
+    "F.conv3d(x, torch.ones(2, x.shape[1], 1, 1, 1))",
+    "F.conv_transpose3d(x, torch.ones(x.shape[1], 2, 2, 2, 2))",
+    "torch.cat([x, y], 1)",
+    "torch.stack([x, y], 2)",
+    "x.roll(1, 2)",
+    "x + y",
+    "x.sum(2, keepdim=True)",
+    "F.group_norm(x, 1)",
+    "x[:, :, torch.tensor([0, 0])]",
+    "F.grid_sample(x, torch.zeros(x.shape[0], 2, 3, 2, 3))",
+    "x.permute(0, 2, 3, 4, 1) + 1",
+]
 _NUM_LAYOUTS = 6
+_EXTENTS = {
+    3: [(1, 2), (1, 2, 3), (1, 2, 3)],
+    4: [(1, 2), (1, 2, 3), (1, 2, 4), (1, 3, 4)],
+    5: [(1, 2), (1, 2, 3), (1, 2), (1, 2, 3), (1, 3)],
+}
 
 
 def _laid_out(choose: random.Random, shape: tuple[int, ...]) -> torch.Tensor:
-    batch, channels, height, width = shape
+    """Make a tensor of batch, channels and inner dimensions, in some layout."""
+    batch, channels, *inner = shape
+    last = (0, len(shape) - 1, *range(1, len(shape) - 1))
+    outer = (len(shape) - 2, len(shape) - 1, *range(len(shape) - 2))
     made = [
         lambda: torch.randn(shape),
-        lambda: torch.randn(shape).to(memory_format=torch.channels_last),
-        lambda: torch.randn(batch, height, width, channels).permute(0, 3, 1, 2),
-        lambda: torch.randn(batch, channels * 2, height, width)[:, ::2],
-        lambda: torch.randn(height, width, batch, channels).permute(2, 3, 0, 1),
-        lambda: torch.randn(batch, 1, height, width).expand(shape),
-        lambda: torch.randn(batch, height + 1, width, channels).permute(0, 3, 1, 2)[:, :, 1:],
-        lambda: torch.randn(batch, height, width, channels * 2).permute(0, 3, 1, 2)[:, ::2],
-        lambda: torch.randn(batch, channels, height + 1, width + 1)[:, :, 1:, 1:],
+        lambda: torch.randn(batch, *inner, channels).permute(last),
+        lambda: torch.randn(batch, channels * 2, *inner)[:, ::2],
+        lambda: torch.randn(*inner, batch, channels).permute(outer),
+        lambda: torch.randn(batch, 1, *inner).expand(shape),
+        lambda: torch.randn(batch, inner[0] + 1, *inner[1:], channels).permute(last)[:, :, 1:],
+        lambda: torch.randn(batch, *inner, channels * 2).permute(last)[:, ::2],
+        lambda: torch.randn(batch, channels, *inner[:-1], inner[-1] + 1)[..., 1:],
+        lambda: torch.randn(channels, batch, *inner).transpose(0, 1),
     ]
+    if len(inner) > 1:
+        memory_format = torch.channels_last if len(inner) == 2 else torch.channels_last_3d
+        made.append(lambda: torch.randn(shape).to(memory_format=memory_format))
     return choose.choice(made)()
 
 
@@ -184,17 +248,22 @@ def _described(result: Any) -> list[Any]:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of degenerate sizes
-@pytest.mark.parametrize("text", _CALLS)
-def test_results_are_laid_out_as_in_eager(text: str) -> None:
+@pytest.mark.parametrize(
+    ("ndim", "text"),
+    [
+        *((4, text) for text in _CALLS),
+        *((3, text) for text in _OF_SEQUENCES),
+        *((5, text) for text in _OF_VOLUMES),
+    ],
+)
+def test_results_are_laid_out_as_in_eager(ndim: int, text: str) -> None:
     names: dict[str, Any] = {"torch": torch, "F": F}
     exec(f"def program(x, y):\n    return {text}\n", names)
     program = names["program"]
     choose = random.Random(zlib.crc32(text.encode()))
     torch.manual_seed(0)
     for _ in range(_NUM_LAYOUTS):
-        shape = tuple(
-            choose.choice(extents) for extents in [(1, 2), (1, 2, 3), (1, 2, 4), (1, 3, 4)]
-        )
+        shape = tuple(choose.choice(extents) for extents in _EXTENTS[ndim])
         x, y = _laid_out(choose, shape), _laid_out(choose, shape)
         try:
             expected = _described(program(x, y))

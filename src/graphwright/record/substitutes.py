@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import torch
+import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch._C._nn import linear, one_hot
 
 from graphwright.base.errors import Unsupported
@@ -42,6 +43,13 @@ def _one_hot(tensor: torch.Tensor, num_classes: int = -1) -> torch.Tensor:
         return torch.empty((*tensor.shape, 0), dtype=torch.int64, device=tensor.device)
     classes = torch.arange(num_classes, device=tensor.device)
     return (tensor.contiguous().unsqueeze(-1) == classes).to(torch.int64)
+
+
+def _max_pool1d(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+    """Give the layout of the kernel that makes no positions, which eager takes where no gradient is wanted."""
+    pooled: Any = F.max_pool1d(tensor, *args, **kwargs)
+    has_gradient = tensor.requires_grad and torch.is_grad_enabled()
+    return pooled if has_gradient or isinstance(pooled, tuple) else pooled.contiguous()
 
 
 def _channel_shuffle(tensor: torch.Tensor, groups: int) -> torch.Tensor:
@@ -311,6 +319,7 @@ _LOSE_OUT: Final = (torch.matmul, torch.linalg.matmul, torch.linalg.matrix_rank)
 SUBSTITUTES: Final[dict[Any, Substitute]] = {
     one_hot: _one_hot,
     torch.channel_shuffle: _channel_shuffle,
+    **dict.fromkeys((torch.max_pool1d, F.max_pool1d), _max_pool1d),
     torch.lstm: _lstm,
     set_data: _set_data,
     torch.linalg.lu_solve: _lu_solve,

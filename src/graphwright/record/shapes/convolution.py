@@ -8,6 +8,7 @@ Keeps: channels-last inputs give channels-last results where eager's kernels do.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from graphwright.record.layout import (
     channels_last_strides,
     contiguous_strides,
     is_channels_last,
+    is_contiguous,
     prefers_channels_last,
 )
 from graphwright.record.sizes import Extent
@@ -79,24 +81,70 @@ def _convolution(
             inner.append((extent - 1) * steps[axis] - 2 * pads[axis] + reach + more[axis])
         else:
             inner.append((extent + 2 * pads[axis] - reach) // steps[axis] + 1)
-    if any(extent < 1 for extent in inner):
+    least = 0 if transposed else 1
+    if any(extent < least for extent in inner):
         msg = f"convolution: the kernel {list(weight.shape[2:])} does not fit the padded input {list(self.shape)}"
         raise ValueError(msg)
     out_channels = weight.shape[1] * groups if transposed else weight.shape[0]
-    return _convolved(self, weight, (self.shape[0], out_channels, *inner))
-
-
-def _convolved(self: TensorSpec, weight: TensorSpec, shape: Shape) -> TensorSpec:
-    strides = (
-        channels_last_strides(shape)
-        if _runs_channels_last(self, weight)
-        else contiguous_strides(shape)
+    given = self if count > 1 else _made_contiguous(self)
+    is_last = _runs_channels_last(
+        given, weight, steps, gaps, more, groups, is_transposed=transposed
     )
-    return TensorSpec(shape, strides, self.dtype, self.device)
+    return _laid_out(self, (self.shape[0], out_channels, *inner), is_last=is_last)
 
 
-def _runs_channels_last(self: TensorSpec, weight: TensorSpec) -> bool:
-    return any(prefers_channels_last(spec.shape, spec.strides) for spec in (self, weight))
+def _laid_out(like: TensorSpec, shape: Shape, *, is_last: bool) -> TensorSpec:
+    """Give the spec of a result; of one image dimension, as the row that it is computed as."""
+    if not is_last:
+        return TensorSpec(shape, contiguous_strides(shape), like.dtype, like.device)
+    if len(shape) == 3:
+        outer, channels, _, inner = channels_last_strides((*shape[:2], 1, shape[2]))
+        return TensorSpec(shape, (outer, channels, inner), like.dtype, like.device)
+    return TensorSpec(shape, channels_last_strides(shape), like.dtype, like.device)
+
+
+def _runs_channels_last(
+    self: TensorSpec,
+    weight: TensorSpec,
+    steps: Shape,
+    gaps: Shape,
+    more: Shape,
+    groups: int,
+    *,
+    is_transposed: bool,
+) -> bool:
+    """Tell whether the kernel that PyTorch chooses gives channels last.
+
+    Of three image dimensions, only that of oneDNN does (source: `ConvParams::use_mkldnn` in ATen's `Convolution.cpp`).
+    """
+    if not any(map(_suggests_channels_last, (self, weight))):
+        return False
+    if weight.ndim != 5 or self.dtype in (torch.bfloat16, torch.float16):
+        return True
+    is_big = is_transposed and any(map(operator.ge, more, steps))
+    if self.dtype is not torch.float32 or is_big:
+        return False
+    is_simple = all(step == 1 for step in (*steps, *gaps)) and self.shape[0] < 16
+    if is_simple and weight.shape[-1] == weight.shape[-2] == 1 and torch.get_num_threads() == 1:
+        return False
+    outer = self.shape[0] * self.shape[1] * self.shape[2] * self.shape[3]
+    is_wide = weight.shape[-1] > 3 and weight.shape[-2] > 3
+    return bool(groups > 1 or is_wide or self.shape[0] > 1 or outer > _FEW_ELEMENTS)
+
+
+_FEW_ELEMENTS: Final = 20480
+
+
+def _made_contiguous(self: TensorSpec) -> TensorSpec:
+    """Follow `contiguous()`, which eager calls on sequences."""
+    return self if is_contiguous(self.shape, self.strides) else _contiguous(self, self.shape)
+
+
+def _suggests_channels_last(spec: TensorSpec) -> bool:
+    if spec.ndim != 3:
+        return prefers_channels_last(spec.shape, spec.strides)
+    (batch, channels, length), (outer, inner, step) = spec.shape, spec.strides
+    return prefers_channels_last((batch, channels, 1, length), (outer, inner, step * length, step))
 
 
 def _convolution_backward(
@@ -106,12 +154,17 @@ def _convolution_backward(
     bias_sizes: Sequence[int] | None,
     *rest: Any,
 ) -> tuple[TensorSpec | None, ...]:
-    output_mask: Sequence[bool] = rest[-1]
-    is_last = _runs_channels_last(self, weight)
+    stride, _padding, dilation, transposed, output_padding, groups, output_mask = rest
+    count = weight.ndim - 2
+    steps, gaps = _spread(stride, count), _spread(dilation, count)
+    more = _spread(output_padding, count)
+    given = self if count > 1 else _made_contiguous(self)
+    is_last = _runs_channels_last(
+        given, weight, steps, gaps, more, groups, is_transposed=transposed
+    )
 
     def gradient(spec: TensorSpec) -> TensorSpec:
-        strides = channels_last_strides(spec.shape) if is_last else contiguous_strides(spec.shape)
-        return TensorSpec(spec.shape, strides, spec.dtype, spec.device)
+        return _laid_out(spec, spec.shape, is_last=is_last)
 
     channels: Shape = tuple(bias_sizes) if bias_sizes else (grad_output.shape[1],)
     bias = TensorSpec(channels, (1,), grad_output.dtype, grad_output.device)
@@ -192,7 +245,7 @@ def _avg_pool(count: int) -> Rule:
         **_options: object,
     ) -> TensorSpec:
         shape = _pooled_shape(self, count, (kernel_size, stride, padding, 1), is_ceil=ceil_mode)
-        return _suggested(self, shape)
+        return _suggested(self, shape) if count < 3 else _contiguous(self, shape)
 
     return rule
 
@@ -202,8 +255,7 @@ def _adaptive_avg_pool(self: TensorSpec, output_size: Sequence[Extent]) -> Tenso
 
 
 def _adaptive_avg_pool3d(self: TensorSpec, output_size: Sequence[Extent]) -> TensorSpec:
-    shape = (*self.shape[:-3], *output_size)
-    return _suggested(self, shape) if self.ndim == 5 else _contiguous(self, shape)
+    return _contiguous(self, (*self.shape[:-3], *output_size))
 
 
 def _adaptive_max_pool(
