@@ -65,8 +65,8 @@ def view_as(
         return view(base, dtype, shape, strides, offset).data
     if kind in _MARKS:
         return mark_view(kind, view(base, dtype, shape, strides, offset))
-    modes = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
-    if modes == (kind is ViewKind.INFERENCE, kind is ViewKind.VIEW):
+    is_as_usual = torch.is_grad_enabled() is (kind is ViewKind.VIEW)
+    if is_as_usual and torch.is_inference_mode_enabled() is (kind is ViewKind.INFERENCE):
         return view(base, dtype, shape, strides, offset)
     with _MODES[kind]():
         return view(base, dtype, shape, strides, offset)

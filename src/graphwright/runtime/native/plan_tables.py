@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, assert_never, final
 
 import torch
@@ -318,10 +318,10 @@ class PlanTables:
             case InputOutput(index):
                 return [OutputKind.INPUT, offset_of(slots[index])]
             case ViewOfInput(index):
-                by_python = self._memory.hold(functools.partial(_make_view, self._plan, output))
+                by_python = self._memory.hold(_view_maker(self._plan, output))
                 return [OutputKind.VIEW_OF_INPUT, offset_of(slots[index]), by_python]
             case ViewOfOutput(index):
-                by_python = self._memory.hold(functools.partial(_make_view, self._plan, output))
+                by_python = self._memory.hold(_view_maker(self._plan, output))
                 return [OutputKind.VIEW_OF_OUTPUT, offset_of(index), by_python]
             case _:
                 assert_never(output)
@@ -411,6 +411,26 @@ def _make_empty(plan: Plan, buffer: Buffer, values: tuple[int, ...]) -> torch.Te
     if size_bytes < LARGE_BYTES:
         return torch.empty_strided(shape, strides, dtype=dtype)
     return KEPT_MEMORY.empty_strided(shape, strides, dtype, size_bytes)
+
+
+def _view_maker(
+    plan: Plan, output: ViewOfInput | ViewOfOutput
+) -> Callable[[torch.Tensor, tuple[int, ...]], torch.Tensor]:
+    """Give what makes an output of its base and the sizes; its layout is worked out here where it depends on none."""
+    meta = output.meta
+    extents = (*meta.shape, *meta.strides, meta.offset)
+    if not is_static(extents):
+        return functools.partial(_make_view, plan, output)
+    *places, offset = (int(dim) for dim in extents if isinstance(dim, int))
+    shape, strides = places[: len(meta.shape)], places[len(meta.shape) :]
+    kind, dtype, is_of_detached = output.kind, meta.dtype.torch_dtype, output.is_of_detached
+
+    def make(base: torch.Tensor, _values: tuple[int, ...]) -> torch.Tensor:
+        if is_of_detached:
+            base = base.detach()
+        return view_as(kind, base, dtype, shape, strides, offset)
+
+    return make
 
 
 def _make_view(
