@@ -6,6 +6,7 @@ import random
 
 import pytest
 import torch
+from layouts import make_layouts, strides_that_matter
 
 import graphwright as gw
 
@@ -13,16 +14,7 @@ _TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
 
 
 def _laid_out(choose: random.Random, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-    batch, channels, *inner = shape
-    last = (0, len(shape) - 1, *range(1, len(shape) - 1))
-    outer = (len(shape) - 2, len(shape) - 1, *range(len(shape) - 2))
-    made = [
-        lambda: torch.randn(shape, dtype=dtype),
-        lambda: torch.randn(batch, *inner, channels, dtype=dtype).permute(last),
-        lambda: torch.randn(batch, channels * 2, *inner, dtype=dtype)[:, ::2],
-        lambda: torch.randn(*inner, batch, channels, dtype=dtype).permute(outer),
-    ]
-    return choose.choice(made)()
+    return choose.choice(make_layouts(shape, dtype)[:4])()
 
 
 def _run(run, x: torch.Tensor, weight: torch.Tensor, *, has_gradients: bool) -> list[torch.Tensor]:
@@ -31,14 +23,6 @@ def _run(run, x: torch.Tensor, weight: torch.Tensor, *, has_gradients: bool) -> 
     if not has_gradients:
         return [result]
     return [result, *torch.autograd.grad(result.square().sum(), leaves)]
-
-
-def _strides(tensor: torch.Tensor) -> list[int]:
-    """Give the strides that mean something."""
-    if not tensor.numel():
-        return []
-    pairs = zip(tensor.stride(), tensor.shape, strict=True)
-    return [stride for stride, extent in pairs if extent > 1]
 
 
 @pytest.mark.parametrize("seed", range(100))
@@ -66,6 +50,6 @@ def test_convolutions_in_any_layout_do_what_eager_does(seed: int) -> None:
             pytest.skip("eager refuses the layout or the sizes")
         found = _run(gw.compile(program), x, weight, has_gradients=has_gradients)
         for one, other in zip(expected, found, strict=True):
-            assert _strides(one) == _strides(other)
+            assert strides_that_matter(one) == strides_that_matter(other)
             tolerance = _TOLERANCE[dtype]
             torch.testing.assert_close(other, one, rtol=tolerance, atol=tolerance)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from layouts import make_layouts, strides_that_matter
 from torch.utils._pytree import tree_flatten
 
 import graphwright as gw
@@ -212,36 +213,9 @@ _EXTENTS = {
 }
 
 
-def _laid_out(choose: random.Random, shape: tuple[int, ...]) -> torch.Tensor:
-    """Make a tensor of batch, channels and inner dimensions, in some layout."""
-    batch, channels, *inner = shape
-    last = (0, len(shape) - 1, *range(1, len(shape) - 1))
-    outer = (len(shape) - 2, len(shape) - 1, *range(len(shape) - 2))
-    made = [
-        lambda: torch.randn(shape),
-        lambda: torch.randn(batch, *inner, channels).permute(last),
-        lambda: torch.randn(batch, channels * 2, *inner)[:, ::2],
-        lambda: torch.randn(*inner, batch, channels).permute(outer),
-        lambda: torch.randn(batch, 1, *inner).expand(shape),
-        lambda: torch.randn(batch, inner[0] + 1, *inner[1:], channels).permute(last)[:, :, 1:],
-        lambda: torch.randn(batch, *inner, channels * 2).permute(last)[:, ::2],
-        lambda: torch.randn(batch, channels, *inner[:-1], inner[-1] + 1)[..., 1:],
-        lambda: torch.randn(channels, batch, *inner).transpose(0, 1),
-    ]
-    if len(inner) > 1:
-        memory_format = torch.channels_last if len(inner) == 2 else torch.channels_last_3d
-        made.append(lambda: torch.randn(shape).to(memory_format=memory_format))
-    return choose.choice(made)()
-
-
 def _described(result: Any) -> list[Any]:
-    """Give each tensor with the strides that mean something."""
     return [
-        (
-            tuple(one.shape),
-            [s for s, extent in zip(one.stride(), one.shape, strict=True) if extent > 1],
-            one,
-        )
+        (tuple(one.shape), strides_that_matter(one), one)
         for one in tree_flatten(result)[0]
         if isinstance(one, torch.Tensor)
     ]
@@ -264,7 +238,7 @@ def test_results_are_laid_out_as_in_eager(ndim: int, text: str) -> None:
     torch.manual_seed(0)
     for _ in range(_NUM_LAYOUTS):
         shape = tuple(choose.choice(extents) for extents in _EXTENTS[ndim])
-        x, y = _laid_out(choose, shape), _laid_out(choose, shape)
+        x, y = (choose.choice(make_layouts(shape))() for _ in "xy")
         try:
             expected = _described(program(x, y))
         except (RuntimeError, ValueError):

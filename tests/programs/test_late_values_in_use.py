@@ -103,6 +103,6 @@ def test_containers_that_hold_late_values_are_read_as_they_were(text: str) -> No
     )
     program = names["program"]
     compiled = gw.compile(program)
-    for ones in (5, 5, 5):
-        d = torch.ones(ones, dtype=torch.int64)
+    d = torch.ones(5, dtype=torch.int64)
+    for _ in range(3):
         assert str(compiled(d, [0, 5])) == str(program(d, [0, 5]))

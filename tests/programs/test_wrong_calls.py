@@ -175,6 +175,13 @@ _CALLS = [
     "dict.fromkeys(1)",
     "float.fromhex(1)",
     "copy.copy()",
+    "copy.copy([1], x=[2])",
+    "copy.deepcopy(memo={})",
+    "copy.deepcopy(x=[1, [2]])",
+    "sum(start=1)",
+    "round(ndigits=1)",
+    "functools.cache(lambda a: a)([1])",
+    "functools.cache(lambda a: a)({})",
     "copy.deepcopy()",
 ]
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from graphwright.capture.constants import is_constant
+from graphwright.capture.faults import natively
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
 
@@ -61,8 +62,10 @@ def _key(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
 
 
 def _part(value: Any) -> Any:
+    kind: Any = type(value)
+    if kind.__hash__ is None:
+        natively(hash, value)  # as the cache does, which raises
     if is_constant(value):
         return value
-    kind: Any = type(value)
     by_identity = kind.__hash__ is object.__hash__ and kind.__eq__ is object.__eq__
     return (object, id(value)) if by_identity else ABSENT

@@ -50,26 +50,19 @@ _MARKS: Final = {
 }
 
 
-def view_as(
-    kind: ViewKind,
-    base: torch.Tensor,
-    dtype: torch.dtype,
-    shape: Sequence[int],
-    strides: Sequence[int],
-    offset: int = 0,
-) -> torch.Tensor:
-    """Give a tensor over the memory of `base` that autograd takes as it took eager's."""
+def view_as(kind: ViewKind, base: torch.Tensor, *layout: Any) -> torch.Tensor:
+    """Give a tensor as `view` does, which autograd takes as it took eager's."""
     if kind is ViewKind.DETACHED:
-        return view(base, dtype, shape, strides, offset).detach()
+        return view(base, *layout).detach()
     if kind is ViewKind.DATA:
-        return view(base, dtype, shape, strides, offset).data
+        return view(base, *layout).data
     if kind in _MARKS:
-        return mark_view(kind, view(base, dtype, shape, strides, offset))
+        return mark_view(kind, view(base, *layout))
     is_as_usual = torch.is_grad_enabled() is (kind is ViewKind.VIEW)
     if is_as_usual and torch.is_inference_mode_enabled() is (kind is ViewKind.INFERENCE):
-        return view(base, dtype, shape, strides, offset)
+        return view(base, *layout)
     with _MODES[kind]():
-        return view(base, dtype, shape, strides, offset)
+        return view(base, *layout)
 
 
 def mark_view(kind: ViewKind, made: torch.Tensor) -> torch.Tensor:

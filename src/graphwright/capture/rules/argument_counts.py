@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import inspect
 import math
 import operator
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -49,37 +50,41 @@ _COUNTS: Final[Mapping[Any, Collection[int]]] = {
 }
 """Functions that take no keywords; `type` with keywords passes them on."""
 
-_COUNTS_WITH_KEYWORDS: Final[Mapping[Any, tuple[Collection[int], frozenset[str]]]] = {
-    sum: (_ONE_OR_TWO, frozenset({"start"})),
-    sorted: (_ONE, frozenset({"key", "reverse"})),
-    round: (range(3), frozenset({"number", "ndigits"})),
-    copy.copy: (range(2), frozenset({"x"})),
-    copy.deepcopy: (range(4), frozenset({"x", "memo", "_nil"})),
+_SIGNATURES: Final = {
+    function: inspect.signature(function)
+    for function in (sum, sorted, round, copy.copy, copy.deepcopy)
 }
-"""The first argument may be one of the keywords."""
+"""Of those that take keywords: what may stand in its place does."""
 
 
 def check_count(function: Any, rule: Rule) -> Rule:
-    """Give the rule, with a look at the number of arguments before it where that is known."""
-    if function is type:
-        return _checked(function, rule, (1, 3), None)
-    counts = _COUNTS.get(function)
-    if counts is not None:
-        return _checked(function, rule, counts, frozenset())
-    known = _COUNTS_WITH_KEYWORDS.get(function)
-    return rule if known is None else _checked(function, rule, *known)
+    """Give the rule, with a look at the arguments before it where it is known what the function takes."""
+    signature = _SIGNATURES.get(function)
+    if signature is not None:
+        return _bound(function, rule, signature)
+    counts = (1, 3) if function is type else _COUNTS.get(function)
+    return rule if counts is None else _counted(function, rule, counts)
 
 
-def _checked(
-    function: Any, rule: Rule, counts: Collection[int], keywords: frozenset[str] | None
-) -> Rule:
-    least = 0 if function in (vars, dir) else 1
+def _bound(function: Any, rule: Rule, signature: inspect.Signature) -> Rule:
+    def bound(machine: Machine, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        try:
+            given = signature.bind(*args, **kwargs)
+        except TypeError:
+            return natively(function, *args, **kwargs)
+        return rule(machine, given.args, given.kwargs)
 
-    def checked(machine: Machine, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        is_known = keywords is None or keywords.issuperset(kwargs)
-        if len(args) not in counts or not is_known or not (args or kwargs or least == 0):
+    bound.__doc__ = rule.__doc__
+    return bound
+
+
+def _counted(function: Any, rule: Rule, counts: Collection[int]) -> Rule:
+    takes_keywords = function is type
+
+    def counted(machine: Machine, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        if len(args) not in counts or (kwargs and not takes_keywords):
             return natively(function, *args, **kwargs)
         return rule(machine, args, kwargs)
 
-    checked.__doc__ = rule.__doc__
-    return checked
+    counted.__doc__ = rule.__doc__
+    return counted

@@ -45,7 +45,7 @@ _OVERRIDES: Final = ("__reduce__", "__reduce_ex__", "__getnewargs_ex__", "append
 
 def copy_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """`copy.copy(x)`."""
-    value = args[0] if args else kwargs["x"]
+    value = args[0]
     kind = type(value)
     if isinstance(value, torch.Tensor):
         msg = "copy.copy of a tensor"
@@ -65,8 +65,7 @@ def copy_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
 def deepcopy(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """`copy.deepcopy(x[, memo])`."""
     memo = args[1] if len(args) > 1 else kwargs.get("memo")
-    value = args[0] if args else kwargs["x"]
-    return _DeepCopying(machine, {} if memo is None else memo).copy(value)
+    return _DeepCopying(machine, {} if memo is None else memo).copy(args[0])
 
 
 class _Copying:

@@ -86,17 +86,14 @@ def _convolution(
         msg = f"convolution: the kernel {list(weight.shape[2:])} does not fit the padded input {list(self.shape)}"
         raise ValueError(msg)
     out_channels = weight.shape[1] * groups if transposed else weight.shape[0]
-    given = self if count > 1 else _made_contiguous(self)
-    is_last = _runs_channels_last(
-        given, weight, steps, gaps, more, groups, is_transposed=transposed
-    )
+    is_last = _runs_channels_last(self, weight, steps, gaps, more, groups, is_transposed=transposed)
     return _laid_out(self, (self.shape[0], out_channels, *inner), is_last=is_last)
 
 
 def _laid_out(like: TensorSpec, shape: Shape, *, is_last: bool) -> TensorSpec:
     """Give the spec of a result; of one image dimension, as the row that it is computed as."""
     if not is_last:
-        return TensorSpec(shape, contiguous_strides(shape), like.dtype, like.device)
+        return _contiguous(like, shape)
     if len(shape) == 3:
         outer, channels, _, inner = channels_last_strides((*shape[:2], 1, shape[2]))
         return TensorSpec(shape, (outer, channels, inner), like.dtype, like.device)
@@ -117,6 +114,8 @@ def _runs_channels_last(
 
     Of three image dimensions, only that of oneDNN does (source: `ConvParams::use_mkldnn` in ATen's `Convolution.cpp`).
     """
+    if weight.ndim == 3 and not is_contiguous(self.shape, self.strides):
+        self = _contiguous(self, self.shape)  # as eager calls `contiguous()` on sequences
     if not any(map(_suggests_channels_last, (self, weight))):
         return False
     if weight.ndim != 5 or self.dtype in (torch.bfloat16, torch.float16):
@@ -133,11 +132,6 @@ def _runs_channels_last(
 
 
 _FEW_ELEMENTS: Final = 20480
-
-
-def _made_contiguous(self: TensorSpec) -> TensorSpec:
-    """Follow `contiguous()`, which eager calls on sequences."""
-    return self if is_contiguous(self.shape, self.strides) else _contiguous(self, self.shape)
 
 
 def _suggests_channels_last(spec: TensorSpec) -> bool:
@@ -158,10 +152,7 @@ def _convolution_backward(
     count = weight.ndim - 2
     steps, gaps = _spread(stride, count), _spread(dilation, count)
     more = _spread(output_padding, count)
-    given = self if count > 1 else _made_contiguous(self)
-    is_last = _runs_channels_last(
-        given, weight, steps, gaps, more, groups, is_transposed=transposed
-    )
+    is_last = _runs_channels_last(self, weight, steps, gaps, more, groups, is_transposed=transposed)
 
     def gradient(spec: TensorSpec) -> TensorSpec:
         return _laid_out(spec, spec.shape, is_last=is_last)

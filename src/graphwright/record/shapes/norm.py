@@ -70,7 +70,10 @@ def _layer_norm_backward(
 
 
 def _suggested(self: TensorSpec) -> TensorSpec:
-    is_last = self.ndim in (4, 5) and prefers_channels_last(self.shape, self.strides)
+    return _formatted(self, is_last=prefers_channels_last(self.shape, self.strides))
+
+
+def _formatted(self: TensorSpec, *, is_last: bool) -> TensorSpec:
     strides = channels_last_strides(self.shape) if is_last else contiguous_strides(self.shape)
     return TensorSpec(self.shape, strides, self.dtype, self.device)
 
@@ -124,11 +127,9 @@ def _batch_norm(
 
 def _normalised(self: TensorSpec) -> TensorSpec:
     """Keep a format that the tensor has; else take the one that its strides suggest."""
-    if is_contiguous(self.shape, self.strides):
-        return fresh(self, self.shape)
-    if is_channels_last(self.shape, self.strides):
-        return TensorSpec(self.shape, channels_last_strides(self.shape), self.dtype, self.device)
-    return _suggested(self)
+    layout = self.shape, self.strides
+    is_last = is_channels_last(*layout) or prefers_channels_last(*layout)
+    return _formatted(self, is_last=is_last and not is_contiguous(*layout))
 
 
 def _batch_statistics_dtype(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, assert_never, final
 
 import torch
@@ -416,37 +416,24 @@ def _make_empty(plan: Plan, buffer: Buffer, values: tuple[int, ...]) -> torch.Te
 def _view_maker(
     plan: Plan, output: ViewOfInput | ViewOfOutput
 ) -> Callable[[torch.Tensor, tuple[int, ...]], torch.Tensor]:
-    """Give what makes an output of its base and the sizes; its layout is worked out here where it depends on none."""
-    meta = output.meta
-    extents = (*meta.shape, *meta.strides, meta.offset)
-    if not is_static(extents):
-        return functools.partial(_make_view, plan, output)
-    *places, offset = (int(dim) for dim in extents if isinstance(dim, int))
-    shape, strides = places[: len(meta.shape)], places[len(meta.shape) :]
-    kind, dtype, is_of_detached = output.kind, meta.dtype.torch_dtype, output.is_of_detached
+    """Give what makes an output of its base and the sizes; a layout that depends on none is worked out here."""
+    meta, kind, dtype = output.meta, output.kind, output.meta.dtype.torch_dtype
+    is_of_detached = output.is_of_detached
 
-    def make(base: torch.Tensor, _values: tuple[int, ...]) -> torch.Tensor:
-        if is_of_detached:
-            base = base.detach()
+    def layout_of(symbols: Mapping[str, int]) -> tuple[list[int], list[int], int]:
+        shape = [evaluate_dim(dim, symbols) for dim in meta.shape]
+        strides = [evaluate_dim(dim, symbols) for dim in meta.strides]
+        return shape, strides, evaluate_dim(meta.offset, symbols)
+
+    is_fixed = is_static((*meta.shape, *meta.strides, meta.offset))
+    fixed = layout_of({}) if is_fixed else None
+
+    def make(base: torch.Tensor, values: tuple[int, ...]) -> torch.Tensor:
+        shape, strides, offset = fixed or layout_of(_symbols_of(plan, values))
+        base = base.detach() if is_of_detached else base
         return view_as(kind, base, dtype, shape, strides, offset)
 
     return make
-
-
-def _make_view(
-    plan: Plan,
-    output: ViewOfInput | ViewOfOutput,
-    base: torch.Tensor,
-    values: tuple[int, ...],
-) -> torch.Tensor:
-    meta = output.meta
-    symbols = _symbols_of(plan, values)
-    shape = [evaluate_dim(dim, symbols) for dim in meta.shape]
-    strides = [evaluate_dim(dim, symbols) for dim in meta.strides]
-    offset = evaluate_dim(meta.offset, symbols)
-    if output.is_of_detached:
-        base = base.detach()
-    return view_as(output.kind, base, meta.dtype.torch_dtype, shape, strides, offset)
 
 
 def _increment_all(*tensors: torch.Tensor) -> None:
