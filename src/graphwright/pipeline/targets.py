@@ -39,7 +39,7 @@ from graphwright.pipeline.own_frames import is_own_frame
 from graphwright.pipeline.plans import prepare_runtime
 from graphwright.pipeline.revival import find_or_build
 from graphwright.pipeline.session import SESSION, make_observer
-from graphwright.runtime import MISSING, Dispatcher, Entry, GuardFailure
+from graphwright.runtime import MISSING, Dispatcher, Entry, GuardFailure, call_and_watch
 
 if TYPE_CHECKING:
     from graphwright.ir.program import Break
@@ -151,6 +151,20 @@ class CompiledTarget:
         finally:
             del failure  # it would be part of a cycle with its own traceback
 
+    def _run_again(self, error: Exception, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Make a call in plain Python whose graph has raised: the exception comes from its line then."""
+        if config.snapshot(self.options.settings).strict:
+            result, raised = call_and_watch(self.target, args, kwargs)
+            if not any(issubclass(kind, type(error)) for kind in raised):
+                message = f"the graph of {self._name} raised what plain Python does not: {error!r}"
+                raise InternalError(message) from error
+        else:
+            result = self.target(*args, **kwargs)
+        # The program has a handler for it.
+        text = f"its graph raised {type(error).__name__} ({error}), so the call was made in plain Python"
+        self._notice("graph_raised", text)
+        return result
+
     def _run_uncompiled(self, stance: Stance, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Serve a call that needs a new variant, while the stance forbids making one."""
         if stance is Stance.FAIL_ON_RECOMPILE:
@@ -191,6 +205,7 @@ class CompiledTarget:
                 raise
             except Exception as error:  # noqa: BLE001  (the frame fallback: eager will tell whose fault it is)
                 return None, error
+            entry.on_failure = self._run_again
             self._ready().add(entry)
             return entry, None
 

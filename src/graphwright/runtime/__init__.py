@@ -6,13 +6,16 @@ Out: `Entry` (one compiled variant) and `Dispatcher` (all variants of one target
 Read first: `entry.py`, then `guard_steps.py`.
 """
 
+from graphwright.runtime.again import call_and_watch
 from graphwright.runtime.autograd import BackwardRun, GradientRuns, SharedOutput, make_gradient_run
 from graphwright.runtime.building import (
     builtin_base,
+    fill_instance,
     iterate_items,
     iterate_keys,
     iterate_values,
     make_exception,
+    make_instance,
     resume_generator,
     view_without_history,
 )
@@ -52,6 +55,8 @@ __all__ = [
     "SharedOutput",
     "autocast_nesting",
     "builtin_base",
+    "call_and_watch",
+    "fill_instance",
     "global_state_kept",
     "has_autocast",
     "iterate_items",
@@ -64,6 +69,7 @@ __all__ = [
     "make_exception",
     "make_float_tensor",
     "make_gradient_run",
+    "make_instance",
     "make_plan_run",
     "may_overlap",
     "names_of_builtin",

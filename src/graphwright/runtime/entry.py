@@ -20,6 +20,7 @@ from graphwright.base.logging import LogName, log
 from graphwright.ir.guards import FrozenGuard, GlobalStateGuard, GlobalStateKind
 from graphwright.ir.plan import Plan
 from graphwright.ir.program import CallPattern, Program
+from graphwright.runtime.again import RunFailed, can_run_again
 from graphwright.runtime.failures import Evaluator, GuardFailure, describe_failure
 from graphwright.runtime.frozen import Compute, FrozenTensors
 from graphwright.runtime.global_state import OFF
@@ -78,6 +79,8 @@ class Entry:
         pins: the live pins.
         constants: the plan's constants.
         frozen: the tensors that the folded ones among the constants are made from; None where there are none.
+        runs_again: where the graph raises, the call is made in plain Python.
+        on_failure: makes it; gets what the graph raised, and the call's arguments.
         native: the native form, where there is one; it serves calls in the place of the readable source.
         refusal: why there is none although it was asked for; else empty.
     """
@@ -113,6 +116,8 @@ class Entry:
         )
         self._run = run
         self._go_on = go_on
+        self.runs_again: Final = can_run_again(program)
+        self.on_failure: Callable[..., Any] | None = None
         self._calls = _CallCount()
         self._kernel_texts = tuple(kernel_texts)
         self.native: NativeForm | None = None
@@ -159,7 +164,9 @@ class Entry:
 
     @functools.cached_property
     def _build_part(self) -> SourcePart:
-        recipes = RecipesText(self.program, self.steps, self.pins, self._go_on)
+        recipes = RecipesText(
+            self.program, self.steps, self.pins, self._go_on, runs_again=self.runs_again
+        )
         return SourcePart(f"result of {self.program.name}", recipes.render(), recipes.namespace)
 
     @functools.cached_property
@@ -196,7 +203,49 @@ class Entry:
             if isinstance(found, int):
                 return MISSING
             inputs, symbols, sources = found
-            return self.build(self.call(inputs, self.plan_symbols(symbols)), symbols, sources)
+            try:
+                return self.run(inputs, symbols, sources)
+            except RunFailed as failed:
+                failure = failed
+        try:
+            return self.run_again(failure, args, kwargs)
+        finally:
+            del failure  # as in `run_again`
+
+    def run(
+        self,
+        inputs: Sequence[torch.Tensor],
+        symbols: tuple[int, ...],
+        sources: tuple[object, ...],
+    ) -> Any:
+        """Run the graph on what passed guards have given, and make the result.
+
+        Raises:
+            RunFailed: the graph raised, and the call is to be made in plain Python.
+        """
+        try:
+            outputs = self.call(inputs, self.plan_symbols(symbols))
+        except Exception as error:
+            if not self.runs_again:
+                raise
+            raise RunFailed(error) from None
+        return self.build(outputs, symbols, sources)
+
+    def run_again(
+        self, error: Exception, args: Sequence[object], kwargs: Mapping[str, object]
+    ) -> Any:
+        """Make a call in plain Python whose graph has raised.
+
+        Raises:
+            Exception: what plain Python raises, as a rule; what the graph raised where nobody makes such calls.
+        """
+        error = error.error if isinstance(error, RunFailed) else error
+        try:
+            if self.on_failure is None:
+                raise error
+            return self.on_failure(error, args, kwargs)
+        finally:
+            del error  # it would be part of a cycle with its own traceback
 
     @property
     def num_active(self) -> int:

@@ -56,6 +56,7 @@ from graphwright.ir.recipes import (
 )
 from graphwright.ir.sources import Constant, PlainConst
 from graphwright.runtime import building
+from graphwright.runtime.again import RunFailed
 from graphwright.runtime.global_state import nest_autocast, write_global_state
 from graphwright.runtime.guard_steps import GuardSteps
 from graphwright.runtime.pins import PinTable
@@ -86,6 +87,7 @@ class RecipesText:
         steps: its guards, lowered, which say what `sources` holds.
         pins: its live pins.
         go_on: what the call goes on with where the program ends before its function does.
+        runs_again: where a late call raises, the call is made anew in plain Python (see `runtime/failures.py`).
     """
 
     def __init__(
@@ -94,8 +96,11 @@ class RecipesText:
         steps: GuardSteps,
         pins: PinTable,
         go_on: Callable[..., Any] | None = None,
+        *,
+        runs_again: bool = False,
     ) -> None:
         self._program = program
+        self._runs_again = runs_again and any(isinstance(one, CallLate) for one in program.built)
         self._symbols = steps.symbols
         self._pins = pins
         self._number_of: Final = {source: i for i, source in enumerate(steps.recipe_sources)}
@@ -110,6 +115,7 @@ class RecipesText:
             "nest_autocast": nest_autocast,
             "write_global_state": write_global_state,
             "go_on": go_on,
+            "RunFailed": RunFailed,
             **{name: getattr(building, name) for name in _BUILDERS},
         }
 
@@ -118,8 +124,9 @@ class RecipesText:
         lines = ["def build(outputs, symbols, sources):"]
         if self._symbols:
             lines.append(f"    {_tuple(self._symbols)} = symbols")
-        lines += [f"    {line}" for line in _BuiltLines(self, self._program.built).all()]
-        lines.append(f"    result = {self.render_recipe(self._program.result)}")
+        made = [*_BuiltLines(self, self._program.built).all()]
+        made.append(f"result = {self.render_recipe(self._program.result)}")
+        lines += [f"    {line}" for line in (_guarded(made) if self._runs_again else made)]
         lines += [f"    {self._render_effect(effect)}" for effect in self._program.effects]
         ends = self._program.ends_at
         lines.append(
@@ -398,3 +405,13 @@ def _tuple(parts: Iterable[str]) -> str:
 
 def _at(loc: Loc | None) -> str:
     return f"  # {loc.render()}" if loc else ""
+
+
+def _guarded(lines: Iterable[str]) -> list[str]:
+    """Give lines that tell what they raise from what the lines after them do: nothing has been changed yet."""
+    return [
+        "try:",
+        *(f"    {line}" for line in lines),
+        "except Exception as error:",
+        "    raise RunFailed(error) from None",
+    ]

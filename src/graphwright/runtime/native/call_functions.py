@@ -25,6 +25,8 @@ from graphwright.runtime.native.records import (
 )
 from graphwright.runtime.native.writing import Writer
 
+_FAILED = Value("ptr", "inttoptr (i64 2 to ptr)")
+"""The graph, or what comes before any effect, raised."""
 _NONE = Value("ptr", f"inttoptr (i64 {SERVED_BY_NONE} to ptr)")
 
 
@@ -433,6 +435,8 @@ def _write_try_entry(module: Module, layout: Layout) -> None:
         with fn.if_(fn.compare("eq", outcome, Outcome.GO_ON)):
             fn.store(fn.call("serve", "ptr", frame, entry), result)
         fn.call("clean_up", "void", frame, entry)
+        with fn.if_(fn.compare("eq", fn.load("ptr", result), _FAILED)):
+            fn.ret(fn.call("run_again", "ptr", entry, args, nargs, names))
         fn.ret(fn.load("ptr", result))
     _write_serve(module, layout)
 
@@ -450,9 +454,14 @@ def _write_serve(module: Module, layout: Layout) -> None:
         outcome = _run(fn, frame, entry, EntryRecord.RUN_STEPS, EntryRecord.NUM_RUN_STEPS)
         fn.call("take_lock", "void", w.frame)
         with fn.if_(fn.compare("ne", outcome, Outcome.GO_ON)):
-            fn.ret(NULL)
+            fn.ret(_FAILED)
         finish = fn.load("ptr", entry, EntryRecord.FINISH)
-        fn.ret(fn.call_pointer(finish, "ptr", frame, entry))
+        made = fn.call_pointer(finish, "ptr", frame, entry)
+        with fn.if_not(fn.is_null(made)):
+            fn.ret(made)
+        kind = fn.address_of_external("RunFailed")
+        is_of_run = fn.call_external("PyErr_ExceptionMatches", "i32", kind)
+        fn.ret(fn.select(fn.compare("ne", is_of_run, 0), _FAILED, NULL))
     with module.function("take_context", "ptr", ("ptr",), is_inlined=True) as fn:
         entry = fn.params[0]
         free = fn.load("ptr", entry, EntryRecord.FREE_CONTEXT)
@@ -514,18 +523,20 @@ def _write_asking(module: Module) -> None:
     """`ask(callable, args, nargs, names)`: what a Python callable gives for a call's arguments, as a tuple and a dict."""
     with module.function("ask", "ptr", ("ptr", "ptr", "i64", "ptr")) as fn:
         callable_, args, nargs, names = fn.params
-        positional = fn.call("make_objects", "ptr", args, NULL, nargs)
-        keywords = fn.call_external("PyDict_New", "ptr")
-        is_broken = fn.binary("or", fn.is_null(positional), fn.is_null(keywords))
-        with fn.if_(is_broken):
-            fn.call_external("Py_DecRef", "void", positional)
-            fn.call_external("Py_DecRef", "void", keywords)
+        fn.ret(_call_and_drop(fn, callable_, _given_arguments(fn, args, nargs, names)))
+    # With the pending exception before them, which is taken away.
+    with module.function("run_again", "ptr", ("ptr", "ptr", "i64", "ptr")) as fn:
+        entry, args, nargs, names = fn.params
+        callable_ = fn.load("ptr", entry, EntryRecord.RUN_AGAIN)
+        with fn.if_(fn.is_null(callable_)):
             fn.ret(NULL)
-        with fn.if_not(fn.is_null(names)), fn.loop(fn.load("i64", names, 2 * WORD)) as index:
-            name = fn.call_external("PyTuple_GetItem", "ptr", names, index)
-            value = fn.load("ptr", args, fn.scaled(fn.add(index, nargs)))
-            fn.call_external("PyDict_SetItem", "i32", keywords, name, value)
-        fn.ret(_call_and_drop(fn, callable_, [positional, keywords]))
+        kind, error, trace = fn.variable(NULL), fn.variable(NULL), fn.variable(NULL)
+        fn.call_external("PyErr_Fetch", "void", kind, error, trace)
+        fn.call_external("PyErr_NormalizeException", "void", kind, error, trace)
+        fn.call_external("Py_DecRef", "void", fn.load("ptr", kind))
+        fn.call_external("Py_DecRef", "void", fn.load("ptr", trace))
+        parts = [fn.load("ptr", error), *_given_arguments(fn, args, nargs, names)]
+        fn.ret(_call_and_drop(fn, callable_, parts))
     # The same, for an entry: `MISSING` says that it does not serve the call.
     with module.function("serve_by_python", "ptr", ("ptr", "ptr", "i64", "ptr")) as fn:
         made = fn.call("ask", "ptr", *fn.params)
@@ -533,6 +544,24 @@ def _write_asking(module: Module) -> None:
             fn.call_external("Py_DecRef", "void", made)
             fn.ret(_NONE)
         fn.ret(made)
+
+
+def _given_arguments(fn: Function, args: Value, nargs: Value, names: Value) -> list[Value]:
+    """Make the tuple and the dict of a call's arguments; where one cannot be made, both are null."""
+    positional = fn.variable(fn.call("make_objects", "ptr", args, NULL, nargs))
+    keywords = fn.variable(fn.call_external("PyDict_New", "ptr"))
+    is_made = fn.binary(
+        "and",
+        fn.compare("ne", fn.load("ptr", positional), NULL),
+        fn.compare("ne", fn.load("ptr", keywords), NULL),
+    )
+    with fn.if_(is_made):
+        table = fn.load("ptr", keywords)
+        with fn.if_not(fn.is_null(names)), fn.loop(fn.load("i64", names, 2 * WORD)) as index:
+            name = fn.call_external("PyTuple_GetItem", "ptr", names, index)
+            value = fn.load("ptr", args, fn.scaled(fn.add(index, nargs)))
+            fn.call_external("PyDict_SetItem", "i32", table, name, value)
+    return [fn.load("ptr", positional), fn.load("ptr", keywords)]
 
 
 def _write_dispatch(module: Module, layout: Layout) -> None:

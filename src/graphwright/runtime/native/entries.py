@@ -10,8 +10,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, final
 
-import torch
-
 from graphwright.runtime.entry import Entry
 from graphwright.runtime.native.builtins import Record, make_builtin
 from graphwright.runtime.native.contexts import CallContext
@@ -91,6 +89,8 @@ class NativeEntry:
             num_owned = self._write_run_by_python()
         # Besides what all guards own: a shortcut's objects, each at most twice, and the tuple that a shortcut is made from.
         self._write_frame(guards + 2 * entry.steps.num_slots + 1 + num_owned)
+        if entry.runs_again:
+            self._set(EntryRecord.RUN_AGAIN, self._memory.hold(entry.run_again))
         self._try: Final = self._make_function("dispatch")
         self._check: Final = self._make_function("check_call")
 
@@ -243,13 +243,7 @@ class NativeEntry:
             self._set(field, 0)
         entry = self.entry
 
-        def run(
-            inputs: Sequence[torch.Tensor], symbols: tuple[int, ...], sources: tuple[object, ...]
-        ) -> Any:
-            outputs = entry.call(inputs, entry.plan_symbols(symbols))
-            return entry.build(outputs, symbols, sources)
-
-        self._finish_by("run_by_python", self._in_program_order(run))
+        self._finish_by("run_by_python", self._in_program_order(entry.run))
         return 0
 
     def _in_program_order(self, function: Callable[..., Any]) -> Callable[..., Any]:

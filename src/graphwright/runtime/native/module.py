@@ -22,6 +22,7 @@ import llvmlite.binding as llvm
 import msgspec
 import torch
 
+from graphwright.runtime.again import RunFailed
 from graphwright.runtime.native.layout import (
     Layout,
     LayoutError,
@@ -46,6 +47,7 @@ _OBJECTS: Final[dict[str, object]] = {
     "_Py_TrueStruct": True,
     "PyExc_AttributeError": AttributeError,
     "PyExc_RuntimeError": RuntimeError,
+    "RunFailed": RunFailed,
     "relay_error_text": _RELAY_ERROR,
     "MISSING": MISSING,
 }

@@ -115,7 +115,9 @@ class EntryRecord(enum.IntEnum):
     UNTIL_LEARNING = 33 * WORD
     """Calls that all guards serve before a shortcut is made."""
     NUM_SLOTS = 34 * WORD
-    SIZE = 35 * WORD
+    RUN_AGAIN = 35 * WORD
+    """A Python callable that gets the exception that the graph raised, and the call's arguments; null where it must stand."""
+    SIZE = 36 * WORD
 
 
 class Context(enum.IntEnum):

@@ -1,0 +1,64 @@
+"""Calls that are made again in plain Python, because the graph raised.
+
+In: a program.   Out: whether plain Python may do its call from the start, after its graph has begun to run.
+
+A kernel tells of a value that it cannot take (an index out of range, a matrix that is singular) when the graph runs: no longer inside
+the `try` that the program had round that line, and before the effects of the lines above it. In plain Python the exception comes
+from its line. That needs a graph that can run twice: it changes nothing, draws no random numbers, and calls no operators of the user's.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from types import FrameType
+from typing import Any
+
+from graphwright.ir.overloads import find_overload, is_random, schema_of
+from graphwright.ir.program import Program
+
+
+class RunFailed(Exception):  # noqa: N818  (it never reaches a user)
+    """The graph, or a late call, raised; nothing that existed before the call has been changed.
+
+    Args:
+        error: what it raised.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def can_run_again(program: Program) -> bool:
+    """Tell whether a call may be made in plain Python after the program's graph has raised."""
+    graph = program.graph
+    return not graph.mutations and all(_can_be_repeated(node.op) for node in graph.nodes)
+
+
+@functools.cache
+def _can_be_repeated(op: str) -> bool:
+    """Tell whether an operator may be called once more."""
+    overload = find_overload(op)
+    is_own = op.startswith(("aten.", "prims."))
+    return is_own and not (is_random(overload) or schema_of(overload).is_mutable)
+
+
+def call_and_watch(
+    function: Callable[..., Any], args: Sequence[object], kwargs: Mapping[str, object]
+) -> tuple[Any, set[type[BaseException]]]:
+    """Call a function; give its result, and the kinds of exceptions that were raised in Python code on the way, and handled."""
+    raised: set[type[BaseException]] = set()
+
+    def trace(_frame: FrameType, event: str, detail: Any) -> Any:
+        if event == "exception":
+            raised.add(detail[0])
+        return trace
+
+    outer = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        return function(*args, **kwargs), raised
+    finally:
+        sys.settrace(outer)

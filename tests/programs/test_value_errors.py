@@ -1,0 +1,262 @@
+"""What operators refuse because of values is raised, and handled, where it is in plain Python."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import graphwright as gw
+from graphwright.cache import fresh
+
+TABLE = torch.arange(12.0).reshape(4, 3)
+INSIDE, OUTSIDE = torch.tensor([1, 2]), torch.tensor([1, 9])
+NO_COUNTS = torch.tensor([-1, 2])
+NAN = torch.full((3, 3), float("nan"))
+
+OPERATORS: dict[str, tuple[Callable[..., Any], tuple[torch.Tensor, ...]]] = {
+    "embedding": (lambda w, i: F.embedding(i, w), (TABLE, OUTSIDE)),
+    "index": (lambda w, i: w[i], (TABLE, OUTSIDE)),
+    "gather": (lambda w, i: w.gather(0, i[:, None]), (TABLE, OUTSIDE)),
+    "index_select": (lambda w, i: w.index_select(0, i), (TABLE, OUTSIDE)),
+    "scatter": (lambda w, i: w.scatter(0, i[:, None], 1.0), (TABLE, OUTSIDE)),
+    "index_put": (lambda w, i: w.clone().index_put_((i,), torch.ones(2, 3)), (TABLE, OUTSIDE)),
+    "take": (lambda w, i: torch.take(w, i + 99), (TABLE, OUTSIDE)),
+    "cross_entropy": (lambda w, i: F.cross_entropy(w[:2], i), (TABLE, OUTSIDE)),
+    "one_hot": (lambda i: F.one_hot(i, 3), (OUTSIDE,)),
+    "floor_divide": (lambda i: i // torch.zeros_like(i), (OUTSIDE,)),
+    "remainder": (lambda i: i % torch.zeros_like(i), (OUTSIDE,)),
+    "cholesky": (torch.linalg.cholesky, (-torch.eye(3),)),
+    "inv": (torch.linalg.inv, (torch.zeros(3, 3),)),
+    "solve": (lambda w: torch.linalg.solve(w, w), (torch.zeros(3, 3),)),
+    "eigh": (lambda w: torch.linalg.eigh(w)[0], (NAN,)),
+    "svdvals": (torch.linalg.svdvals, (NAN,)),
+    "binary_cross_entropy": (lambda w: F.binary_cross_entropy(w, w), (TABLE,)),
+    "histc": (lambda w: torch.histc(w, min=0, max=0), (NAN,)),
+    "assert_async": (lambda w: torch._assert_async((w > 99).all()), (TABLE,)),
+    "bincount": (torch.bincount, (NO_COUNTS,)),
+    "repeat_interleave": (lambda i: torch.repeat_interleave(i, i), (NO_COUNTS,)),
+    "size_that_does_not_fit": (lambda i: i[i > 0].view(77), (NO_COUNTS,)),
+    "row_that_is_not_there": (lambda i: torch.nonzero(i)[99], (NO_COUNTS,)),
+    "item_of_a_list": (lambda i: i.tolist()[9], (NO_COUNTS,)),
+    "list_and_number": (lambda i: i.tolist() + 3, (NO_COUNTS,)),
+    "division_of_a_number": (lambda i: i.sum().item() / 0, (NO_COUNTS,)),
+    "comparison_in_testing": (lambda i: torch.testing.assert_close(i, i + 1), (NO_COUNTS,)),
+}
+
+
+@pytest.fixture(autouse=True)
+def strictly() -> Iterator[None]:
+    with fresh(), gw.config.patch(strict=True), warnings.catch_warnings():
+        warnings.simplefilter("ignore", gw.errors.GraphwrightWarning)
+        yield
+
+
+def outcome(function: Callable[..., Any], *args: Any) -> tuple[type, str]:
+    try:
+        result = function(*args)
+    except Exception as error:  # noqa: BLE001  (whatever the operator raises)
+        return type(error), str(error)
+    return type(result), repr(result)
+
+
+def check_as_in_eager(function: Callable[..., Any], *args: Any) -> None:
+    expected = outcome(function, *args)
+    compiled = gw.compile(function)
+    for _ in range(2):
+        assert outcome(compiled, *args) == expected
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_exception_comes_out_as_in_eager(name) -> None:
+    operator, args = OPERATORS[name]
+    assert issubclass(outcome(operator, *args)[0], Exception)
+    check_as_in_eager(lambda *given: operator(*given), *args)
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_program_handles_the_exception(name) -> None:
+    operator, args = OPERATORS[name]
+
+    def program(*given):
+        try:
+            return operator(*given)
+        except Exception as error:  # noqa: BLE001
+            return type(error).__name__, str(error), given[0] * 2
+
+    check_as_in_eager(program, *args)
+
+
+def shrink(i):
+    return i[i > 0].view(77)
+
+
+class Swallows:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return True
+
+
+def in_a_callee(i):
+    try:
+        return shrink(i)
+    except RuntimeError:
+        return i * 3
+
+
+def in_a_with_block(i):
+    made = i
+    with Swallows():
+        made = shrink(i)
+    return made + 1
+
+
+def in_a_generator(i):
+    def parts():
+        try:
+            yield shrink(i)
+        except RuntimeError:
+            yield i * 5
+
+    return list(parts())
+
+
+def behind_a_break(i):
+    doubled = i * 2
+    gw.graph_break()
+    try:
+        return shrink(doubled)
+    except RuntimeError:
+        return doubled
+
+
+def of_another_kind(i):
+    try:
+        return shrink(i)
+    except IndexError:
+        return i
+
+
+@pytest.mark.parametrize(
+    "program", [in_a_callee, in_a_with_block, in_a_generator, behind_a_break, of_another_kind]
+)
+def test_handler_is_found_as_in_eager(program) -> None:
+    check_as_in_eager(program, NO_COUNTS)
+
+
+@pytest.mark.parametrize("make", [lambda i: TABLE[i], lambda i: torch.bincount(2 - i)])
+def test_effects_before_the_line_have_happened(make) -> None:
+    log: list[str] = []
+
+    def program(i):
+        log.append("before")
+        try:
+            made = make(i)
+        finally:
+            log.append("finally")
+        log.append("after")
+        return made
+
+    for function in (program, gw.compile(program)):
+        log.clear()
+        with pytest.raises((IndexError, RuntimeError)):
+            function(OUTSIDE)
+        assert log == ["before", "finally"]
+        log.clear()
+        function(INSIDE)
+        assert log == ["before", "finally", "after"]
+
+
+def test_traceback_shows_the_line() -> None:
+    def program(w, i):
+        rows = w * 2
+        return rows[i]
+
+    compiled = gw.compile(program)
+    compiled(TABLE, INSIDE)
+    with pytest.raises(IndexError) as raised:
+        compiled(TABLE, OUTSIDE)
+    last = traceback.extract_tb(raised.value.__traceback__)[-1]
+    assert (last.name, last.line) == ("program", "return rows[i]")
+
+
+def test_gradients_of_a_handled_call() -> None:
+    def program(w, i):
+        try:
+            rows = w[i]
+        except IndexError:
+            rows = w * 3
+        return rows.sum()
+
+    compiled = gw.compile(program)
+    for indices, expected in (INSIDE, [0.0, 1, 1, 0]), (OUTSIDE, [3.0, 3, 3, 3]):
+        table = TABLE.clone().requires_grad_()
+        compiled(table, indices).backward()
+        assert table.grad is not None
+        assert table.grad[:, 0].tolist() == expected
+
+
+def test_program_that_handles_it_is_told_of_once() -> None:
+    def program(w, i):
+        try:
+            return w[i] * 2
+        except IndexError:
+            return w
+
+    compiled = gw.compile(program)
+    with gw.config.patch(strict=False), warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for indices in (INSIDE, OUTSIDE, OUTSIDE):
+            compiled(TABLE, indices)
+    assert [str(one.message) for one in told] == [
+        f"graphwright: {program.__qualname__}: its graph raised IndexError (index 9 is out of bounds for dimension 0 with size 4), "
+        "so the call was made in plain Python"
+    ]
+
+
+@pytest.mark.parametrize("wrapper", ["native", "python"])
+def test_threads_handle_it_side_by_side(wrapper) -> None:
+    def program(w, i):
+        try:
+            return w[i] * 2
+        except IndexError:
+            return w
+
+    with gw.config.patch(strict=False, wrapper=wrapper):
+        compiled = gw.compile(program)
+        compiled(TABLE, INSIDE)
+        shapes: list[torch.Size] = []
+
+        def work() -> None:
+            shapes.extend(compiled(TABLE, (INSIDE, OUTSIDE)[n % 2]).shape for n in range(50))
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(shapes) == [torch.Size([2, 3])] * 100 + [torch.Size([4, 3])] * 100
+
+
+def test_graph_that_writes_to_its_inputs_runs_once() -> None:
+    def program(count, w, i):
+        count.add_(1)
+        return w[i]
+
+    counts = []
+    for function in (program, gw.compile(program)):
+        count = torch.zeros(())
+        function(count, TABLE, INSIDE)
+        with pytest.raises(IndexError):
+            function(count, TABLE, OUTSIDE)
+        counts.append(count.item())
+    assert counts[0] == 2
+    assert counts[1] in (1, 2)
