@@ -20,6 +20,14 @@ from graphwright.base.counters import counters
 from graphwright.cache import fresh
 
 BOUND_TO_PROCESS = {
+    **dict.fromkeys(
+        (
+            "builtins_and_library-id_and_hash",
+            "library_in_full-copies_of_objects",
+            "symbolic_ints-types",
+        ),
+        "ids of objects, which are addresses",
+    ),
     "containers-set_of_classes": "classes that are known by identity, in an order of their addresses",
     "handed_over-break_while_kernels_are_chosen": "a member of an enum of C++, known by identity",
     "library_in_full-flags_in_full": "an enum member that no import leads to",

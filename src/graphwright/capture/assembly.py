@@ -83,6 +83,7 @@ _OPERATIONS: Final[dict[str, Callable[..., Any]]] = {
     "truth": protocols.truth,
     "iterate": protocols.iterate,
     "native_iterable": protocols.native_iterable,
+    "members": protocols.members,
     "next_item": protocols.next_item,
     "contains": protocols.contains,
     "length": protocols.length,

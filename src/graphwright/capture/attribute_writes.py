@@ -14,6 +14,7 @@ from graphwright.capture.attributes import load_from_dict
 from graphwright.capture.faults import natively
 from graphwright.capture.late_calls import check_none_late
 from graphwright.capture.lookup import (
+    KEEPS_ELSEWHERE,
     attribute_error,
     find,
     instance_dict,
@@ -110,6 +111,12 @@ def _check_writable(machine: Machine, holder: Any, name: str) -> None:
             msg,
             why="classes and modules are shared, and changes of them are not replayed",
             remedy="keep state on an instance",
+        )
+    if isinstance(holder, KEEPS_ELSEWHERE):
+        raise machine.unsupported(
+            f"a store to attribute {name!r} of an object of type {type(holder).__qualname__}",
+            why="it is written in C and keeps its attributes in a way of its own",
+            remedy="keep state on an object of a class of your own",
         )
 
 

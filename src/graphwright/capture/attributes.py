@@ -20,6 +20,7 @@ from graphwright.capture.faults import natively
 from graphwright.capture.late_calls import LateResult, used_late
 from graphwright.capture.lookup import (
     C_DESCRIPTORS,
+    KEEPS_ELSEWHERE,
     attribute_error,
     find,
     instance_dict,
@@ -80,7 +81,32 @@ def load_attr(machine: Machine, holder: Any, name: str) -> Any:
     fallback = find(machine, kind, "__getattr__")
     if fallback is not ABSENT:
         return machine.call(fallback, [holder, name], {})
+    _check_absent_natively(machine, holder, name)
     raise failure or attribute_error(holder, name)
+
+
+def _check_absent_natively(machine: Machine, holder: Any, name: str) -> None:
+    """Refuse an attribute that is in no dict or class: C code of the object's class gives it (of `threading.local`, of a proxy)."""
+    kind = type(holder)
+    getter = peek(kind, "__getattribute__")
+    if machine.world.source_of(holder) is None or not isinstance(getter, C_DESCRIPTORS):
+        return
+    if getter is not object.__getattribute__ and hasattr(holder, name):
+        raise _kept_elsewhere(machine, holder, name)
+
+
+def _check_kept_here(machine: Machine, holder: Any, name: str) -> None:
+    if isinstance(holder, KEEPS_ELSEWHERE) and machine.world.source_of(holder) is not None:
+        raise _kept_elsewhere(machine, holder, name)
+
+
+def _kept_elsewhere(machine: Machine, holder: Any, name: str) -> Exception:
+    kind = type(holder)
+    return machine.unsupported(
+        f"the attribute {name!r} of an object of type {kind.__module__}.{kind.__qualname__}",
+        why="it is written in C and keeps its attributes in a way of its own, so that they cannot be guarded",
+        remedy="read what is needed of it before the call, and pass it as an argument",
+    )
 
 
 def _load_by_hook(machine: Machine, holder: Any, name: str) -> Any:
@@ -168,6 +194,7 @@ def _load_data_descriptor(machine: Machine, holder: Any, name: str) -> Any:
     if getter is not None:
         return machine.call(getter, [raw, holder, kind], {})
     if name == "__dict__":
+        _check_kept_here(machine, holder, name)
         return _load_own_dict(machine, holder)
     source = machine.world.source_of(holder)
     if source is None:
@@ -227,9 +254,10 @@ def bind_class_attr(machine: Machine, raw: Any, holder: Any, kind: type, name: s
 
 
 def _load_late_attr(machine: Machine, holder: LateResult, name: str) -> Any:
-    """Give a method of a late result, whose call will be late too; what else it has is not known yet."""
+    """Give a method of a late tensor, whose call will be late too; what else it has is not known yet."""
     method = getattr(torch.Tensor, name, None)
-    if not isinstance(method, types.MethodDescriptorType):
+    is_other = holder.is_foreign or holder.sample is not ABSENT
+    if is_other or not isinstance(method, types.MethodDescriptorType):
         raise used_late(holder)
     return types.MethodType(method, holder)
 
@@ -283,6 +311,7 @@ def _load_module_attr(machine: Machine, holder: types.ModuleType, name: str) -> 
         value = natively(getattr, holder, name)
         if name not in table:
             if type(value) in machine.plain_types or isinstance(value, type | types.ModuleType):
+                machine.settings.note_attribute(machine.guards, holder, name, value)
                 return value
             if callable(value):
                 return value

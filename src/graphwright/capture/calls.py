@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import torch
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from graphwright.capture import symbolic_floats, symbolic_ints
 from graphwright.capture.attributes import bind_class_attr
@@ -33,6 +34,7 @@ from graphwright.capture.items import (
     check_key,
     check_members,
     check_own,
+    check_runs_unseen,
     is_read_container,
     read_entries,
 )
@@ -45,20 +47,28 @@ from graphwright.capture.natives import (
     OwnCallable,
     call_native,
     call_on_list,
+    instance_of_tensor_class,
     is_opaque_constant,
     needs_interpretation,
     original_function,
+    own_factory,
 )
 from graphwright.capture.policy import is_native_function, is_torch_class
+from graphwright.capture.process_bound import in_order
+from graphwright.capture.raw_containers import container_like
 from graphwright.capture.refusals import check_goes_on
 from graphwright.capture.sequences import call_comparing_method
 from graphwright.capture.symbolic_ints import SYMBOLIC_TYPES, plain_throughout
+from graphwright.runtime import builtin_base
 
 _CHANGES_LISTS: Final = ("_heapq", "_bisect")
 """C modules whose functions work on a list in place."""
 
 _DESCRIPTORS: Final = (types.FunctionType, property, classmethod, staticmethod)
 """Descriptors of Python's own whose `__get__` the program may call itself."""
+
+_PYTORCHS_ORIGINAL: Final = "_torchdynamo_orig_callable"
+"""Where `torch.compile` keeps what it compiled."""
 
 _PLACEHOLDER: Final = getattr(functools, "Placeholder", ABSENT)
 """What stands in the arguments of a partial for a place left open (3.14)."""
@@ -100,6 +110,16 @@ _CHANGING: Final = frozenset(
     ]
 )
 """Methods of builtin containers that change them."""
+
+_KIND_MATTERS: Final = frozenset(
+    [
+        *("__repr__", "copy", "__copy__", "__reduce__", "__reduce_ex__"),
+        *("__or__", "__ror__", "__and__", "__rand__", "__sub__", "__rsub__", "__xor__", "__rxor__"),
+        *("__add__", "__mul__", "__rmul__"),
+        *("union", "intersection", "difference", "symmetric_difference"),
+    ]
+)
+"""Methods of builtin containers whose result tells the class of the container."""
 
 _TAKES_ITERABLE: Final = frozenset(
     [
@@ -203,6 +223,9 @@ def _call_function(
         if original is not function:
             return call(machine, original, args, kwargs)
         _check_inside(machine, function)
+        wrapped = _call_of_wrapper(machine, function, args, kwargs)
+        if wrapped is not ABSENT:
+            return wrapped
         known = machine.native_functions[id(function)] = (function, is_native_function(function))
     if known[1] and function.__globals__["__name__"] in _OWN_INTERFACE:
         return _call_compiled(machine, function, args, kwargs)
@@ -220,6 +243,20 @@ def _call_function(
             step = functools.partial(run, machine, function, args, kwargs)
             return call_of_context(machine, manager, function.__name__, step)
     return run(machine, function, args, kwargs)
+
+
+def _call_of_wrapper(
+    machine: Machine, function: types.FunctionType, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Any:
+    """Call what a wrapper of PyTorch's is round: one that `torch.compile` gave, or a graph module's own `__call__`; else `ABSENT`."""
+    home = function.__globals__.get("__name__")
+    if home == "torch._dynamo.eval_frame" and _PYTORCHS_ORIGINAL in function.__dict__:
+        return call(machine, machine.load_attr(function, _PYTORCHS_ORIGINAL), args, kwargs)
+    if home == "torch._dynamo.eval_frame" and function.__qualname__ == "OptimizedModule.__call__":
+        return call(machine, machine.load_attr(args[0], "_orig_mod"), args[1:], kwargs)
+    if home == "torch.fx.graph_module" and function.__name__ == "call_wrapped":
+        return call(machine, torch.nn.Module.__call__, args, kwargs)
+    return ABSENT
 
 
 def _closure_contents(function: types.FunctionType) -> Iterator[Any]:
@@ -368,6 +405,7 @@ def _call_container_method(
     kwargs: Mapping[str, Any],
 ) -> Any:
     own = holder
+    check_runs_unseen(machine, name, holder)
     if is_read_container(machine, holder):
         if name == "append" and isinstance(holder, list) and len(args) == 1 and not kwargs:
             machine.world.append(holder, args[0])
@@ -376,14 +414,9 @@ def _call_container_method(
         if quick is not ABSENT:
             return quick
         own = machine.world.change(holder) if name in _CHANGING else machine.world.contents(holder)
-        function = getattr(own, name)
-        if name == "copy" and type(own) is not type(holder):
-            msg = f"a copy of an object of type {type(holder).__qualname__}"
-            raise machine.unsupported(
-                msg,
-                why="it is a user's container class",
-                remedy="copy it before the call",
-            )
+        if type(own) is not type(holder) and name in _KIND_MATTERS:
+            own = container_like(holder, own)
+        function = getattr(builtin_base(type(own)), name).__get__(own)
     compared = call_comparing_method(machine, name, own, args, kwargs)
     if compared is not ABSENT:
         return compared
@@ -392,7 +425,10 @@ def _call_container_method(
         if name in ("update", "__ior__"):
             args = [read_entries(machine, own, value) for value in args]
         else:
-            args = [check_members(machine, own, machine.native_iterable(value)) for value in args]
+            read = machine.members if isinstance(own, set | frozenset) else machine.native_iterable
+            args = [check_members(machine, own, read(value)) for value in args]
+    if name == "pop":
+        in_order(machine, holder)
     result = natively(function, *args, **kwargs)
     return holder if name in ("__iadd__", "__ior__", "__imul__") and result is not None else result
 
@@ -429,16 +465,40 @@ def _call_object_slot(
             return None
         case "__getattribute__":
             return machine.load_raw_attr(holder, *args)
+        case "__hash__" if not args:
+            return machine.call(hash, [holder], {})
         case "__new__":
             return _make_empty(machine, args[0], args[1:], kwargs)
         case "__get__" if isinstance(holder, _DESCRIPTORS) and args and args[0] is not None:
             return bind_class_attr(machine, holder, args[0], type(args[0]), name)
         case "__init__" if isinstance(holder, CONTAINERS):
-            own = [read_entries(machine, holder, value) for value in args]
-            base = next(kind for kind in CONTAINERS if isinstance(holder, kind))
-            natively(base.__init__, holder, *own, **kwargs)
+            _fill_anew(machine, holder, args, kwargs)
             return None
     return ABSENT
+
+
+def _fill_anew(
+    machine: Machine, holder: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> None:
+    """`base.__init__(holder, ...)` for the builtin base of a container."""
+    if args or kwargs:
+        check_runs_unseen(machine, "__init__", holder)
+    base = builtin_base(type(holder))
+    own = machine.world.change(holder) if is_read_container(machine, holder) else holder
+    factory: list[Any] = []
+    if base is collections.defaultdict:
+        factory, args = [own_factory(machine, one) for one in args[:1]], args[1:]
+        if own is not holder:
+            raise machine.unsupported(
+                "another default for a dict that existed before the call",
+                why="a program cannot give it one",
+                remedy="make the dict anew",
+            )
+    base = base if isinstance(own, base) else type(own)
+    entries = [read_entries(machine, own, value) for value in args]
+    if base is collections.deque:  # its greatest length
+        entries[1:], kwargs = plain_throughout(entries[1:]), plain_throughout(dict(kwargs))
+    natively(base.__init__, own, *factory, *entries, **kwargs)
 
 
 def _make_empty(
@@ -453,7 +513,8 @@ def _make_empty(
     if maker is object.__new__:
         return natively(object.__new__, kind)
     if issubclass(kind, tuple | frozenset):
-        args = [machine.native_iterable(value) for value in args]
+        read = machine.members if issubclass(kind, frozenset) else machine.native_iterable
+        args = [read(value) for value in args]
     return natively(maker, kind, *args, **kwargs)
 
 
@@ -513,6 +574,8 @@ def construct(machine: Machine, kind: type, args: Sequence[Any], kwargs: Mapping
     if isinstance(meta_call, type):  # a typed dict is made by `dict` itself
         return construct(machine, meta_call, args, kwargs)
     is_module = issubclass(kind, torch.nn.Module)
+    if issubclass(kind, UninitializedParameter | UninitializedBuffer):
+        raise instance_of_tensor_class(machine, kind)
     if is_torch_class(kind) and not (is_module or needs_interpretation(machine, args, kwargs)):
         return call_native(machine, kind, args, kwargs)
     made = _call_new(machine, kind, args, kwargs)
@@ -546,6 +609,8 @@ def _call_new(machine: Machine, kind: type, args: Sequence[Any], kwargs: Mapping
         return natively(object.__new__, kind)
     if issubclass(kind, BaseException):
         return natively(maker, kind, *args, **kwargs)
+    if issubclass(kind, torch.Tensor):
+        raise instance_of_tensor_class(machine, kind)
     return _make_empty(machine, kind, args, kwargs)
 
 

@@ -27,6 +27,8 @@ _OF_PYTORCH: Final = {
     "torch.amp.grad_scaler": "it changes the state of a gradient scaler, by the values of gradients",
 }
 """Modules of PyTorch's whose functions run in plain Python, and why."""
+_FLEX: Final = "torch.nn.attention.flex_attention"
+
 _CHANGES_COMPILING: Final = "it changes how later calls compile, so it has no place in a program"
 
 
@@ -51,9 +53,13 @@ def mark_outside(function: Callable[P, R], why: str = _CHANGES_COMPILING) -> Cal
 
 def why_outside(function: types.FunctionType) -> str | None:
     """Give why programs must not capture a call of a function; None where they may."""
-    why = _OF_PYTORCH.get(function.__globals__.get("__name__", ""))
+    module = function.__globals__.get("__name__", "")
+    why = _OF_PYTORCH.get(module)
     if why is not None:
         return why
+    is_flex_attention = module == _FLEX and function.__name__ == "flex_attention"
+    if is_flex_attention or module.startswith("torch._higher_order_ops."):
+        return "it hands the functions that it is given to PyTorch's own compiler"
     own = function.__dict__
     if not own:
         return None

@@ -13,7 +13,7 @@ from collections.abc import Callable, Set
 
 from graphwright.capture.constants import make_constant
 from graphwright.capture.missing import Unmakeable
-from graphwright.ir.code_digest import code_digest
+from graphwright.ir.code_digest import bases_digest, code_digest
 from graphwright.ir.guards import Guard, IdentityGuard
 from graphwright.ir.locations import Loc
 from graphwright.ir.sources import Constant, Pin, PinKind, Source, TargetSource
@@ -142,9 +142,8 @@ class Guards:
             is_importable = _find_by_path(module, value.__name__) is value
             qualname = value.__name__ if is_importable else qualname
         if isinstance(value, type):
-            kind = PinKind.CLASS
-        elif isinstance(value, types.BuiltinFunctionType | types.MethodDescriptorType):
-            kind = PinKind.BUILTIN
-        else:
-            kind = PinKind.OBJECT
+            digest = bases_digest(value)
+            return Pin(PinKind.CLASS, module, qualname, digest, is_importable=is_importable)
+        is_builtin = isinstance(value, types.BuiltinFunctionType | types.MethodDescriptorType)
+        kind = PinKind.BUILTIN if is_builtin else PinKind.OBJECT
         return Pin(kind, module, qualname, is_importable=is_importable)

@@ -9,6 +9,7 @@ import re
 from typing import Final
 
 from graphwright.ir.sources import (
+    AnswerSource,
     ArgSource,
     ArrayTensorSource,
     AttrSource,
@@ -71,7 +72,7 @@ def _parts(source: Source) -> list[str]:  # noqa: C901, PLR0912  (one arm a sour
             return [*_parts(function), "globals"]
         case PinSource(pin=pin):
             return [f"pin{pin}"]
-        case NumberSource():
+        case NumberSource() | AnswerSource():
             return []
         case SizeSource(tensor=tensor, dim=dim):
             return [*_parts(tensor), f"size{dim}"]

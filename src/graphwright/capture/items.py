@@ -31,6 +31,36 @@ def is_read_container(machine: Machine, value: Any) -> bool:
     return isinstance(value, CONTAINERS) and machine.world.source_of(value) is not None
 
 
+_BY_ITEMS: Final = ("__setitem__", "__getitem__", "__delitem__", "__contains__")
+_ANEW: Final = ("__new__", "__init__")
+
+_RUN_UNSEEN: Final[Mapping[Any, Mapping[str, tuple[str, ...]]]] = {
+    collections.OrderedDict: {
+        **dict.fromkeys(
+            ("__init__", "update", "__ior__", "setdefault", "pop", "popitem"), _BY_ITEMS
+        ),
+        **dict.fromkeys(("copy", "__copy__", "__or__", "__ror__"), _BY_ITEMS + _ANEW),
+    },
+    collections.defaultdict: dict.fromkeys(("copy", "__copy__", "__or__", "__ror__"), _ANEW),
+    collections.deque: dict.fromkeys(("copy", "__copy__", "__add__", "__mul__", "__rmul__"), _ANEW),
+}
+"""What methods of containers call of the object's class, by the builtin class and the method; those not named call nothing."""
+
+
+def check_runs_unseen(machine: Machine, method: str, holder: Any) -> None:
+    """Refuse a method of a builtin container that calls other methods of the object, where one of these is Python code."""
+    for base, methods in _RUN_UNSEEN.items():
+        if isinstance(holder, base) and type(holder) is not base and method in methods:
+            name = next((one for one in methods[method] if special(machine, holder, one)), None)
+            if name is not None:
+                kind = type(holder)
+                raise machine.unsupported(
+                    f"{base.__name__}.{method} of an object of type {kind.__module__}.{kind.__qualname__}",
+                    why=f"it is written in C and calls {name} of the class, which is Python code",
+                    remedy="put the items in one by one, or make the object before the call",
+                )
+
+
 def check_known(machine: Machine, value: Any, how: str) -> None:
     """Refuse an object that existed before the call and is neither a builtin container nor Python code all through."""
     is_whole = isinstance(value, tuple) or is_native_member(value)
@@ -140,7 +170,8 @@ def read_entries(machine: Machine, holder: Any, source: Any) -> Any:
     if isinstance(holder, dict) and hasattr(type(source), "keys"):
         entries = read_mapping(machine, source)
         return {check_key(machine, key): value for key, value in entries.items()}
-    return check_members(machine, holder, machine.native_iterable(source))
+    read = machine.members if isinstance(holder, set) else machine.native_iterable
+    return check_members(machine, holder, read(source))
 
 
 def read_mapping(machine: Machine, value: Any) -> dict[Any, Any]:
@@ -167,6 +198,8 @@ def check_members(machine: Machine, holder: Any, items: Any) -> Any:
         items: keys for a set, pairs or a mapping for a dict; native code can iterate over it.
     """
     if isinstance(holder, set | frozenset):
+        if isinstance(items, set | frozenset):  # whose place in the new one follows from its own
+            return items
         return (check_key(machine, item) for item in items)
     if not isinstance(holder, dict) or isinstance(items, Mapping):
         return items

@@ -30,7 +30,7 @@ from graphwright.capture.missing import ABSENT
 from graphwright.capture.policy import is_torch_class, is_torch_module_name
 from graphwright.ir.guards import GlobalStateKind
 from graphwright.ir.overloads import is_random
-from graphwright.record import AbstractTensor, NeedsValues, Recorder
+from graphwright.record import REFUSED, AbstractTensor, NeedsValues, Recorder
 from graphwright.runtime import WRITABLE_STATE, read_global_state
 
 _NO_KEYWORDS: Final[Mapping[str, Any]] = types.MappingProxyType({})
@@ -44,7 +44,7 @@ class TextNeeded(Unsupported):
 class LateResult:
     """Stands for what a late call gives."""
 
-    __slots__ = ("args", "function", "kwargs", "name", "sample", "versions")
+    __slots__ = ("args", "function", "is_foreign", "kwargs", "name", "sample", "versions")
 
     def __init__(
         self,
@@ -59,6 +59,8 @@ class LateResult:
         self.kwargs = kwargs
         self.sample = _sample(function, args) if sample is ABSENT else sample
         """A number or text such as it gives: of the same type; `ABSENT` where that is not known."""
+        self.is_foreign = _is_foreign(function, args)
+        """Whether it is an array of NumPy's or a list, whose methods are others than a tensor's of the same names."""
         self.name = str(getattr(function, "__name__", function))
         self.versions = _versions((args, kwargs))
 
@@ -102,13 +104,21 @@ class LateCalls:
         """
         if (self.results or self._has_texts) and holds_late_result((args, kwargs)):
             return self._call_late(function, args, kwargs, None)
-        before = self._recorder.mark()
+        before, refused = self._recorder.mark(), REFUSED.count
         try:
-            return natively(function, *args, **kwargs)
-        except NeedsValues as error:
-            if not self._is_on or self._recorder.has_effects_since(before):
+            result = natively(function, *args, **kwargs)
+        except Exception as raised:
+            error = raised if isinstance(raised, NeedsValues) else _caught(refused)
+            if error is None:
                 raise
-            return self._call_late(function, args, kwargs, error)
+        else:
+            error = _caught(refused)
+            if error is None:
+                return result
+        if not self._is_on or self._recorder.has_effects_since(before):
+            raise error
+        REFUSED.count = refused  # nobody has caught this one
+        return self._call_late(function, args, kwargs, error)
 
     def make(self, function: Any, args: tuple[Any, ...], *, sample: Any) -> LateResult:
         """Make the result of a late call that changes nothing and raises nothing: it is made only if somebody is given it.
@@ -169,6 +179,11 @@ class LateCalls:
                 )
 
 
+def _caught(before: int) -> NeedsValues | None:
+    """Give the error for values that PyTorch's Python asked for, and caught: what it has done then is not what it does with values."""
+    return REFUSED.last if REFUSED.count > before else None
+
+
 def _modes() -> dict[GlobalStateKind, str]:
     """Give the modes that a program may set and PyTorch's functions follow, but for whether gradients are on."""
     kinds = {*WRITABLE_STATE, GlobalStateKind.INFERENCE_MODE} - {GlobalStateKind.GRAD_MODE}
@@ -206,6 +221,14 @@ _OPERATORS: Final = frozenset(
     )
 )
 """Operators that make a result and change nothing."""
+
+
+def _is_foreign(function: Any, args: tuple[Any, ...]) -> bool:
+    """Tell whether a late call gives an array or a list."""
+    return function in (torch.Tensor.numpy, torch.Tensor.tolist) or (
+        function in _OPERATORS
+        and any(value.is_foreign for value in args if type(value) is LateResult)
+    )
 
 
 _SAMPLED: Final = _OPERATORS - {operator.pow, operator.getitem}

@@ -6,7 +6,9 @@ Keeps: no code of the user's runs.
 
 from __future__ import annotations
 
+import threading
 import types
+import weakref
 from typing import Any, Final
 
 import torch
@@ -17,6 +19,9 @@ from graphwright.capture.missing import ABSENT
 from graphwright.capture.policy import is_torch_class
 from graphwright.ir.guards import TypeAttrAbsentGuard
 from graphwright.ir.sources import AttrSource, PinSource, TypeAttrSource
+
+KEEPS_ELSEWHERE: Final = (threading.local, weakref.ProxyType, weakref.CallableProxyType)
+"""Classes whose instances have no attributes of their own: one's are those of a thread, the others' of another object."""
 
 _IMMUTABLE_TYPE: Final = 1 << 8
 

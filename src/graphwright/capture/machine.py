@@ -18,6 +18,7 @@ from graphwright.capture.frames import CodeTable, Frame, Outermost
 from graphwright.capture.guards import Guards
 from graphwright.capture.missing import Unmakeable
 from graphwright.capture.policy import is_torch_module_name
+from graphwright.capture.settings import Settings
 from graphwright.capture.world import World
 from graphwright.ir.locations import Loc
 from graphwright.ir.sources import Source
@@ -119,6 +120,7 @@ class Machine:
     truth: Callable[[Any], bool]
     iterate: Callable[[Any], Any]
     native_iterable: Callable[[Any], Any]
+    members: Callable[[Any], Any]
     next_item: Callable[[Any], Any]
     contains: Callable[[Any, Any], bool]
     length: Callable[[Any], int]
@@ -138,6 +140,7 @@ class Machine:
         """The frames below it, outermost first."""
         self.handled: BaseException | None = None
         """The exception that is being handled (`sys.exc_info()`)."""
+        self.settings = Settings()
         self.rendering: set[int] = set()
         """Containers whose text is being made, by `id`."""
         self.allowed: Any = None

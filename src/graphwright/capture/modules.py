@@ -137,6 +137,10 @@ def delete_module_attr(machine: Machine, args: Sequence[Any], kwargs: Mapping[st
 def call_module(machine: Machine, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """`Module.__call__(module, ...)`: its `forward`, after the look at its hooks."""
     module = args[0]
+    if (
+        type(module).__module__ == "torch._dynamo.eval_frame"
+    ):  # what `torch.compile` gave for another
+        return machine.call(machine.load_attr(module, "_orig_mod"), args[1:], kwargs)
     forward = machine.ready_modules.get(id(module))
     if forward is None:
         forward = _look_at(machine, module)

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import torch
 
-from graphwright.base.errors import GraphwrightError
+from graphwright.base.errors import GraphwrightError, Unsupported
 from graphwright.capture.constants import ATOMIC_TYPES, is_native_member
 from graphwright.capture.contexts import is_dispatch_guard, is_step_of_guard
 from graphwright.capture.faults import natively
@@ -27,7 +27,9 @@ from graphwright.capture.lookup import is_fixed_class
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
 from graphwright.capture.policy import is_native_function, is_torch_class, is_torch_module_name
-from graphwright.capture.raw_containers import raw_items
+from graphwright.capture.process_bound import in_order
+from graphwright.capture.raw_containers import container_like, raw_items
+from graphwright.capture.settings import SETTINGS
 from graphwright.capture.symbolic_ints import SYMBOLIC_TYPES, plain_throughout
 
 PURE_MODULES: Final = frozenset(
@@ -231,17 +233,17 @@ def call_native(
         for value in (*args, *kwargs.values()):
             _work_out_annotations_that_can_be(machine, value)
         return natively(function, *args, **kwargs)
-    for value in args:
-        if type(value) not in plain:
-            args = [materialise(machine, value) for value in args]
-            break
-    for value in kwargs.values():
-        if type(value) not in plain:
-            kwargs = {name: materialise(machine, value) for name, value in kwargs.items()}
-            break
+    if any(type(value) not in plain for value in args):
+        for value in args:
+            in_order(machine, value)
+        args = [materialise(machine, value) for value in args]
+    if any(type(value) not in plain for value in kwargs.values()):
+        kwargs = {name: materialise(machine, value) for name, value in kwargs.items()}
     # what containers of the caller's hold is known only now
     args, kwargs = _without_symbols(machine, function, args, kwargs)
     result = machine.late_calls.call(function, args, kwargs)
+    if type(result) in SETTINGS:
+        machine.settings.note_call(machine.guards, function, args, kwargs, result)
     if type(result) is types.FunctionType:
         return original_function(result)
     if type(result) is types.GeneratorType and type(function) is types.FunctionType:
@@ -346,6 +348,7 @@ def make_callback(machine: Machine, function: Any) -> Any:
         return machine.call(function, args, kwargs)
 
     callback.__name__ = getattr(function, "__name__", "callback")
+    callback.__qualname__ = getattr(function, "__qualname__", callback.__name__)
     setattr(callback, _CALLBACK_MARK, (callback, function))
     return callback
 
@@ -354,6 +357,21 @@ def original_function(function: types.FunctionType) -> Any:
     """Give what a callback stands for; any other function as it is, one that wraps a callback (and took over its attributes) too."""
     callback, original = function.__dict__.get(_CALLBACK_MARK, (None, None))
     return original if callback is function else function
+
+
+def instance_of_tensor_class(machine: Machine, kind: type) -> Unsupported:
+    """Make the error for a program that makes an instance of a user's subclass of `torch.Tensor`."""
+    return machine.unsupported(
+        f"an instance of {kind.__qualname__}, a subclass of torch.Tensor, made in the program",
+        why="graphs hold plain tensors, and what the class does to them is not known",
+        remedy="make it outside the compiled function, of the plain tensor that this returns",
+    )
+
+
+def own_factory(machine: Machine, factory: Any) -> Any:
+    """Give a default dict's factory in the form that native code calls; what is none stays, for CPython to word the error."""
+    is_plain = factory is None or isinstance(factory, type) or not callable(factory)
+    return factory if is_plain else make_callback(machine, factory)
 
 
 def original_factory(factory: Any) -> Any:
@@ -463,22 +481,15 @@ def _materialise_tuple(machine: Machine, value: Any) -> Any:
 def _materialise_container(machine: Machine, value: Any) -> Any:
     contents = machine.world.contents(value)
     if isinstance(contents, dict):
-        changes = {k: materialise(machine, v) for k, v in raw_items(contents)}
-        if all(v is contents[k] for k, v in changes.items()) if type(contents) is dict else False:
-            return contents if contents is not value else value
-        if isinstance(contents, collections.OrderedDict) and contents is value:
-            return value
-        if isinstance(contents, collections.defaultdict):
-            return collections.defaultdict(contents.default_factory, changes)
-        return (
-            type(contents)(changes) if type(contents) in (dict, collections.OrderedDict) else value
-        )
-    if isinstance(contents, set | frozenset):
-        return contents
-    items = [materialise(machine, item) for item in contents]
-    if all(one is other for one, other in zip(items, contents, strict=True)):
-        return contents
-    return type(contents)(items)
+        shown: Any = {k: materialise(machine, v) for k, v in raw_items(contents)}
+        is_same = all(v is contents[k] for k, v in shown.items())
+    elif isinstance(contents, set | frozenset):
+        shown, is_same = contents, True
+    else:
+        shown = [materialise(machine, item) for item in contents]
+        is_same = all(one is other for one, other in zip(shown, contents, strict=True))
+    is_kind = type(contents) is type(value)
+    return contents if is_same and is_kind else container_like(value, contents, shown)
 
 
 _HOLDING_DEPTH: Final = 3

@@ -15,12 +15,14 @@ import torch
 
 from graphwright.capture import symbolic_floats, symbolic_ints
 from graphwright.capture.faults import natively
-from graphwright.capture.items import check_known, is_read_container, special
+from graphwright.capture.items import check_known, check_runs_unseen, is_read_container, special
 from graphwright.capture.late_calls import LateResult
 from graphwright.capture.late_texts import fill
 from graphwright.capture.lookup import is_fixed_class, peek
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
+from graphwright.capture.raw_containers import container_like
+from graphwright.runtime import builtin_base
 
 _BINARY_METHODS: Final[dict[Any, tuple[str, str]]] = {
     getattr(operator, name): (f"__{name.strip('_')}__", f"__r{name.strip('_')}__")
@@ -101,6 +103,12 @@ def _binary(machine: Machine, function: Any, names: tuple[str, str], left: Any, 
         result = _ask(machine, names, hooks, left, right)
         if result is not NotImplemented:
             return result
+        if hooks[1] is None and isinstance(left, dict) and isinstance(right, dict):
+            reflected = getattr(builtin_base(type(right)), names[1], None)
+            if reflected is not None:
+                return natively(reflected, operand(machine, right), operand(machine, left))
+    for name, side in zip(names, (left, right), strict=True):
+        check_runs_unseen(machine, name, side)
     sides = zip((left, _shown(machine, names[0], left, right)), hooks, strict=True)
     return natively(
         function,
@@ -148,7 +156,9 @@ def operand(machine: Machine, value: Any) -> Any:
     if type(value) in machine.plain_types:
         return value
     if is_read_container(machine, value):
-        return machine.world.contents(value)
+        contents = machine.world.contents(value)
+        is_kind = type(contents) is type(value)
+        return contents if is_kind else container_like(value, contents)
     check_known(machine, value, "used as an operand")
     return value
 
@@ -163,9 +173,11 @@ def _binary_in_place(
         if result is not NotImplemented:
             return result
         return _binary(machine, function, _BINARY_METHODS[plain], left, right)
+    check_runs_unseen(machine, method, left)
     if is_read_container(machine, left) and peek(type(left), method) is not ABSENT:
         changed = machine.world.change(left)
-        natively(function, changed, machine.native_iterable(right))
+        read = machine.members if isinstance(left, set | frozenset) else machine.native_iterable
+        natively(function, changed, read(right))
         return left
     if isinstance(left, list):
         return natively(function, left, machine.native_iterable(right))

@@ -60,6 +60,19 @@ _NATIVE_STDLIB: Final = frozenset(
 """Pure modules of the standard library whose functions see nothing but their arguments."""
 
 
+_OF_FILES: Final = frozenset({"os", "posixpath", "genericpath"})
+"""Modules whose functions may look at files, and at the environment."""
+
+_OF_NAMES: Final = frozenset(
+    {
+        *("join", "split", "splitext", "_splitext", "splitdrive", "basename", "dirname", "isabs"),
+        *("normcase", "normpath", "commonpath", "commonprefix", "_get_sep", "_fspath"),
+        *("fsencode", "fsdecode", "_check_arg_types"),
+    }
+)
+"""Those of their functions that see no more than the names they are given."""
+
+
 def is_torch_module_name(name: object) -> bool:
     """Tell whether a module of this name is part of PyTorch."""
     return isinstance(name, str) and (name == "torch" or name.startswith("torch."))
@@ -78,7 +91,7 @@ def _is_native_module(name: object) -> bool:
 def is_native_function(function: types.FunctionType) -> bool:
     """Tell whether a Python function runs natively (as long as its arguments are plain)."""
     name = function.__globals__.get("__name__")
-    if not _is_native_module(name):
+    if not _is_native_module(name) or (name in _OF_FILES and function.__name__ not in _OF_NAMES):
         return False
     if function.__closure__ is None:
         return True

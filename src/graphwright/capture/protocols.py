@@ -22,6 +22,7 @@ from graphwright.capture.items import check_key, check_known, check_own, is_read
 from graphwright.capture.lookup import peek
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
+from graphwright.capture.process_bound import in_order
 from graphwright.capture.raw_containers import raw_sequence
 from graphwright.capture.symbolic_ints import plain, plain_throughout
 
@@ -117,12 +118,14 @@ def iterate(machine: Machine, value: Any) -> Any:
     if hook is not None:
         return machine.call(hook, [value], {})
     if is_read_container(machine, value):
-        return natively(iter, machine.world.contents(value))
+        is_set = isinstance(value, set | frozenset)
+        contents = in_order(machine, value) if is_set else machine.world.contents(value)
+        return natively(iter, contents)
     hook = special(machine, value, "__getitem__")
     if hook is not None and peek(kind, "__iter__") is ABSENT:
         return _iterate_by_index(machine, value)
     check_known(machine, value, "iterated over")
-    return natively(iter, value)
+    return natively(iter, in_order(machine, value))
 
 
 def _iterate_by_index(machine: Machine, value: Any) -> Iterator[Any]:
@@ -166,6 +169,11 @@ _KEYS_CHANGED: Final = "dictionary keys changed during iteration"
 
 def native_iterable(machine: Machine, value: Any) -> Any:
     """Give something that native code can iterate over and that yields what iterating over `value` yields."""
+    return members(machine, in_order(machine, value))
+
+
+def members(machine: Machine, value: Any) -> Any:
+    """Give what `native_iterable` gives, for what does not depend on the order."""
     kind = type(value)
     if kind in machine.plain_types:
         return value

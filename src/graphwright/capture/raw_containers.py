@@ -8,7 +8,8 @@ from __future__ import annotations
 import collections
 from typing import Any, Final
 
-from graphwright.runtime import keys_of
+from graphwright.capture.missing import ABSENT
+from graphwright.runtime import fill_instance, keys_of, make_instance
 
 _SEQUENCES: Final[tuple[Any, ...]] = (list, tuple, collections.deque)
 _MEMBERED: Final[tuple[Any, ...]] = (*_SEQUENCES, set, frozenset)
@@ -59,3 +60,23 @@ def raw_sequence(container: Any) -> Any:
             return container if is_exact else list(base.__iter__(container))
     msg = f"{type(container).__name__} is no builtin sequence"
     raise TypeError(msg)
+
+
+def container_like(value: Any, contents: Any, members: Any = ABSENT) -> Any:
+    """Give a container of the class of `value`, with nothing else of it.
+
+    Args:
+        value: a list, dict, set, frozenset or deque, or an instance of a subclass.
+        contents: what it holds, as the world gives it.
+        members: what is to be in the new one, where that is something else: items, or a dict of entries.
+    """
+    members = contents if members is ABSENT else members
+    made = make_instance(type(value), lambda: members)
+    if isinstance(made, collections.deque):
+        collections.deque.__init__(made, members, value.maxlen)
+        return made
+    if isinstance(made, dict):
+        if isinstance(made, collections.defaultdict):
+            made.default_factory = contents.default_factory
+        return fill_instance(made, {}, entries=raw_items(members))
+    return fill_instance(made, {}, items=members)

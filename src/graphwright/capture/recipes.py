@@ -385,11 +385,11 @@ class Recipes:
             return BuildSet(tuple(map(self.make, value)), is_frozen=kind is frozenset)
         if kind is slice:
             return BuildSlice(self.make(value.start), self.make(value.stop), self.make(value.step))
-        if kind is collections.OrderedDict:
+        if kind is collections.OrderedDict and not vars(value):
             return BuildDict(self._entries(value), self._machine.guards.pin(kind))
         if kind is collections.defaultdict:
-            factory = self.make(original_factory(value.default_factory))
-            return BuildDict(self._entries(value), self._machine.guards.pin(kind), factory)
+            pin = self._machine.guards.pin(kind)
+            return BuildDict(self._entries(value), pin, self._make_factory(value))
         if kind is types.FunctionType:
             return self.make_function(value)
         if kind is types.CellType:
@@ -525,13 +525,11 @@ class Recipes:
 
     def _build_instance(self, value: Any, kind: type) -> Recipe:
         machine = self._machine
-        if issubclass(kind, tuple):
-            return BuildTuple(tuple(map(self.make, raw_members(value))), machine.guards.pin(kind))
         entries: tuple[DictEntry, ...] = ()
         items: tuple[Recipe, ...] = ()
         if isinstance(value, dict):
             entries = self._entries(value)
-        elif isinstance(value, list | set | collections.deque):
+        elif isinstance(value, list | tuple | set | collections.deque):
             items = tuple(map(self.make, raw_members(value)))
         elif not _is_plain_object(kind):
             raise self._not_remade(value)
@@ -540,7 +538,15 @@ class Recipes:
                 raise self._not_remade(value)
             length = FromConstant(machine.guards.constant(value.maxlen))
             return BuildReduced(FromPin(machine.guards.pin(kind)), (BuildTuple(items), length))
-        return BuildObject(machine.guards.pin(kind), self._attrs(value), items, entries)
+        attrs = self._attrs(value)
+        if isinstance(value, tuple) and (not attrs or hasattr(kind, "n_sequence_fields")):
+            return BuildTuple(items, machine.guards.pin(kind))
+        if isinstance(value, collections.defaultdict):
+            attrs = (*attrs, AttrEntry("default_factory", self._make_factory(value)))
+        return BuildObject(machine.guards.pin(kind), attrs, items, entries)
+
+    def _make_factory(self, value: collections.defaultdict[Any, Any]) -> Recipe:
+        return self.make(original_factory(value.default_factory))
 
     def _build_bound_builtin(self, value: Any) -> Recipe:
         receiver, name = value.__self__, value.__name__

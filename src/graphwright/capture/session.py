@@ -104,6 +104,7 @@ _NEUTRAL: Final = {
     GlobalStateKind.GLOBAL_MODULE_HOOKS: "hooks that are in force for every module",
     GlobalStateKind.TORCH_FUNCTION_MODES: "an active torch function mode",
     GlobalStateKind.DISPATCH_MODES: "an active torch dispatch mode",
+    GlobalStateKind.JIT_TRACING: "a run of torch.jit.trace",
     GlobalStateKind.FORWARD_AD_LEVELS: "a level of forward-mode differentiation",
 }
 """State that must be absent for a capture: kind → what it is when it is there."""
@@ -491,6 +492,7 @@ def _finish(  # noqa: PLR0913  (what the parts of a capture have found out)
     reshaped = _reshaped_inputs(recorder, inputs, recipes)
     effects = [*make_effects(machine, recipes), *reshaped, *changes]
     machine.world.guard_changed_apart()
+    machine.settings.guard(machine.guards)
     graph = recorder.finish(recipes.outputs)
     inputs.is_over = True
     has_backward = inputs.options.has_backward or recorder.trace.hides_calls

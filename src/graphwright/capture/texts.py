@@ -6,6 +6,7 @@ interpreted; everything else is done by CPython itself.
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -18,7 +19,9 @@ from graphwright.capture.late_texts import join, late_text
 from graphwright.capture.lookup import peek
 from graphwright.capture.machine import Machine
 from graphwright.capture.missing import ABSENT
+from graphwright.capture.natives import original_function
 from graphwright.capture.operators import stand_in
+from graphwright.capture.process_bound import in_order, keep_in_process, note_text
 
 _TEXT_METHODS: Final[dict[Any, tuple[str, ...]]] = {
     str: ("__str__", "__repr__"),
@@ -50,14 +53,17 @@ def text(machine: Machine, function: Callable[..., str], args: Sequence[Any]) ->
             why="its values are not known while the program is captured",
             remedy="format tensors outside the compiled function",
         )
-    if type(value) in _RENDERED and function is not ascii and not any(rest):
-        return _container_text(machine, value)
+    if type(value) in _OWN_TEXTS and function is not ascii and not any(rest):
+        return _OWN_TEXTS[type(value)](machine, value)
     if machine.has_symbols:
         value = symbolic_ints.plain_throughout(value)
     shown = machine.materialise(value)
     if machine.has_symbols:  # what containers of the caller's hold is known only now
         shown = symbolic_ints.plain_throughout(shown)
-    return natively(function, shown, *rest)
+    in_order(machine, value)
+    made = natively(function, shown, *rest)
+    note_text(machine, made)
+    return made
 
 
 def _is_formatted_as_number(machine: Machine, tensor: torch.Tensor) -> bool:
@@ -88,10 +94,6 @@ def _hooked_text(
     return made.encode("ascii", "backslashreplace").decode() if function is ascii else made
 
 
-_RENDERED: Final = frozenset({list, tuple, dict})
-"""Containers whose text is made here, as it is made of their parts'."""
-
-
 def _container_text(machine: Machine, value: Any) -> Any:
     """Give the `repr` of a list, tuple or dict, with that of its parts interpreted."""
     brackets = repr(type(value)())
@@ -114,6 +116,21 @@ def _container_text(machine: Machine, value: Any) -> Any:
         machine.rendering.discard(id(value))
 
 
+def _function_text(machine: Machine, function: types.FunctionType) -> str:
+    """Give the `repr` of a function; native code would be shown a callback in its place."""
+    machine.load_attr(function, "__qualname__")
+    keep_in_process(machine)  # which address it shows
+    return natively(repr, original_function(function))
+
+
+def _method_text(machine: Machine, method: types.MethodType) -> Any:
+    """Give the `repr` of a method, with that of the object it is bound to interpreted."""
+    function = method.__func__
+    named = next((name for name in ("__qualname__", "__name__") if hasattr(function, name)), None)
+    shown = "?" if named is None else machine.load_attr(function, named)
+    return join(machine, "", [f"<bound method {shown} of ", _part(machine, method.__self__), ">"])
+
+
 def _part(machine: Machine, value: Any) -> Any:
     return text(machine, repr, [value])
 
@@ -132,10 +149,18 @@ def _show_one(machine: Machine, value: Any) -> Any:
     if type(value) in machine.plain_types:
         return value
     has_hook = any(special(machine, value, name) for name in ("__str__", "__repr__"))
-    if not (has_hook or type(value) in _RENDERED):
+    if not (has_hook or type(value) in _OWN_TEXTS):
         return machine.materialise(value)
     methods = {
         "__str__": lambda self: text(machine, str, [value]),
         "__repr__": lambda self: text(machine, repr, [value]),
     }
     return stand_in(machine, value, methods)
+
+
+_OWN_TEXTS: Final[dict[Any, Callable[[Machine, Any], Any]]] = {
+    **dict.fromkeys((list, tuple, dict), _container_text),
+    types.FunctionType: _function_text,
+    types.MethodType: _method_text,
+}
+"""Types whose text is made here: it is made of their parts', or native code would not be shown the object itself."""

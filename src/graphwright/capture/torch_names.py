@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from graphwright.ir.program_text import render_source
 from graphwright.ir.sources import (
+    AnswerSource,
     ArgSource,
     ArrayTensorSource,
     AttrSource,
@@ -68,7 +69,7 @@ def torch_name(source: Source) -> str:  # noqa: C901, PLR0912  (one arm a source
             return f"G[{module!r}]"
         case PinSource(pin=pin):
             return f"pin{pin}"
-        case NumberSource() | SizeSource() | CalculatedSource():
+        case NumberSource() | SizeSource() | CalculatedSource() | AnswerSource():
             return render_source(source)
         case FloatTensorSource(number=base) | ArrayTensorSource(array=base):
             return torch_name(base)

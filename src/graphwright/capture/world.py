@@ -417,7 +417,14 @@ class World:
         if added is not None:
             self.replaced.add(id(container))
             items += added
-        return items if kind == "list" else collections.deque(items, container.maxlen)
+        if kind == "list":
+            return items
+        maxlen = container.maxlen
+        place = ConstantGuard(
+            AttrSource(source, "maxlen"), self.guards.constant(maxlen), self._loc()
+        )
+        self.guards.add(place)
+        return collections.deque(items, maxlen)
 
     def _read_set(self, container: Any, source: Source) -> Any:
         if not all(is_constant(item) for item in container):

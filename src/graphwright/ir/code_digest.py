@@ -1,6 +1,6 @@
-"""What a code object does, as a hash.
+"""What a code object does, and what a class is derived from, as a hash.
 
-In: a code object.   Out: a text that is equal for equal code, in every process of one Python version.
+In: a code object or a class.   Out: a text that is equal for equal code or bases, in every process of one Python version.
 Keeps: where the code stands (file, lines) plays no part; nested code does; order of sets and addresses play none.
 """
 
@@ -18,6 +18,15 @@ def code_digest(code: types.CodeType) -> str:
     """Hash what `code` does: its instructions without inline caches, constants, names, flags and exception table."""
     state = hashlib.blake2b(digest_size=16)
     _feed_code(state, code)
+    return state.hexdigest()
+
+
+def bases_digest(cls: type) -> str:
+    """Hash what a class is derived from, along the method resolution order, and its metaclass; what is in them plays no part."""
+    read = type.__getattribute__
+    state = hashlib.blake2b(digest_size=16)
+    for base in (*read(cls, "__mro__")[1:], type(cls)):
+        _feed(state, (str(read(base, "__module__")), str(read(base, "__qualname__"))))
     return state.hexdigest()
 
 

@@ -162,6 +162,8 @@ class GlobalStateKind(enum.Enum):
     SAVED_TENSORS_HOOKS = "saved_tensors_hooks"
     FORWARD_AD_LEVELS = "forward_ad_levels"
     """Number of levels of forward-mode differentiation that were entered, in decimal: only within one do tensors have tangents."""
+    JIT_TRACING = "jit_tracing"
+    """Text: `on` within `torch.jit.trace`, which would write down what a program gives as constants."""
     FLOAT32_MATMUL_PRECISION = "float32_matmul_precision"
     GLOBAL_MODULE_HOOKS = "global_module_hooks"
     """Number of `torch.nn.modules.module.register_module_*_hook` hooks in force, in decimal."""

@@ -69,6 +69,7 @@ from graphwright.ir.recipes import (
     SetItemEffect,
 )
 from graphwright.ir.sources import (
+    AnswerSource,
     ArgSource,
     ArrayTensorSource,
     AttrSource,
@@ -159,6 +160,7 @@ def render_source(source: Source) -> str:  # noqa: C901  (one arm for each case 
             NumberSource()
             | SizeSource()
             | CalculatedSource()
+            | AnswerSource()
             | FloatTensorSource()
             | ArrayTensorSource()
         ):
@@ -168,7 +170,12 @@ def render_source(source: Source) -> str:  # noqa: C901  (one arm for each case 
 
 
 def _render_made(
-    source: NumberSource | SizeSource | CalculatedSource | FloatTensorSource | ArrayTensorSource,
+    source: NumberSource
+    | SizeSource
+    | CalculatedSource
+    | AnswerSource
+    | FloatTensorSource
+    | ArrayTensorSource,
 ) -> str:
     match source:
         case NumberSource(value):
@@ -177,6 +184,9 @@ def _render_made(
             return f"{render_source(tensor)}.shape[{dim}]"
         case CalculatedSource(operation, operands):
             return f"{operation.value}({', '.join(map(render_source, operands))})"
+        case AnswerSource(function, args):
+            shown = ", ".join(render_constant(arg, ()) for arg in args)
+            return f"{render_source(function)}({shown})"
         case FloatTensorSource(number):
             return f"float_tensor({render_source(number)})"
         case ArrayTensorSource(array):
@@ -566,6 +576,7 @@ def bases_of(source: Source) -> tuple[Source, ...]:
             | DefaultSource(base)
             | KwDefaultSource(base)
             | SizeSource(base)
+            | AnswerSource(base)
             | FloatTensorSource(base)
             | ArrayTensorSource(base)
         ):

@@ -143,7 +143,7 @@ class Pin(Data, frozen=True):
     module: str
     qualname: str
     digest: str = ""
-    """For `FUNCTION`: hash of the code object's content, nested code included. For `CLASS`: empty."""
+    """For `FUNCTION`: hash of the code object's content, nested code included. For `CLASS`: hash of what it is derived from."""
     is_importable: bool = False
     """`module` and `qualname` lead to the very object; a new process finds it by import."""
 
@@ -239,7 +239,7 @@ class ItemSource(Data, frozen=True, tag="item"):
 
 
 class DictKeySource(Data, frozen=True, tag="dict_key"):
-    """Key number `index` of dict `base`, in its order."""
+    """Key number `index` of dict `base`, or member number `index` of a set, in its order."""
 
     base: Source
     index: int
@@ -278,6 +278,13 @@ class CalculatedSource(Data, frozen=True, tag="calculated"):
     operands: tuple[Source, ...]
 
 
+class AnswerSource(Data, frozen=True, tag="answer"):
+    """`function(*args)`: what a function that changes nothing tells of a setting (`torch.is_warn_always_enabled()`)."""
+
+    function: Source
+    args: tuple[Constant, ...]
+
+
 class FloatTensorSource(Data, frozen=True, tag="float_tensor"):
     """A new tensor on the CPU, float64 without dimensions, of the float `number`."""
 
@@ -311,6 +318,7 @@ Source = (
     | NumberSource
     | SizeSource
     | CalculatedSource
+    | AnswerSource
     | FloatTensorSource
     | ArrayTensorSource
 )

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from graphwright.record.abstract import (
     GRADIENTS_OF_STAND_INS,
+    REFUSED,
     AbstractTensor,
     Gradients,
     NeedsValues,
@@ -51,6 +52,7 @@ from graphwright.record.torch_level import CallRef, TorchCall, TorchTrace
 
 __all__ = [
     "GRADIENTS_OF_STAND_INS",
+    "REFUSED",
     "AbstractTensor",
     "CallRef",
     "Extent",

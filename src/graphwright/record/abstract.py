@@ -10,6 +10,7 @@ storage's root, so that its own value can be made anew after a sibling was writt
 from __future__ import annotations
 
 import enum
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -191,13 +192,26 @@ class NeedsValues(Unsupported):
     """An op asks for values, or the size of its result depends on them."""
 
 
+class _Refused(threading.local):
+    """The read of values that this thread refused last, and how many it has refused."""
+
+    last: NeedsValues | None = None
+    count = 0
+
+
+REFUSED: Final = _Refused()
+"""PyTorch's own Python may catch the error and go another way than it goes with values: whoever runs it looks here afterwards."""
+
+
 def data_access(met: str) -> NeedsValues:
     """Make the error for a read of values that are not known while recording."""
-    return NeedsValues(
+    REFUSED.last = error = NeedsValues(
         met,
         why="the values of a tensor are not known while the program is captured, only its shape and dtype",
         remedy="keep the computation on tensors (torch.where instead of if), or move this line out of the compiled function",
     )
+    REFUSED.count += 1
+    return error
 
 
 class AbstractTensor(torch.Tensor):

@@ -12,9 +12,11 @@ from typing import Any, Final, Protocol
 
 import torch
 from torch._C._functorch import is_functorch_wrapped_tensor
+from torch._ops import HigherOrderOperator
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from graphwright.base.errors import Unsupported
 from graphwright.record.abstract import AbstractTensor, data_access
 from graphwright.record.substitutes import SUBSTITUTES
 
@@ -49,6 +51,8 @@ _READS_DATA: Final = "its data is not allocated yet"
 class RecordDispatchMode(TorchDispatchMode):
     """Hands ATen ops to the recorder."""
 
+    supports_higher_order_operators = True  # they are refused, in the recorder's words
+
     def __init__(self, recorder: ActiveRecorder) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._recorder = recorder
@@ -67,6 +71,12 @@ class RecordDispatchMode(TorchDispatchMode):
     ) -> Any:
         """Record the op."""
         del types
+        if isinstance(func, HigherOrderOperator):
+            raise Unsupported(
+                f"the operator `{func.name()}`, which takes functions",
+                why="what the functions do is known only where they are called",
+                remedy="write it with torch.where, a Python `if` or a loop, or move it out of the compiled function",
+            )
         return self._recorder.dispatch(func, args, kwargs or {})
 
 

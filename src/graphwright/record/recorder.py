@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
 import torch
+from torch._C import _functorch
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
 from graphwright.base.errors import Unsupported
 from graphwright.ir.aten import AtenGraph, GraphOutput, InputMutation, ViewKind
@@ -87,6 +89,13 @@ class RecordingMark(msgspec.Struct, frozen=True):
     num_nodes: int
     num_values: int
     num_writes: int
+
+
+def _outside_transforms() -> AbstractContextManager[Any]:
+    """Give a context for making tensors that no transform of `torch.func` that is under way has anything to do with."""
+    if _functorch.peek_interpreter_stack() is None:
+        return nullcontext()
+    return temporarily_clear_interpreter_stack()
 
 
 class Recorder:
@@ -211,7 +220,7 @@ class Recorder:
         storage = Storage(spec, value, Origin.INPUT, len(self._inputs))
         storage.is_inference = is_inference
         state = TensorState(spec, storage, (), value)
-        with self.paused():
+        with self.paused(), _outside_transforms():
             made = with_history(lambda: self._wrap(state)) if has_history else self._wrap(state)
             made.requires_grad_(requires_grad)
             self._input_histories.append(made.grad_fn)

@@ -302,6 +302,15 @@ def _quotient(
     return recording.record_functional(known, args, kwargs)
 
 
+def _to_copy(
+    recording: OpRecording, learn: Learn, known: KnownOp, args: Args, kwargs: Kwargs
+) -> Any:
+    """Record a conversion; what is converted is a number where a transform of `torch.func` has made a tensor of one."""
+    if isinstance(args[0], torch.Tensor):
+        return recording.record_functional(known, args, kwargs)
+    return _calls(learn)("aten.full.default", [], args[0], dtype=kwargs.get("dtype"))
+
+
 def _index(recording: OpRecording, learn: Learn, known: KnownOp, args: Args, kwargs: Kwargs) -> Any:
     """Record a lookup; one by a mask is refused, unless it is for a gradient whose size is known otherwise."""
     shape = shape_of_values()
@@ -385,6 +394,7 @@ SPECIAL: Final[dict[str, SpecialHandler]] = {
     "aten._batch_norm_with_update.default": _batch_norm_with_update,
     "aten._efficientzerotensor.default": _known_zeros,
     "aten.allclose.default": _allclose,
+    "aten._to_copy.default": _to_copy,
     "aten.index.Tensor": _index,
     "aten.mul.Tensor": _product,
     "aten.div.Tensor": _quotient,

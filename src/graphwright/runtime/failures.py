@@ -38,6 +38,7 @@ from graphwright.ir.program_text import (
     sources_of,
 )
 from graphwright.ir.sources import (
+    AnswerSource,
     ArgSource,
     ArrayTensorSource,
     AttrSource,
@@ -130,6 +131,8 @@ class Evaluator:
     def evaluate_on(self, source: Source, base: object, *others: object) -> object:
         """Give the object that `source` names, where its bases name `base` and `others`, or `MISSING`."""
         match source:
+            case AnswerSource(_, args):
+                return reading.ask([make_object(arg, self._pins.objects) for arg in args], base)
             case SizeSource() | CalculatedSource() | FloatTensorSource() | ArrayTensorSource():
                 return _make(source, (base, *others))
             case GlobalsSource():

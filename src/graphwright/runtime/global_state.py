@@ -91,6 +91,7 @@ _READERS: Final[dict[GlobalStateKind, Callable[[], str]]] = {
     GlobalStateKind.DISPATCH_MODES: lambda: str(torch._C._len_torch_dispatch_stack()),  # noqa: SLF001
     GlobalStateKind.SAVED_TENSORS_HOOKS: _saved_tensors_hooks,
     GlobalStateKind.FORWARD_AD_LEVELS: lambda: str(vars(forward_ad)[FORWARD_AD_LEVEL] + 1),
+    GlobalStateKind.JIT_TRACING: lambda: _switch(torch._C._get_tracing_state()),  # noqa: SLF001
     GlobalStateKind.FLOAT32_MATMUL_PRECISION: torch.get_float32_matmul_precision,
     GlobalStateKind.GLOBAL_MODULE_HOOKS: lambda: str(sum(map(len, hook_tables()))),
 }

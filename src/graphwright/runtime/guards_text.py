@@ -35,6 +35,7 @@ from graphwright.ir.locations import Loc
 from graphwright.ir.program import Program
 from graphwright.ir.program_text import render_guard
 from graphwright.ir.sources import (
+    AnswerSource,
     ArgSource,
     ArrayTensorSource,
     AttrSource,
@@ -194,6 +195,7 @@ class GuardsText:
                 NumberSource()
                 | SizeSource()
                 | CalculatedSource()
+                | AnswerSource()
                 | FloatTensorSource()
                 | ArrayTensorSource()
             ):
@@ -206,6 +208,7 @@ class GuardsText:
         source: NumberSource
         | SizeSource
         | CalculatedSource
+        | AnswerSource
         | FloatTensorSource
         | ArrayTensorSource,
         operands: Sequence[str],
@@ -218,6 +221,8 @@ class GuardsText:
             case CalculatedSource(operation):
                 self.namespace[f"try_{operation.value}"] = CALCULATIONS[operation]
                 return f"try_{operation.value}({', '.join(operands)})"
+            case AnswerSource(_, args):
+                return f"ask({_tuple(map(self._render_value, args))}, {operands[0]})"
             case FloatTensorSource():
                 return f"make_float_tensor({operands[0]})"
             case ArrayTensorSource():
@@ -364,6 +369,7 @@ _ALWAYS_THERE: Final = (
     FloatTensorSource,
 )
 _READERS: Final = (
+    "ask",
     "read_module",
     "read_module_dict",
     "read_globals",

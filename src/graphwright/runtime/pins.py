@@ -17,7 +17,7 @@ from typing import Final, final
 import torch
 
 from graphwright.base.errors import InternalError
-from graphwright.ir.code_digest import code_digest
+from graphwright.ir.code_digest import bases_digest, code_digest
 from graphwright.ir.sources import Pin, PinKind
 
 
@@ -138,7 +138,11 @@ def fits_pin(pin: Pin, candidate: object) -> bool:
     """Tell whether `candidate` is what `pin` describes."""
     match pin.kind:
         case PinKind.CLASS:
-            return isinstance(candidate, type) and _names(candidate) == (pin.module, pin.qualname)
+            return (
+                isinstance(candidate, type)
+                and _names(candidate) == (pin.module, pin.qualname)
+                and bases_digest(candidate) == pin.digest
+            )
         case PinKind.FUNCTION:
             return (
                 isinstance(candidate, types.CodeType)

@@ -12,7 +12,7 @@ import enum
 import itertools
 import sys
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, final
 
 import numpy as np
@@ -79,6 +79,14 @@ def read_attr(base: object, name: str) -> object:
     return getattr(base, name, MISSING)
 
 
+def ask(args: Sequence[object], function: Any) -> object:
+    """Give `function(*args)`, for a function that tells a setting; nothing where it raises."""
+    try:
+        return function(*args)
+    except Exception:  # noqa: BLE001  (any function of PyTorch's)
+        return MISSING
+
+
 def read_instance_dict(base: object) -> object:
     """Give the dictionary of an instance's attributes."""
     try:
@@ -132,10 +140,17 @@ def _kind_of(base: dict[Any, Any]) -> Any:
 
 
 def read_key(base: object, index: int) -> object:
-    """Give key number `index` of dict `base`."""
-    if not isinstance(base, dict):
+    """Give key number `index` of dict `base`, or member number `index` of a set."""
+    keys: Iterable[Any]
+    if isinstance(base, dict):
+        keys = keys_of(base)
+    elif isinstance(base, set):
+        keys = set.__iter__(base)
+    elif isinstance(base, frozenset):
+        keys = frozenset.__iter__(base)
+    else:
         return MISSING
-    return next(itertools.islice(keys_of(base), index, None), MISSING)
+    return next(itertools.islice(keys, index, None), MISSING)
 
 
 def read_value(base: object, index: int) -> object:

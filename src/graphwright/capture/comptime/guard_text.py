@@ -109,6 +109,7 @@ _STATES: Final = {
         GlobalStateKind.DISPATCH_MODES,
         GlobalStateKind.FLOAT32_MATMUL_PRECISION,
         GlobalStateKind.FORWARD_AD_LEVELS,
+        GlobalStateKind.JIT_TRACING,
         GlobalStateKind.GLOBAL_MODULE_HOOKS,
     },
     "TORCH_FUNCTION_STATE": {GlobalStateKind.TORCH_FUNCTION_MODES},

@@ -104,7 +104,7 @@ def set_update(machine: Machine, frame: Frame, arg: int) -> None:
     """SET_UPDATE."""
     value = frame.stack.pop()
     target = machine.world.change(frame.stack[-arg])
-    items = check_members(machine, target, machine.native_iterable(value))
+    items = check_members(machine, target, machine.members(value))
     natively(target.update, items)
 
 

@@ -13,7 +13,7 @@ from graphwright.capture.faults import natively
 from graphwright.capture.items import check_members, read_entries
 from graphwright.capture.machine import Machine, Rule
 from graphwright.capture.missing import ABSENT
-from graphwright.capture.natives import OwnCallable, make_callback
+from graphwright.capture.natives import OwnCallable, make_callback, own_factory
 from graphwright.capture.operators import stand_in, unary
 
 Args = Sequence[Any]
@@ -84,7 +84,7 @@ def _set_of(kind: Any) -> Rule:
 
     def rule(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
         made = kind()
-        items = [check_members(machine, made, machine.native_iterable(value)) for value in args]
+        items = [check_members(machine, made, machine.members(value)) for value in args]
         return natively(kind, *items, **kwargs)
 
     rule.__doc__ = f"`{kind.__name__}(...)`."
@@ -139,12 +139,12 @@ def reversed_(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
 
 def any_(machine: Machine, args: Args, kwargs: Kwargs) -> bool:
     """`any(iterable)`."""
-    return any(machine.truth(item) for item in machine.native_iterable(args[0]))
+    return any(machine.truth(item) for item in machine.members(args[0]))
 
 
 def all_(machine: Machine, args: Args, kwargs: Kwargs) -> bool:
     """`all(iterable)`."""
-    return all(machine.truth(item) for item in machine.native_iterable(args[0]))
+    return all(machine.truth(item) for item in machine.members(args[0]))
 
 
 _NUMBERS: Final = frozenset({int, float, complex, bool})
@@ -221,7 +221,8 @@ def sorted_(machine: Machine, args: Args, kwargs: Kwargs) -> list[Any]:
             return value
         return _Ordered(machine, value)
 
-    items: list[Any] = natively(list, machine.native_iterable(args[0]))
+    read = machine.members if key is None else machine.native_iterable  # it tells alike ones apart
+    items: list[Any] = natively(list, read(args[0]))
     ranks = [rank(item) for item in items]
     if any(isinstance(value, _Ordered) for value in ranks):
         ranks = [v if isinstance(v, _Ordered) else _Ordered(machine, v) for v in ranks]
@@ -247,7 +248,8 @@ def _extreme(native: Callable[..., Any], comparison: Callable[..., Any]) -> Rule
         key = kwargs.get("key")
         if key is None and all(type(value) in machine.plain_types for value in args):
             return natively(native, *args, **kwargs)
-        items = natively(iter, machine.native_iterable(args[0]) if len(args) == 1 else args)
+        read = machine.members if key is None else machine.native_iterable
+        items = natively(iter, read(args[0]) if len(args) == 1 else args)
         best = natively(next, items, ABSENT)
         if best is ABSENT:
             return natively(native, (), **kwargs)
@@ -284,13 +286,9 @@ def ordered_dict(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
 
 def default_dict(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
     """`collections.defaultdict(factory, ...)`."""
-    factory = args[0] if args else None
-    if factory is not None and not callable(factory):
-        return natively(collections.defaultdict, factory)  # CPython words the error
-    own = (
-        factory if factory is None or isinstance(factory, type) else make_callback(machine, factory)
+    made: collections.defaultdict[Any, Any] = natively(
+        collections.defaultdict, *(own_factory(machine, one) for one in args[:1])
     )
-    made: collections.defaultdict[Any, Any] = collections.defaultdict(own)
     _fill(machine, made, args[1:], kwargs)
     return made
 

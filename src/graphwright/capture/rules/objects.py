@@ -16,6 +16,7 @@ from graphwright.capture.lookup import instance_dict, peek
 from graphwright.capture.machine import Machine, Rule
 from graphwright.capture.missing import ABSENT, DELETED
 from graphwright.capture.natives import IdentityNumber
+from graphwright.capture.process_bound import note_hash, note_identity
 from graphwright.capture.rules.classes import make_class, most_derived
 from graphwright.capture.symbolic_ints import PLAIN_TYPES, plain, plain_throughout
 from graphwright.ir.guards import DictKeysGuard
@@ -101,6 +102,7 @@ def id_(machine: Machine, args: Args, kwargs: Kwargs) -> int:
     """`id(x)`: of the object itself where it existed before, which then must be the same at each call."""
     if type(args[0]) is machine.tensor_type:
         return IdentityNumber(id(args[0]))
+    note_identity(machine)
     return id(_guarded_identity(machine, plain(args[0])))
 
 
@@ -263,10 +265,13 @@ def hash_(machine: Machine, args: Args, kwargs: Kwargs) -> int:
     if hook is not None:
         return natively(hash, _Hashed(machine.call(hook, [value], {})))
     if isinstance(value, tuple | str | frozenset) or type(value) in machine.plain_types:
-        return natively(hash, value)
-    if type(value) is machine.tensor_type:
+        made = natively(hash, value)
+    elif type(value) is machine.tensor_type:
         return IdentityNumber(hash(value))
-    return natively(hash, _guarded_identity(machine, value))
+    else:
+        made = natively(hash, _guarded_identity(machine, value))
+    note_hash(machine, value)
+    return made
 
 
 def signature(machine: Machine, args: Args, kwargs: Kwargs) -> Any:

@@ -16,6 +16,7 @@ from graphwright.capture.modules import (
     load_module_part,
     store_module_attr,
 )
+from graphwright.capture.natives import instance_of_tensor_class
 
 Args = Sequence[Any]
 Kwargs = Mapping[str, Any]
@@ -107,6 +108,19 @@ def default_device(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
         return natively(torch.get_default_device)
 
 
+def as_subclass(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
+    """`tensor.as_subclass(cls)`."""
+    kind = next((one for one in (*args, *kwargs.values()) if isinstance(one, type)), torch.Tensor)
+    if kind in _ORDINARY:
+        return machine.call_native(torch.Tensor.as_subclass, args, kwargs)
+    raise instance_of_tensor_class(machine, kind)
+
+
+def make_subclass(machine: Machine, args: Args, kwargs: Kwargs) -> Any:
+    """`torch.Tensor._make_subclass(cls, tensor)` and its like."""
+    raise instance_of_tensor_class(machine, args[0] if args else kwargs["cls"])
+
+
 def _quiet(machine: Machine, args: Args, kwargs: Kwargs) -> None:
     """A call that only counts uses of an interface."""
 
@@ -132,6 +146,9 @@ def make_rules() -> dict[Any, Rule]:
         torch._check: check,  # noqa: SLF001
         torch.nn.RNNBase._update_flat_weights: update_flat_weights,  # noqa: SLF001
         torch.get_default_device: default_device,
+        torch.Tensor.as_subclass: as_subclass,
+        torch.Tensor._make_subclass: make_subclass,  # noqa: SLF001
+        torch.Tensor._make_wrapper_subclass: make_subclass,  # noqa: SLF001
         torch._C._log_api_usage_once: _quiet,  # noqa: SLF001
     }
     for name in ("torch._utils", "torch._dynamo.external_utils"):

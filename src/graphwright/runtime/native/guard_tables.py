@@ -41,6 +41,7 @@ from graphwright.ir.guards import (
 )
 from graphwright.ir.program import Program
 from graphwright.ir.sources import (
+    AnswerSource,
     ArgSource,
     ArrayTensorSource,
     AttrSource,
@@ -100,6 +101,7 @@ from graphwright.runtime.native.state_tables import StateTables
 from graphwright.runtime.pins import UNBOUND, PinTable
 from graphwright.runtime.reading import (
     MISSING,
+    ask,
     builtin_length,
     read_item,
     read_key,
@@ -261,6 +263,7 @@ class GuardTables:
                 NumberSource()
                 | SizeSource()
                 | CalculatedSource()
+                | AnswerSource()
                 | FloatTensorSource()
                 | ArrayTensorSource()
             ):
@@ -273,6 +276,7 @@ class GuardTables:
         source: NumberSource
         | SizeSource
         | CalculatedSource
+        | AnswerSource
         | FloatTensorSource
         | ArrayTensorSource,
     ) -> tuple[str, tuple[int, ...]]:
@@ -287,6 +291,12 @@ class GuardTables:
                 self.num_owned += 1
                 function = self._memory.hold(CALCULATIONS[operation])
                 return f"calculate_of_{len(operands)}", (function, id(MISSING))
+            case AnswerSource(_, args):
+                self.num_owned += 1
+                function = self._memory.hold(
+                    functools.partial(ask, list(map(self._constant, args)))
+                )
+                return "calculate_of_1", (function, id(MISSING))
             case FloatTensorSource():
                 self.num_owned += 1
                 return "calculate_of_1", (self._memory.hold(make_float_tensor), id(MISSING))

@@ -35,6 +35,7 @@ _DISPATCH_MODES: Final = "_ZN3c104impl20TorchDispatchModeTLS9stack_lenEv"
 _FUNCTION_MODES: Final = "_ZN2at4impl22PythonTorchFunctionTLS9stack_lenEv"
 _AUTOCAST: Final = "_ZN2at8autocast19is_autocast_enabledEN3c1010DeviceTypeE"
 _AUTOCAST_CACHE: Final = "_ZN2at8autocast25is_autocast_cache_enabledEv"
+_KEY_INCLUDED: Final = "_ZN3c104impl28tls_is_dispatch_key_includedENS_11DispatchKeyE"
 _SAVED_HOOKS: Final = "_ZN2at23SavedTensorDefaultHooks13get_tls_stateEv"
 _CONTEXT: Final = "_ZN2at13globalContextEv"
 _MATMUL_PRECISION: Final = "_ZNK2at7Context22float32MatmulPrecisionEv"
@@ -65,7 +66,7 @@ class StateTables:
             predicate = functools.partial(_is_state, guard.kind, guard.text)
             self._table.add("check_condition", number, self._memory.hold(predicate))
 
-    def _try_add(  # noqa: C901  (one arm for each case of a closed enum)
+    def _try_add(  # noqa: C901, PLR0912  (one arm for each case of a closed enum)
         self, number: int, guard: GlobalStateGuard
     ) -> bool:
         match guard.kind:
@@ -102,6 +103,8 @@ class StateTables:
                 return guard.text == OFF and self._add_saved_hooks(number)
             case GlobalStateKind.FORWARD_AD_LEVELS:
                 return self._add_forward_ad_levels(number, guard)
+            case GlobalStateKind.JIT_TRACING:
+                return guard.text == OFF and self._add_key_absent(number, "Tracer")
             case GlobalStateKind.GLOBAL_MODULE_HOOKS:
                 return self._add_hooks(number, guard)
 
@@ -117,6 +120,12 @@ class StateTables:
         is_cpu = guard.kind is GlobalStateKind.AUTOCAST_CPU
         device_type = getattr(library, f"aoti_torch_device_type_{'cpu' if is_cpu else 'cuda'}")()
         self._table.add("check_flag_of", number, address_in(library, _AUTOCAST), 0, device_type)
+        return True
+
+    def _add_key_absent(self, number: int, name: str) -> bool:
+        key: Any = torch._C._dispatch_key_parse(name)  # noqa: SLF001  (no public reader)
+        address = address_in(torch_library("c10"), _KEY_INCLUDED)
+        self._table.add("check_flag_of", number, address, 0, int(key))
         return True
 
     def _add_default_dtype(self, number: int, guard: GlobalStateGuard) -> bool:
