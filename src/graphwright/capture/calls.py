@@ -505,6 +505,12 @@ def _make_empty(
     machine: Machine, kind: type, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> Any:
     """`base.__new__(kind, ...)` for the builtin base of `kind`."""
+    if issubclass(kind, torch._C.StorageBase):  # noqa: SLF001  (the base of all storages)
+        raise machine.unsupported(
+            f"an instance of {kind.__qualname__}, which is derived from a storage",
+            why="a storage is memory, which there is none of while a program is captured",
+            remedy="make it outside the compiled function",
+        )
     maker = next(
         base.__dict__["__new__"]
         for base in kind.__mro__
@@ -542,9 +548,9 @@ def _call_object(
     kind = type(function)
     if not is_fixed_class(kind):
         raw = peek(kind, "__call__")
-        if raw is not ABSENT and (
-            not is_torch_class(kind) or isinstance(function, torch.nn.Module)
-        ):
+        is_own = not is_torch_class(kind) or isinstance(function, torch.nn.Module)
+        is_interpreted = type(raw) is types.FunctionType and not is_native_function(raw)
+        if raw is not ABSENT and (is_own or is_interpreted):
             raw = find(machine, kind, "__call__")
             if type(raw) is types.FunctionType:
                 return call(machine, raw, [function, *args], kwargs)

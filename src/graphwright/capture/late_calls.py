@@ -108,11 +108,11 @@ class LateCalls:
         try:
             result = natively(function, *args, **kwargs)
         except Exception as raised:
-            error = raised if isinstance(raised, NeedsValues) else _caught(refused)
+            error = raised if isinstance(raised, NeedsValues) else REFUSED.since(refused)
             if error is None:
                 raise
         else:
-            error = _caught(refused)
+            error = REFUSED.since(refused)
             if error is None:
                 return result
         if not self._is_on or self._recorder.has_effects_since(before):
@@ -177,11 +177,6 @@ class LateCalls:
                     why="that call is made after the graph has run, as the size or value of its result depends on values",
                     remedy="give it a clone of the tensor",
                 )
-
-
-def _caught(before: int) -> NeedsValues | None:
-    """Give the error for values that PyTorch's Python asked for, and caught: what it has done then is not what it does with values."""
-    return REFUSED.last if REFUSED.count > before else None
 
 
 def _modes() -> dict[GlobalStateKind, str]:

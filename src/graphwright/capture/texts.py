@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Sequence
+from numbers import Number
 from typing import Any, Final
 
 import torch
@@ -22,6 +23,7 @@ from graphwright.capture.missing import ABSENT
 from graphwright.capture.natives import original_function
 from graphwright.capture.operators import stand_in
 from graphwright.capture.process_bound import in_order, keep_in_process, note_text
+from graphwright.record import REFUSED
 
 _TEXT_METHODS: Final[dict[Any, tuple[str, ...]]] = {
     str: ("__str__", "__repr__"),
@@ -55,13 +57,28 @@ def text(machine: Machine, function: Callable[..., str], args: Sequence[Any]) ->
         )
     if type(value) in _OWN_TEXTS and function is not ascii and not any(rest):
         return _OWN_TEXTS[type(value)](machine, value)
+    return _native_text(machine, function, value, rest)
+
+
+def _native_text(
+    machine: Machine, function: Callable[..., str], value: Any, rest: Sequence[Any]
+) -> str:
+    """Give the text that CPython makes.
+
+    Raises:
+        Unsupported: a tensor is in it.
+    """
     if machine.has_symbols:
         value = symbolic_ints.plain_throughout(value)
     shown = machine.materialise(value)
     if machine.has_symbols:  # what containers of the caller's hold is known only now
         shown = symbolic_ints.plain_throughout(shown)
     in_order(machine, value)
+    refused = REFUSED.count
     made = natively(function, shown, *rest)
+    error = REFUSED.since(refused)
+    if error is not None:  # a tensor is in it
+        raise error
     note_text(machine, made)
     return made
 
@@ -149,7 +166,7 @@ def _show_one(machine: Machine, value: Any) -> Any:
     if type(value) in machine.plain_types:
         return value
     has_hook = any(special(machine, value, name) for name in ("__str__", "__repr__"))
-    if not (has_hook or type(value) in _OWN_TEXTS):
+    if isinstance(value, Number) and not has_hook:
         return machine.materialise(value)
     methods = {
         "__str__": lambda self: text(machine, str, [value]),

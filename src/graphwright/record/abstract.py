@@ -198,6 +198,10 @@ class _Refused(threading.local):
     last: NeedsValues | None = None
     count = 0
 
+    def since(self, count: int) -> NeedsValues | None:
+        """Give the last error, if there were others after the first `count`."""
+        return self.last if self.count > count else None
+
 
 REFUSED: Final = _Refused()
 """PyTorch's own Python may catch the error and go another way than it goes with values: whoever runs it looks here afterwards."""
@@ -246,7 +250,8 @@ class AbstractTensor(torch.Tensor):
         self.handler.gradients.set(self, value)
 
     def __repr__(self, **_options: object) -> str:  # type: ignore[override]
-        """Give shape and dtype, without asking torch (which would look at the data)."""
+        """Give shape and dtype, without asking torch (which would look at the data); as a text of the program's it is no good."""
+        data_access("the text of a tensor")
         spec = self.state.spec
         return f"AbstractTensor({list(spec.shape)}, {spec.dtype})"
 

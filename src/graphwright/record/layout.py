@@ -139,7 +139,26 @@ def format_strides(shape: Shape, memory_format: torch.memory_format | None, like
         return strides_like(shape, like)
     if memory_format is torch.contiguous_format:
         return contiguous_strides(shape)
+    check_rank(shape, memory_format)
     return channels_last_strides(shape)
+
+
+def check_rank(shape: Shape, memory_format: torch.memory_format) -> None:
+    """Refuse a memory format that has its channels last for a tensor of another rank, in eager's words.
+
+    Raises:
+        RuntimeError: it is for tensors of 4 or 5 dimensions.
+    """
+    rank, name = _RANKS[memory_format]
+    if len(shape) != rank:
+        message = f"required rank {rank} tensor to use {name} format"
+        raise RuntimeError(message)
+
+
+_RANKS: Final = {
+    torch.channels_last: (4, "channels_last"),
+    torch.channels_last_3d: (5, "channels_last_3d"),
+}
 
 
 def pointwise_strides(shape: Shape, strides: Sequence[Shape], shapes: Sequence[Shape]) -> Shape:

@@ -307,6 +307,19 @@ def _filled(function: Callable[..., torch.Tensor], *, is_in_place: bool) -> Subs
     return substitute
 
 
+def _refused(name: str) -> Substitute:
+    """Refuse a method that goes over the elements in memory without asking whether there are any."""
+
+    def substitute(tensor: Any, *args: Any) -> Any:
+        if any(isinstance(value, AbstractTensor) for value in (tensor, *args)):
+            raise data_access(f"`Tensor.{name}`, which calls a function for each element")
+        return getattr(torch.Tensor, name)(tensor, *args)
+
+    return substitute
+
+
+_OVER_ELEMENTS: Final = ("apply_", "map_", "map2_")
+
 _OF_REFLECTORS: Final = (
     torch.linalg.householder_product,
     torch.orgqr,
@@ -330,6 +343,7 @@ SUBSTITUTES: Final[dict[Any, Substitute]] = {
     **{function: _placed(function) for function in _TAKE_PLACE},
     **{function: _writing_last(function) for function in _LOSE_OUT},
     **{function: _graded_in_place(function) for function in _OF_REFLECTORS},
+    **{getattr(torch.Tensor, name): _refused(name) for name in _OVER_ELEMENTS},
     torch.index_fill: _filled(torch.index_fill, is_in_place=False),
     torch.Tensor.index_fill: _filled(torch.Tensor.index_fill, is_in_place=False),
     torch.Tensor.index_fill_: _filled(torch.Tensor.index_fill_, is_in_place=True),

@@ -210,11 +210,12 @@ class _DeepCopying(_Copying):
         return super().copy(value)
 
     def _copy_tensor(self, value: torch.Tensor) -> torch.Tensor:
-        if value.requires_grad or value._is_view():  # noqa: SLF001
-            msg = "copy.deepcopy of a tensor that requires a gradient, or is a view"
+        kind = self._machine.call(type, [value], {})
+        if kind is not torch.Tensor or value.requires_grad or value._is_view():  # noqa: SLF001
+            msg = "copy.deepcopy of a tensor that requires a gradient, is a parameter or a view"
             raise self._machine.unsupported(
                 msg,
-                why="its copy would be a new leaf, or share memory with the copy of its base",
+                why="its copy would be a new leaf or parameter, or share memory with the copy of its base",
                 remedy="use clone() or detach().clone()",
             )
         return value.clone()

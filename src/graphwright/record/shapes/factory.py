@@ -15,8 +15,6 @@ import torch
 
 from graphwright.record.layout import (
     Shape,
-    channels_last_strides,
-    contiguous_strides,
     format_strides,
     strides_like,
 )
@@ -29,16 +27,11 @@ _CPU: Final = torch.device("cpu")
 def _new(
     shape: Shape, dtype: torch.dtype | None, device: torch.device | None, memory_format: Any = None
 ) -> TensorSpec:
-    strides = (
-        channels_last_strides(shape)
-        if _is_channels_last(memory_format)
-        else contiguous_strides(shape)
-    )
+    if memory_format is torch.preserve_format:
+        message = "unsupported memory format Preserve"
+        raise RuntimeError(message)
+    strides = format_strides(shape, memory_format or torch.contiguous_format, ())
     return TensorSpec(shape, strides, dtype or torch.get_default_dtype(), device or _CPU)
-
-
-def _is_channels_last(memory_format: Any) -> bool:
-    return memory_format in (torch.channels_last, torch.channels_last_3d)
 
 
 def _sized(

@@ -1,0 +1,73 @@
+"""What eager refuses, or does to each element in memory, is refused or done alike."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+import graphwright as gw
+
+X = torch.ones(2, 3)
+FORMATS = {
+    "empty": lambda x, f: torch.empty((3, 3, 3), memory_format=f),
+    "to": lambda x, f: x.to(memory_format=f),
+    "contiguous": lambda x, f: x.contiguous(memory_format=f),
+    "clone": lambda x, f: x.clone(memory_format=f),
+    "zeros_like": lambda x, f: torch.zeros_like(x, memory_format=f),
+    "empty_like": lambda x, f: torch.empty_like(x, memory_format=f),
+    "full_like": lambda x, f: torch.full_like(x, 2.0, memory_format=f),
+    "rand_like": lambda x, f: torch.rand_like(x, memory_format=f),
+    "double": lambda x, f: x.to(torch.float64, memory_format=f),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("memory_format", [torch.channels_last, torch.channels_last_3d])
+def test_channels_last_of_another_rank(name, memory_format) -> None:
+    program = FORMATS[name]
+    with pytest.raises(RuntimeError) as expected:
+        program(X, memory_format)
+    with gw.config.patch(strict=True), pytest.raises(RuntimeError) as found:
+        gw.compile(lambda x: program(x, memory_format))(X)
+    assert str(found.value) == str(expected.value)
+
+
+def test_new_tensor_has_no_format_to_preserve() -> None:
+    with gw.config.patch(strict=True), pytest.raises(RuntimeError, match="Preserve"):
+        gw.compile(lambda x: torch.empty((3, 3), memory_format=torch.preserve_format) + x)(X)
+
+
+def double_each(x):
+    made = x + 1
+    made.apply_(lambda value: value * 2)
+    return made
+
+
+def add_pairs(x):
+    return (x + 1).map_(x, lambda one, other: one + other)
+
+
+def add_triples(x):
+    return (x + 1).map2_(x, x, lambda one, other, third: one + other + third)
+
+
+@pytest.mark.parametrize("program", [double_each, add_pairs, add_triples])
+def test_functions_are_called_for_each_element(program) -> None:
+    with gw.config.patch(strict=True):
+        assert gw.compile(program)(X).equal(program(X))
+
+
+def test_copy_of_a_parameter_is_one() -> None:
+    weight = torch.nn.Parameter(torch.ones(2), requires_grad=False)
+
+    def program(x):
+        copied = copy.deepcopy(weight)
+        return copied, type(copied) is torch.nn.Parameter, x + copied
+
+    with gw.config.patch(strict=True):
+        copied, is_parameter, total = gw.compile(program)(torch.ones(2))
+    assert is_parameter
+    assert type(copied) is torch.nn.Parameter
+    assert total.tolist() == [2.0, 2.0]
