@@ -71,3 +71,56 @@ def test_copy_of_a_parameter_is_one() -> None:
     assert is_parameter
     assert type(copied) is torch.nn.Parameter
     assert total.tolist() == [2.0, 2.0]
+
+
+def attributes_of_a_new_module(x):
+    module = torch.nn.Module()
+    module.register_buffer("kept", x + 1, persistent=False)
+    told = []
+    for value in (None, x * 2, torch.nn.Parameter(x * 3)):
+        module.kept = value
+        told.append((len(list(module.buffers())), len(module.state_dict()), type(module.kept)))
+    module.weight = torch.nn.Parameter(x)
+    module.weight = None
+    module.inner = torch.nn.ReLU()
+    for name in ("weight", "inner"):
+        try:
+            setattr(module, name, 5)
+        except TypeError as error:
+            told.append(str(error))
+    return told, [name for name, _ in module.named_modules()], (module.kept * 2).detach()
+
+
+class Existing(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = torch.nn.Linear(2, 2)
+        self.scale = torch.nn.Parameter(torch.ones(2))
+        self.register_buffer("kept", torch.ones(2))
+        self.register_buffer("none", None)
+
+
+def attributes_of_an_existing_module(x, module):
+    told = []
+    for name, value in (("inner", 5), ("scale", x), ("kept", 3), ("kept", x + 1), ("none", x)):
+        try:
+            setattr(module, name, value)
+        except TypeError as error:
+            told.append(str(error))
+    return told, module.kept, module.none
+
+
+@pytest.mark.parametrize(
+    ("program", "make"),
+    [
+        (attributes_of_a_new_module, tuple),
+        (attributes_of_an_existing_module, lambda: (Existing(),)),
+    ],
+)
+def test_modules_take_what_they_take_in_eager(program, make) -> None:
+    x = torch.ones(2)
+    expected = program(x, *make())
+    with gw.config.patch(strict=True):
+        compiled = gw.compile(program)
+        for _ in range(2):
+            assert repr(compiled(x, *make())) == repr(expected)

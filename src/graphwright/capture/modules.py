@@ -67,18 +67,18 @@ def store_module_attr(machine: Machine, args: Sequence[Any], kwargs: Mapping[str
     """`Module.__setattr__(module, name, value)`."""
     module, name, value = args
     if machine.world.source_of(module) is None:
-        _store_own(machine, module, name, value)
+        machine.inline(_SETATTR, args, kwargs)
         return
     if machine.call(isinstance, [value, torch.nn.Parameter], {}):
         raise _no_registration(machine, name, "parameter")
-    for table_name in _TABLES:
+    for table_name, (kind, what, takes) in _TAKES.items():
         table = _table(machine, module, table_name)
+        if isinstance(value, torch.nn.Module) and table_name == "_buffers":
+            break  # which it would be moved from
         if table is not None and machine.world.has_key(table, name):
-            if table_name == "_parameters" and value is not None:
-                msg = (
-                    f"cannot assign '{type(value).__name__}' as parameter '{name}' "
-                    "(torch.nn.Parameter or None expected)"
-                )
+            if value is not None and not isinstance(value, kind):
+                shown = machine.call(torch.typename, [value], {})
+                msg = f"cannot assign '{shown}' as {what} '{name}' ({takes} or None expected)"
                 raise TypeError(msg)
             machine.world.set_key(table, name, value)
             return
@@ -87,30 +87,22 @@ def store_module_attr(machine: Machine, args: Sequence[Any], kwargs: Mapping[str
     machine.store_raw_attr(module, name, value)
 
 
+_SETATTR: Final[Any] = torch.nn.Module.__setattr__
+
+_TAKES: Final[dict[str, tuple[Any, str, str]]] = {
+    "_parameters": (torch.nn.Parameter, "parameter", "torch.nn.Parameter"),
+    "_modules": (torch.nn.Module, "child module", "torch.nn.Module"),
+    "_buffers": (torch.Tensor, "buffer", "torch.nn.Buffer, torch.Tensor"),
+}
+"""What a module keeps in each of its tables, what it calls that, and what it asks for; in the order in which it looks."""
+
+
 def _no_registration(machine: Machine, name: str, what: str) -> Exception:
     return machine.unsupported(
         f"the assignment of a new {what} {name!r} to a module that existed before",
         why="it registers the value with the module",
         remedy="register it before the call",
     )
-
-
-def _store_own(machine: Machine, module: Any, name: str, value: Any) -> None:
-    """Store into a module made by the program itself."""
-    own = instance_dict(module) or {}
-    if isinstance(value, torch.nn.Module) and "_modules" in own:
-        own.pop(name, None)
-        own["_modules"][name] = value
-        return
-    if machine.call(isinstance, [value, torch.nn.Parameter], {}) and "_parameters" in own:
-        own.pop(name, None)
-        own["_parameters"][name] = value
-        return
-    for table_name in _TABLES:
-        if name in own.get(table_name, ()):
-            own[table_name][name] = value
-            return
-    machine.store_raw_attr(module, name, value)
 
 
 def delete_module_attr(machine: Machine, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:

@@ -41,7 +41,12 @@ def type_of(machine: Machine, value: Any) -> type:
     """Give the type that the program sees."""
     if type(value) is machine.tensor_type:
         original = machine.world.original_of(value)
-        return type(original) if original is not value else torch.Tensor
+        if original is not value:
+            return type(original)
+        is_parameter = getattr(
+            value, "_is_param", False
+        )  # as PyTorch marks one that it makes of a stand-in
+        return torch.nn.Parameter if is_parameter else torch.Tensor
     if type(value) is LateResult:
         return type(_sample(value))
     return PLAIN_TYPES.get(type(value), type(value))
