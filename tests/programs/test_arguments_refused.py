@@ -110,6 +110,17 @@ def attributes_of_an_existing_module(x, module):
     return told, module.kept, module.none
 
 
+def test_buffer_takes_what_is_not_known_in_time() -> None:
+    def program(x, module):
+        module.kept = x[x > 0]
+        return x * 2
+
+    x, module = torch.tensor([1.0, -1, 2]), Existing()
+    with gw.config.patch(strict=True):
+        gw.compile(program)(x, module)
+    assert module.kept.tolist() == [1.0, 2.0]
+
+
 @pytest.mark.parametrize(
     ("program", "make"),
     [

@@ -76,7 +76,7 @@ def store_module_attr(machine: Machine, args: Sequence[Any], kwargs: Mapping[str
         if isinstance(value, torch.nn.Module) and table_name == "_buffers":
             break  # which it would be moved from
         if table is not None and machine.world.has_key(table, name):
-            if value is not None and not isinstance(value, kind):
+            if value is not None and not machine.call(isinstance, [value, kind], {}):
                 shown = machine.call(torch.typename, [value], {})
                 msg = f"cannot assign '{shown}' as {what} '{name}' ({takes} or None expected)"
                 raise TypeError(msg)
@@ -129,10 +129,6 @@ def delete_module_attr(machine: Machine, args: Sequence[Any], kwargs: Mapping[st
 def call_module(machine: Machine, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """`Module.__call__(module, ...)`: its `forward`, after the look at its hooks."""
     module = args[0]
-    if (
-        type(module).__module__ == "torch._dynamo.eval_frame"
-    ):  # what `torch.compile` gave for another
-        return machine.call(machine.load_attr(module, "_orig_mod"), args[1:], kwargs)
     forward = machine.ready_modules.get(id(module))
     if forward is None:
         forward = _look_at(machine, module)
