@@ -53,7 +53,7 @@ from graphwright.capture.natives import (
     original_function,
     own_factory,
 )
-from graphwright.capture.policy import is_native_function, is_torch_class
+from graphwright.capture.policy import is_native_function, is_torch_class, is_torch_module_name
 from graphwright.capture.process_bound import in_order
 from graphwright.capture.raw_containers import container_like
 from graphwright.capture.refusals import check_goes_on
@@ -633,16 +633,17 @@ def _call_init(
 
 
 def _check_inside(machine: Machine, function: types.FunctionType) -> None:
-    """Refuse a function that was marked: with `gw.disable`, or with PyTorch's own `torch.compiler.disable`.
+    """Refuse a function that was marked, with `gw.disable` or `torch.compiler.disable`, and those of PyTorch's that are known.
 
     Raises:
-        Unsupported: it was.
+        Unsupported: it is one of them.
     """
     why = why_outside(function)
     if why is None:
         return
+    is_marked = not is_torch_module_name(function.__globals__.get("__name__"))
     raise machine.unsupported(
         f"a call of {function.__qualname__.removesuffix('.__init__')}",
         why=why,
-        remedy="call it outside the compiled function, or take the mark away",
+        remedy="call it outside the compiled function" + ", or take the mark away" * is_marked,
     )
