@@ -27,7 +27,9 @@ _OF_PYTORCH: Final = {
     "torch.amp.grad_scaler": "it changes the state of a gradient scaler, by the values of gradients",
 }
 """Modules of PyTorch's whose functions run in plain Python, and why."""
-_FLEX: Final = "torch.nn.attention.flex_attention"
+_COMPILING: Final = frozenset({"cond", "while_loop", "map", "scan", "flex_attention"})
+_OF_COMPILING: Final = ("torch._higher_order_ops.", "torch.nn.attention.flex_attention")
+"""Functions of PyTorch's that compile what they are given, and where they are."""
 
 _CHANGES_COMPILING: Final = "it changes how later calls compile, so it has no place in a program"
 
@@ -57,8 +59,7 @@ def why_outside(function: types.FunctionType) -> str | None:
     why = _OF_PYTORCH.get(module)
     if why is not None:
         return why
-    is_flex_attention = module == _FLEX and function.__name__ == "flex_attention"
-    if is_flex_attention or module.startswith("torch._higher_order_ops."):
+    if function.__name__ in _COMPILING and module.startswith(_OF_COMPILING):
         return "it hands the functions that it is given to PyTorch's own compiler"
     own = function.__dict__
     if not own:
