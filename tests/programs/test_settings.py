@@ -107,8 +107,6 @@ SETTINGS = {
     "mkldnn, deterministic": Setting(
         lambda: backends.mkldnn.deterministic, torch._C._set_mkldnn_deterministic, ON_OFF
     ),
-    "cudnn": attribute(backends, "cudnn.enabled"),
-    "cudnn, measured": attribute(backends, "cudnn.benchmark"),
     "short products": attribute(backends, "cuda.matmul.allow_tf32"),
     "short sums": attribute(
         backends, "cuda.matmul.allow_bf16_reduced_precision_reduction", False, True

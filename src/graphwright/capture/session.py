@@ -492,7 +492,7 @@ def _finish(  # noqa: PLR0913  (what the parts of a capture have found out)
     reshaped = _reshaped_inputs(recorder, inputs, recipes)
     effects = [*make_effects(machine, recipes), *reshaped, *changes]
     machine.world.guard_changed_apart()
-    machine.settings.guard(machine.guards)
+    machine.settings.guard(machine.guards, are_modes_kept=not changes)
     graph = recorder.finish(recipes.outputs)
     inputs.is_over = True
     has_backward = inputs.options.has_backward or recorder.trace.hides_calls

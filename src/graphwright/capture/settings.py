@@ -27,7 +27,8 @@ _ASKING: Final = ("is_", "are_", "get_", "_is_", "_are_", "_get_")
 _NEVER_CHANGE: Final = frozenset(
     {
         *("is_available", "is_built", "is_compiled", "_is_compiled", "device_count"),
-        *("is_scripting", "is_tracing"),
+        *("is_scripting", "is_tracing", "is_grad_enabled", "is_inference_mode_enabled"),
+        *("get_default_dtype", "is_autocast_cache_enabled"),
     }
 )
 """What a process tells alike for as long as it lives, or a guard of every program covers."""
@@ -37,7 +38,7 @@ SETTINGS: Final = frozenset({bool, int, float, str, tuple, torch.dtype, torch.de
 
 
 class _Asked(NamedTuple):
-    ask: Callable[[], Any]
+    ask: functools.partial[Any]
     make_source: Callable[[Guards], Source]
     told: Any
     loc: Loc | None
@@ -81,9 +82,16 @@ class Settings:
         ask = functools.partial(getattr, module, name)
         self._asked.append(_Asked(ask, lambda _guards: source, told, guards.locate()))
 
-    def guard(self, guards: Guards) -> None:
-        """Guard what was asked for, at the program's end; what is different then, the program has set."""
+    def guard(self, guards: Guards, *, are_modes_kept: bool) -> None:
+        """Guard what was asked for, at the program's end; what is different then, the program has set.
+
+        Args:
+            guards: gets the guards.
+            are_modes_kept: whether the program leaves PyTorch's modes as they were; else what is told of autocast may be its own.
+        """
         for ask, make_source, told, loc in self._asked:
+            if not are_modes_kept and "autocast" in str(getattr(ask.func, "__name__", "")):
+                continue
             now = ask()
             if type(now) is type(told) and now == told:
                 guards.add(ConstantGuard(make_source(guards), guards.constant(told), loc))

@@ -6,6 +6,7 @@ In: what LLVM says of the host.   Out: `Target`, plain data that is part of the 
 from __future__ import annotations
 
 import functools
+from typing import Final
 
 import llvmlite
 import llvmlite.binding as llvm
@@ -25,6 +26,10 @@ class Target(msgspec.Struct, frozen=True):
     llvm_version: str
 
 
+_HALF_ARITHMETIC: Final = frozenset({"avx512fp16", "fullfp16"})
+"""Arithmetic on float16 itself. With it, LLVM makes one fused operation of a product and a sum; eager rounds in between."""
+
+
 @functools.cache
 def initialize_llvm() -> None:
     """Make LLVM know the host's instruction set; doing so again does nothing."""
@@ -37,6 +42,8 @@ def host_target() -> Target:
     """Give the processor that this process runs on."""
     initialize_llvm()
     features = llvm.get_host_cpu_features()
+    for name in _HALF_ARITHMETIC & features.keys():
+        features[name] = False
     has_avx512 = all(
         features.get(name, False) for name in ("avx512f", "avx512bw", "avx512dq", "avx512vl")
     )
