@@ -29,7 +29,6 @@ from graphwright.capture.missing import ABSENT
 from graphwright.capture.policy import is_native_function, is_torch_class, is_torch_module_name
 from graphwright.capture.process_bound import in_order
 from graphwright.capture.raw_containers import container_like, raw_items
-from graphwright.capture.settings import SETTINGS
 from graphwright.capture.symbolic_ints import SYMBOLIC_TYPES, plain_throughout
 
 PURE_MODULES: Final = frozenset(
@@ -242,8 +241,7 @@ def call_native(
     # what containers of the caller's hold is known only now
     args, kwargs = _without_symbols(machine, function, args, kwargs)
     result = machine.late_calls.call(function, args, kwargs)
-    if type(result) in SETTINGS:
-        machine.settings.note_call(machine.guards, function, args, kwargs, result)
+    machine.settings.note_call(machine.guards, function, args, kwargs, result)
     if type(result) is types.FunctionType:
         return original_function(result)
     if type(result) is types.GeneratorType and type(function) is types.FunctionType:

@@ -118,9 +118,7 @@ def iterate(machine: Machine, value: Any) -> Any:
     if hook is not None:
         return machine.call(hook, [value], {})
     if is_read_container(machine, value):
-        is_set = isinstance(value, set | frozenset)
-        contents = in_order(machine, value) if is_set else machine.world.contents(value)
-        return natively(iter, contents)
+        return natively(iter, machine.world.contents(in_order(machine, value)))
     hook = special(machine, value, "__getitem__")
     if hook is not None and peek(kind, "__iter__") is ABSENT:
         return _iterate_by_index(machine, value)

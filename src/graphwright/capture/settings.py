@@ -33,7 +33,7 @@ _NEVER_CHANGE: Final = frozenset(
 )
 """What a process tells alike for as long as it lives, or a guard of every program covers."""
 
-SETTINGS: Final = frozenset({bool, int, float, str, tuple, torch.dtype, torch.device})
+_ANSWERS: Final = frozenset({bool, int, float, str, tuple, torch.dtype, torch.device})
 """The types that settings have."""
 
 
@@ -59,7 +59,9 @@ class Settings:
         told: Any,
     ) -> None:
         """Take note of a call, if it asked for a setting."""
-        if kwargs or not (_asks(function, args) and is_constant(told)):
+        if type(told) not in _ANSWERS or kwargs:
+            return
+        if not (_asks(function, args) and is_constant(told)):
             return
         if not guards.once(("setting", id(function), *args)):
             return
@@ -74,7 +76,7 @@ class Settings:
         self, guards: Guards, module: types.ModuleType, name: str, told: Any
     ) -> None:
         """Take note of an attribute that a module works out when it is read (`torch.backends.mkldnn.enabled`)."""
-        if type(told) not in SETTINGS or not guards.once(("setting", id(module), name)):
+        if type(told) not in _ANSWERS or not guards.once(("setting", id(module), name)):
             return
         if sys.modules.get(module.__name__) is not module:
             return

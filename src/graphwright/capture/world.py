@@ -420,10 +420,8 @@ class World:
         if kind == "list":
             return items
         maxlen = container.maxlen
-        place = ConstantGuard(
-            AttrSource(source, "maxlen"), self.guards.constant(maxlen), self._loc()
-        )
-        self.guards.add(place)
+        place, constant = AttrSource(source, "maxlen"), self.guards.constant(maxlen)
+        self.guards.add(ConstantGuard(place, constant, self._loc()))
         return collections.deque(items, maxlen)
 
     def _read_set(self, container: Any, source: Source) -> Any:

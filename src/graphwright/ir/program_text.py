@@ -87,6 +87,7 @@ from graphwright.ir.sources import (
     ItemSource,
     KwargSource,
     KwDefaultSource,
+    MadeSource,
     ModuleDictSource,
     NumberSource,
     Pin,
@@ -170,12 +171,7 @@ def render_source(source: Source) -> str:  # noqa: C901  (one arm for each case 
 
 
 def _render_made(
-    source: NumberSource
-    | SizeSource
-    | CalculatedSource
-    | AnswerSource
-    | FloatTensorSource
-    | ArrayTensorSource,
+    source: MadeSource,
 ) -> str:
     match source:
         case NumberSource(value):

@@ -297,6 +297,16 @@ class ArrayTensorSource(Data, frozen=True, tag="array_tensor"):
     array: Source
 
 
+MadeSource = (
+    NumberSource
+    | SizeSource
+    | CalculatedSource
+    | AnswerSource
+    | FloatTensorSource
+    | ArrayTensorSource
+)
+"""Sources of what is made at the call, and is not found anywhere."""
+
 Source = (
     TargetSource
     | ArgSource

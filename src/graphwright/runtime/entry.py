@@ -232,7 +232,7 @@ class Entry:
         return self.build(outputs, symbols, sources)
 
     def run_again(
-        self, error: Exception, args: Sequence[object], kwargs: Mapping[str, object]
+        self, error: BaseException, args: Sequence[object], kwargs: Mapping[str, object]
     ) -> Any:
         """Make a call in plain Python whose graph has raised.
 
@@ -241,7 +241,7 @@ class Entry:
         """
         error = error.error if isinstance(error, RunFailed) else error
         try:
-            if self.on_failure is None:
+            if self.on_failure is None or not isinstance(error, Exception):  # an interrupt
                 raise error
             return self.on_failure(error, args, kwargs)
         finally:

@@ -53,6 +53,7 @@ from graphwright.ir.sources import (
     ItemSource,
     KwargSource,
     KwDefaultSource,
+    MadeSource,
     ModuleDictSource,
     NumberSource,
     PinSource,
@@ -205,12 +206,7 @@ class GuardsText:
 
     def _render_made(
         self,
-        source: NumberSource
-        | SizeSource
-        | CalculatedSource
-        | AnswerSource
-        | FloatTensorSource
-        | ArrayTensorSource,
+        source: MadeSource,
         operands: Sequence[str],
     ) -> str:
         match source:

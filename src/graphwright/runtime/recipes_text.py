@@ -87,7 +87,7 @@ class RecipesText:
         steps: its guards, lowered, which say what `sources` holds.
         pins: its live pins.
         go_on: what the call goes on with where the program ends before its function does.
-        runs_again: where a late call raises, the call is made anew in plain Python (see `runtime/failures.py`).
+        runs_again: where a late call raises, the call is made anew in plain Python (see `runtime/again.py`).
     """
 
     def __init__(

@@ -43,10 +43,8 @@ def type_of(machine: Machine, value: Any) -> type:
         original = machine.world.original_of(value)
         if original is not value:
             return type(original)
-        is_parameter = getattr(
-            value, "_is_param", False
-        )  # as PyTorch marks one that it makes of a stand-in
-        return torch.nn.Parameter if is_parameter else torch.Tensor
+        # PyTorch's mark of a parameter that it has made of a stand-in
+        return torch.nn.Parameter if getattr(value, "_is_param", False) else torch.Tensor
     if type(value) is LateResult:
         return type(_sample(value))
     return PLAIN_TYPES.get(type(value), type(value))

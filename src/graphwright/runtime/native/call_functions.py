@@ -547,21 +547,19 @@ def _write_asking(module: Module) -> None:
 
 
 def _given_arguments(fn: Function, args: Value, nargs: Value, names: Value) -> list[Value]:
-    """Make the tuple and the dict of a call's arguments; where one cannot be made, both are null."""
-    positional = fn.variable(fn.call("make_objects", "ptr", args, NULL, nargs))
-    keywords = fn.variable(fn.call_external("PyDict_New", "ptr"))
-    is_made = fn.binary(
-        "and",
-        fn.compare("ne", fn.load("ptr", positional), NULL),
-        fn.compare("ne", fn.load("ptr", keywords), NULL),
-    )
-    with fn.if_(is_made):
-        table = fn.load("ptr", keywords)
-        with fn.if_not(fn.is_null(names)), fn.loop(fn.load("i64", names, 2 * WORD)) as index:
-            name = fn.call_external("PyTuple_GetItem", "ptr", names, index)
-            value = fn.load("ptr", args, fn.scaled(fn.add(index, nargs)))
-            fn.call_external("PyDict_SetItem", "i32", table, name, value)
-    return [fn.load("ptr", positional), fn.load("ptr", keywords)]
+    """Make the tuple and the dict of a call's arguments; one that cannot be made is null, for `_call_and_drop` to see."""
+    positional = fn.call("make_objects", "ptr", args, NULL, nargs)
+    keywords = fn.call_external("PyDict_New", "ptr")
+    is_broken = fn.binary("or", fn.is_null(positional), fn.is_null(keywords))
+    with (
+        fn.if_not(is_broken),
+        fn.if_not(fn.is_null(names)),
+        fn.loop(fn.load("i64", names, 2 * WORD)) as index,
+    ):
+        name = fn.call_external("PyTuple_GetItem", "ptr", names, index)
+        value = fn.load("ptr", args, fn.scaled(fn.add(index, nargs)))
+        fn.call_external("PyDict_SetItem", "i32", keywords, name, value)
+    return [positional, keywords]
 
 
 def _write_dispatch(module: Module, layout: Layout) -> None:

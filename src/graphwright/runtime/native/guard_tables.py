@@ -60,6 +60,7 @@ from graphwright.ir.sources import (
     ItemSource,
     KwargSource,
     KwDefaultSource,
+    MadeSource,
     ModuleDictSource,
     NotImplementedConst,
     NumberSource,
@@ -273,12 +274,7 @@ class GuardTables:
 
     def _made_operands(
         self,
-        source: NumberSource
-        | SizeSource
-        | CalculatedSource
-        | AnswerSource
-        | FloatTensorSource
-        | ArrayTensorSource,
+        source: MadeSource,
     ) -> tuple[str, tuple[int, ...]]:
         match source:
             case NumberSource(value):
