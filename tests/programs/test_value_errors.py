@@ -260,3 +260,28 @@ def test_graph_that_writes_to_its_inputs_runs_once() -> None:
         counts.append(count.item())
     assert counts[0] == 2
     assert counts[1] in (1, 2)
+
+
+@pytest.mark.parametrize("wrapper", ["native", "python"])
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_interrupts_are_let_through(wrapper, kind) -> None:
+    calls: list[str] = []
+
+    def interrupted(*_: torch.Tensor) -> Any:
+        calls.append("graph")
+        if len(calls) > 1:
+            raise kind
+        return (TABLE,)
+
+    def program(w):
+        try:
+            return w * 2
+        except Exception:  # noqa: BLE001
+            calls.append("handler")
+
+    with gw.config.patch(wrapper=wrapper):
+        compiled = gw.compile(program, backend=lambda graph, inputs: interrupted)
+        compiled(TABLE)
+        with pytest.raises(kind):
+            compiled(TABLE)
+    assert calls == ["graph", "graph"]

@@ -89,3 +89,18 @@ def test_call_of_another_pattern_is_not_served(args):
 
     assert entry.try_call(args, {}) is MISSING
     assert "positional" in entry.explain_failure(args, {}).actual
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_interrupted_call_is_not_made_again(kind):
+    x = torch.randn(4, 4)
+    program, live, plan, code = double_case(x)
+    entry = make_entry(program, plan, code, target=None, live_pins=live)
+    calls = []
+    entry.on_failure = lambda *call: calls.append(call)
+
+    entry.run_again(RuntimeError(), (x,), {})
+    with pytest.raises(kind):
+        entry.run_again(kind(), (x,), {})
+
+    assert [type(error) for error, *_ in calls] == [RuntimeError]
