@@ -15,7 +15,13 @@ from graphwright.runtime.native.builtins import Record, make_builtin
 from graphwright.runtime.native.contexts import CallContext
 from graphwright.runtime.native.guard_tables import GuardTables, PinCells
 from graphwright.runtime.native.learning import Learner
-from graphwright.runtime.native.memory import Memory, StepTable, offset_of, write_word
+from graphwright.runtime.native.memory import (
+    Memory,
+    StepTable,
+    address_of,
+    offset_of,
+    write_word,
+)
 from graphwright.runtime.native.module import NativeModule, NativeRefusal
 from graphwright.runtime.native.plan_tables import PlanTables, result_words
 from graphwright.runtime.native.records import WORD, DispatcherRecord, EntryRecord
@@ -217,7 +223,7 @@ class NativeEntry:
         )
         tables.add_all()
         self._plan_tables = tables
-        self._set(EntryRecord.RUN_STEPS, table.finish())
+        self._set(EntryRecord.RUN_STEPS, address_of(table.finish()))
         self._set(EntryRecord.NUM_RUN_STEPS, len(table))
         self._set(EntryRecord.NUM_BUFFERS, len(entry.plan.buffers))
         self._set(EntryRecord.NUM_OUTPUTS, len(entry.plan.outputs))

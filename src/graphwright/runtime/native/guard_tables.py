@@ -6,6 +6,7 @@ Keeps: the order of the steps, so that the first guard to fail is the one that t
 
 from __future__ import annotations
 
+import array
 import ctypes
 import functools
 import math
@@ -96,8 +97,8 @@ from graphwright.runtime.native.layout import (
     frozen_facts,
     torch_library,
 )
-from graphwright.runtime.native.memory import Memory, StepTable, offset_of, write_word
-from graphwright.runtime.native.records import ANY_EXTENT, STEP_BYTES, WORD
+from graphwright.runtime.native.memory import Memory, StepTable, address_of, offset_of
+from graphwright.runtime.native.records import ANY_EXTENT, STEP_WORDS
 from graphwright.runtime.native.state_tables import StateTables
 from graphwright.runtime.pins import UNBOUND, PinTable
 from graphwright.runtime.reading import (
@@ -193,11 +194,12 @@ class GuardTables:
 
     def finish(self, owner: object) -> int:
         """Give the address of the table; what it comes to hold is dropped with `owner`."""
-        address = self._table.finish()
-        places = [address + number * STEP_BYTES + 3 * WORD for number in self._known_steps]
-        if places:
-            weakref.finalize(owner, _drop_known, self._memory, places)
-        return address
+        table = self._table.finish()
+        if self._known_steps:
+            places = [number * STEP_WORDS + 3 for number in self._known_steps]
+            # Not the memory that holds the table: it holds the owner, too.
+            weakref.finalize(owner, _drop_known, table, places)
+        return address_of(table)
 
     def add_step(self, step: GuardStep) -> None:
         """Append one step."""
@@ -537,16 +539,13 @@ def _keys_on(device: torch.device) -> tuple[int, int]:
     return keys[0], keys[1]
 
 
-def _drop_known(memory: Memory, places: Sequence[int]) -> None:
-    # `memory`, an argument, is alive until here: the table lies in it.
+def _drop_known(table: array.array[int], places: Sequence[int]) -> None:
     drop: Callable[[int], None] = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(
         ("Py_DecRef", ctypes.pythonapi)
     )
     for place in places:
-        known = ctypes.c_int64.from_address(place).value
-        write_word(place, 0)
+        known, table[place] = table[place], 0
         drop(known)
-    del memory
 
 
 def _has_length(length: int, value: object) -> bool:

@@ -54,14 +54,17 @@ class Memory:
 
     def words(self, numbers: Iterable[int]) -> int:
         """Give the address of an array of words."""
+        return address_of(self.array(numbers))
+
+    def array(self, numbers: Iterable[int]) -> array.array[int]:
+        """Give an array of words."""
         listed = list(numbers) or [0]
         try:
             held = array.array("q", listed)
         except OverflowError:  # an address in the upper half
             held = array.array("q", map(word, listed))
         self._held.append(held)
-        address, _ = held.buffer_info()
-        return address
+        return held
 
     def writable(self, count: int) -> ctypes.Array[ctypes.c_int64]:
         """Give an array of `count` zero words that Python may write too."""
@@ -101,9 +104,15 @@ class StepTable:
         """Change an operand of a step that was added (2 is the first)."""
         self._words[step * STEP_WORDS + number] = value
 
-    def finish(self) -> int:
-        """Give the address of the table."""
-        return self._memory.words(self._words)
+    def finish(self) -> array.array[int]:
+        """Give the table, which the memory holds."""
+        return self._memory.array(self._words)
+
+
+def address_of(words: array.array[int]) -> int:
+    """Give the address of the first word."""
+    address, _ = words.buffer_info()
+    return address
 
 
 def read_word(address: int) -> int:

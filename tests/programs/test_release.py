@@ -1,0 +1,215 @@
+"""What was compiled is let go of with what it was compiled for: its code, its constants, and the objects that it looks at."""
+
+from __future__ import annotations
+
+import gc
+import warnings
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import graphwright as gw
+from graphwright.runtime.entry import Entry
+
+X = torch.ones(2, 4)
+
+
+class Model(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(nn.Linear(4, 4), nn.GELU(), nn.LayerNorm(4))
+        self.register_buffer("count", torch.zeros(()))
+        self.settings = {"scale": 2.0, "names": ["a", "b"]}
+        self.calls: list[Any] = []
+
+    def forward(self, x):
+        return self.inner(x) * self.settings["scale"]
+
+
+class WithState(Model):
+    def forward(self, x):
+        self.count += 1
+        self.calls.append(x)
+        self.settings["scale"] += 1.0
+        return self.inner(x) + self.count
+
+
+class WithBreaks(Model):
+    def forward(self, x):
+        for name in self.settings["names"]:
+            x = self.inner(x) + len(name)
+            gw.graph_break()
+        try:
+            if x.sum() > 1e9:
+                x = x + 1
+        finally:
+            self.calls.append(x)
+        return x
+
+
+class WithGenerators(Model):
+    def parts(self, x):
+        for layer in self.inner:
+            x = layer(x)
+            yield x
+
+    def forward(self, x):
+        self.calls = [(lambda one=one: one) for one in self.parts(x)]
+        return torch.stack([call() for call in self.calls])
+
+
+class WithErrors(Model):
+    def forward(self, x):
+        try:
+            self.inner(x[:, :3])
+        except RuntimeError as error:
+            self.calls.append(error)
+        return self.inner(x)
+
+
+class Recurrent(Model):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.LSTM(4, 4)  # type: ignore[assignment]
+
+    def forward(self, x):
+        return self.inner(x)[0]
+
+
+def infer(model: Any, **options: Any) -> None:
+    with torch.no_grad():
+        gw.compile(model, **options)(X)
+
+
+def train(model: Any, **options: Any) -> None:
+    gw.compile(model, **options)(X).sum().backward()
+
+
+def train_with_an_optimizer(model: Any) -> None:
+    optimizer = torch.optim.Adam(model.parameters())
+
+    @gw.compile
+    def step(x):
+        optimizer.zero_grad()
+        model(x).sum().backward()
+        optimizer.step()
+
+    step(X)
+    step(X)
+
+
+def at_several_sizes(model: Any) -> None:
+    compiled = gw.compile(model)
+    for size in 2, 3, 4, 5:
+        compiled(torch.ones(size, 4))
+
+
+def with_dynamic_sizes(model: Any) -> None:
+    gw.compile(model, dynamic=True)(X)
+
+
+def in_python(model: Any) -> None:
+    with gw.config.patch(wrapper="python"):
+        train(model)
+
+
+def frozen(model: Any) -> None:
+    with gw.config.patch(freezing=True):
+        infer(model.eval())
+
+
+def from_the_cache(model: Any) -> None:
+    train(model)
+    train(model)
+
+
+def with_hooks(model: Any) -> None:
+    model.inner.register_forward_hook(lambda module, args, result: result * 2)
+    train(model)
+
+
+def by_a_function(model: Any) -> None:
+    gw.compile(lambda x: model(x) + 1)(X)
+
+
+def by_a_method(model: Any) -> None:
+    gw.compile(model.forward)(X)
+
+
+def by_a_backend(model: Any) -> None:
+    gw.compile(model, backend=lambda graph, inputs: graph)(X)
+
+
+def beyond_the_limit(model: Any) -> None:
+    with gw.config.patch(recompile_limit=2, strict=False):
+        compiled = gw.compile(lambda x, n: model(x) * n, dynamic=False)
+        for n in range(4):
+            compiled(X, f"{n}" == "1")
+            compiled(X, float(n))
+
+
+def refused(model: Any) -> None:
+    @gw.compile(fullgraph=True)
+    def program(x):
+        gw.graph_break()
+        return model(x)
+
+    with pytest.raises(gw.errors.Unsupported):
+        program(X)
+
+
+def explained(model: Any) -> None:
+    str(gw.explain(model)(X))
+
+
+WAYS = [
+    infer,
+    train,
+    train_with_an_optimizer,
+    at_several_sizes,
+    with_dynamic_sizes,
+    in_python,
+    frozen,
+    from_the_cache,
+    with_hooks,
+    by_a_function,
+    by_a_method,
+    by_a_backend,
+    beyond_the_limit,
+    refused,
+    explained,
+]
+MODELS = [Model, WithState, WithBreaks, WithGenerators, WithErrors, Recurrent]
+
+
+@pytest.fixture(autouse=True)
+def quietly() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _entries() -> int:
+    gc.collect()
+    return sum(type(one) is Entry for one in gc.get_objects())
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("kind", MODELS)
+def test_nothing_is_kept(kind: Callable[[], Any], way: Callable[..., None]) -> None:
+    def use() -> list[weakref.ref[Any]]:
+        model = kind()
+        way(model)
+        parts = [*model.modules(), *model.parameters(), *model.buffers()]
+        return [weakref.ref(part) for part in parts]
+
+    use()  # what the first use of a thing makes once
+    before = _entries()
+    kept = use()
+    entries = _entries()
+    assert [ref() for ref in kept if ref() is not None] == []
+    assert entries == before
