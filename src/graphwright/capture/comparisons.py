@@ -170,8 +170,9 @@ def _compare_sequences(machine: Machine, function: Any, left: Any, right: Any) -
 
 
 def is_same(machine: Machine, left: Any, right: Any) -> bool:
-    """Give `left is right`, guarding that two objects that existed before stay apart."""
+    """Give `left is right`, guarding that objects that existed before stay one, or apart."""
     if left is right:
+        machine.world.guard_places_apart(left, right)
         return True
     if machine.has_symbols and not symbolic_ints.are_plain(left, right):
         left, right = symbolic_ints.plain(left), symbolic_ints.plain(right)
@@ -183,4 +184,6 @@ def is_same(machine: Machine, left: Any, right: Any) -> bool:
         and type(left) is type(right)
     ):
         world.guard_distinct(left, right)
+    elif type(left) is type(right):
+        world.guard_places_apart(left, right)
     return False

@@ -67,6 +67,9 @@ IDENTITY_TYPES: Final = (
 )
 """Kinds of objects that are known by identity."""
 
+_SEVERAL: Final = frozenset({int, float, complex, str, bytes})
+"""Kinds of constants of which equal ones need not be one object."""
+
 
 class Inputs(Protocol):
     """Takes the values that stay unknown until the call."""
@@ -125,6 +128,8 @@ class World:
         self._contents: dict[int, Any] = {}
         self._originals: dict[int, object] = {}
         self._owners: dict[int, object] = {}
+        self._places: dict[int, list[Source]] = {}
+        """Where numbers, strings and tuples of them were found, by object: equal ones may be one object, or several."""
 
     # The way in
 
@@ -159,6 +164,8 @@ class World:
             if kind is float and self._inputs.is_open(value, source):
                 return self._inputs.add_float(value, source)
             self.guards.add(ConstantGuard(source, self.guards.constant(value), self._loc()))
+            if kind in _SEVERAL:
+                self._note_place(value, source)
             return value
         known = self._standins.get(id(value), ABSENT)
         if known is not ABSENT:
@@ -210,6 +217,7 @@ class World:
         is_atomic = kind in (tuple, frozenset, slice) and is_constant(value)
         if is_atomic and not self._holds_symbol(value, source):
             self.guards.add(ConstantGuard(source, self.guards.constant(value), self._loc()))
+            self._note_place(value, source)
             return ABSENT
         self.guards.add(TypeGuard(source, self.guards.pin(kind), self._loc()))
         if isinstance(value, tuple):
@@ -578,10 +586,25 @@ class World:
 
     def guard_distinct(self, one: object, other: object) -> None:
         """Guard that two objects that existed before are not the same."""
-        key = frozenset((id(one), id(other)))
-        if self.guards.once(("distinct", key)):
-            sources = (self._sources[id(one)], self._sources[id(other)])
+        self._guard_distinct((self._sources[id(one)], self._sources[id(other)]), one, other)
+
+    def _guard_distinct(self, sources: tuple[Source, ...], *values: object) -> None:
+        if self.guards.once(("distinct", frozenset(map(id, values)))):
             self.guards.add(DistinctTensorsGuard(sources, self._loc()))
+
+    def _note_place(self, value: object, source: Source) -> None:
+        self._alive.append(value)
+        self._places.setdefault(id(value), []).append(source)
+
+    def guard_places_apart(self, one: object, other: object) -> None:
+        """Guard that two equal constants that were found in places are one object, or two, as they are."""
+        all_places = [self._places.get(id(value), []) for value in (one, other)]
+        for places in all_places:
+            for source in places[1:]:
+                if source != places[0] and self.guards.once(("same", id(places), source)):
+                    self.guards.add(SameObjectGuard(source, places[0], self._loc()))
+        if one is not other and all(all_places):
+            self._guard_distinct(tuple(places[0] for places in all_places), one, other)
 
     def guard_changed_apart(self) -> None:
         """Guard that an object the program changed is no other object of its kind that it looked at."""
