@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -141,6 +142,23 @@ def test_orders_of_sets_made_in_the_program(text: str) -> None:
 @pytest.mark.parametrize("text", _CHANGED_MEANWHILE)
 def test_sets_changed_while_they_are_iterated_over(text: str) -> None:
     _check(text, _iter_sets)
+
+
+@pytest.mark.parametrize("change", ["s.add(one)", "s.discard(one)", "s.discard(one); s.add(1)"])
+def test_order_of_a_set_that_the_program_has_changed(change: str) -> None:
+    names: dict[str, Any] = {}
+    exec(f"def program(s, one, x):\n    {change}\n    return x + len(s)\n", names)
+    program = names["program"]
+    numbers = random.Random(0)
+    for size in range(1, 40):
+        members = [numbers.randrange(100) for _ in range(size)]
+        one = numbers.choice([*members, 7, 8, 77])
+        orders = []
+        for function in (program, gw.compile(program)):
+            changed = set(members)
+            function(changed, one, torch.ones(2))
+            orders.append(list(changed))
+        assert orders[0] == orders[1]
 
 
 _OF_A_PROCESS = [

@@ -244,8 +244,7 @@ def replace_contents(target: Any, contents: Any) -> None:
             dict.clear(target)
             dict.update(target, contents)
         case set():
-            set.clear(target)
-            set.update(target, contents)
+            _change_members(target, contents)
         case collections.deque():
             collections.deque.clear(target)
             collections.deque.extend(target, contents)
@@ -254,6 +253,17 @@ def replace_contents(target: Any, contents: Any) -> None:
         case _:
             message = f"the contents of a {type(target).__name__} cannot be replaced"
             raise InternalError(message)
+
+
+def _change_members(target: set[Any], contents: set[Any]) -> None:
+    """Give a set these members; those that stay keep their places, on which its order depends."""
+    kept = {(type(member), member) for member in contents}
+    gone = [member for member in set.__iter__(target) if (type(member), member) not in kept]
+    if len(gone) == set.__len__(target):
+        set.clear(target)
+    else:
+        set.difference_update(target, gone)
+    set.update(target, list(contents))
 
 
 def set_cell(function: Any, index: int, value: object) -> None:
