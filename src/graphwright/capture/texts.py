@@ -6,6 +6,8 @@ interpreted; everything else is done by CPython itself.
 
 from __future__ import annotations
 
+import functools
+import operator
 import types
 from collections.abc import Callable, Sequence
 from numbers import Number
@@ -172,7 +174,22 @@ def _show_one(machine: Machine, value: Any) -> Any:
         "__str__": lambda self: text(machine, str, [value]),
         "__repr__": lambda self: text(machine, repr, [value]),
     }
+    for name, function in _NUMBERS.items():
+        if peek(type(value), name) is not ABSENT:
+            methods[name] = functools.partial(_as_number, machine, function, value)
     return stand_in(machine, value, methods)
+
+
+def _as_number(machine: Machine, function: Callable[..., Any], value: Any) -> Any:
+    return symbolic_ints.plain(machine.call(function, [value], {}))
+
+
+_NUMBERS: Final[dict[str, Callable[..., Any]]] = {
+    "__float__": float,
+    "__int__": int,
+    "__index__": operator.index,
+}
+"""What `%f`, `%d` and `%x` ask an object for."""
 
 
 _OWN_TEXTS: Final[dict[Any, Callable[[Machine, Any], Any]]] = {

@@ -105,8 +105,14 @@ def _scalar_tensor(number: object, *, dtype: Any = None, **_options: object) -> 
 
 
 def _clamp(self: TensorSpec, *limits: object, **named: object) -> None:
+    _clamp_by_tensors(self, *limits, **named)
     for limit in (*limits, *named.values()):
         _check_held(limit, self.dtype)
+
+
+def _clamp_by_tensors(_self: TensorSpec, *limits: object, **named: object) -> None:
+    if all(limit is None for limit in (*limits, *named.values())):
+        _refuse("torch.clamp: At least one of 'min' or 'max' must not be None")
 
 
 CHECKS: Final[dict[str, Check]] = {
@@ -123,6 +129,7 @@ CHECKS: Final[dict[str, Check]] = {
     "aten.new_full.default": _full_like,
     "aten.scalar_tensor.default": _scalar_tensor,
     "aten.clamp.default": _clamp,
+    "aten.clamp.Tensor": _clamp_by_tensors,
     "aten.constant_pad_nd.default": _fill,
     "aten.eye.default": _eye,
     "aten.eye.m": _eye,

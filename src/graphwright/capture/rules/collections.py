@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from graphwright.capture.faults import natively
 from graphwright.capture.items import check_members, read_entries
+from graphwright.capture.lookup import is_fixed_class
 from graphwright.capture.machine import Machine, Rule
 from graphwright.capture.missing import ABSENT
 from graphwright.capture.natives import OwnCallable, make_callback, own_factory
@@ -100,7 +101,8 @@ def _number(kind: type, names: tuple[str, ...]) -> Rule:
                 hook = machine.special(args[0], name)
                 if hook is not None:
                     return natively(kind, machine.call(hook, [args[0]], {}))
-            if type(args[0]).__mro__[1:] == (object,):
+            is_users = not is_fixed_class(type(args[0]))
+            if is_users and type(args[0]).__mro__[1:] == (object,):
                 args = [stand_in(machine, args[0]), *args[1:]]  # CPython words the error
         return machine.call_native(kind, args, kwargs)
 
