@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import llvmlite.binding as llvm
 
+from graphwright.codegen.llvm.single_lanes import may_store_single_lanes, write_out_single_lanes
 from graphwright.codegen.llvm.target import Target, initialize_llvm
 from graphwright.codegen.llvm.unlocked import emit_to_memory, run_function_passes
 
@@ -39,6 +40,10 @@ def optimised(text: str, machine: llvm.TargetMachine) -> Iterator[llvm.ModuleRef
     passes.add_sroa_pass()
     passes.add_instruction_combine_pass()
     run_function_passes(passes, module, builder)
+    if may_store_single_lanes(text):
+        written = write_out_single_lanes(str(module))
+        if written is not None:
+            module = llvm.parse_assembly(written, context)
     yield module
 
 
