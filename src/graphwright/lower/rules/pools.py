@@ -24,7 +24,7 @@ from graphwright.lower.promotion import computation_dtype
 from graphwright.lower.reader import Indices, Reader, ref_of, shape_of
 from graphwright.lower.rules.joining import Piece, join
 from graphwright.lower.rules.rows import ElementRow, rows
-from graphwright.lower.scalars import Scalar, ScalarBuilder, ScalarKind
+from graphwright.lower.scalars import Scalar, ScalarBuilder
 from graphwright.lower.values import Values
 
 MOST_TAPS: Final = 36
@@ -236,9 +236,10 @@ def sum_pool(
         windows = windows_of(reader.values, node, rank)
         total: Scalar | None = None
         for tap in _iter_taps(reader, indices, windows, _operand(reader, node), outside):
-            if tap.kind is not ScalarKind.CONST or total is None:
-                is_first = total is None or total is outside
-                total = tap if is_first else builder.compute(ScalarOp.ADD, (total, tap), dtype)  # type: ignore[arg-type]
+            if total is None or total is outside:
+                total = tap
+            elif tap is not outside:
+                total = builder.compute(ScalarOp.ADD, (total, tap), dtype)
         assert total is not None, "a window has taps"
         return divide(reader, node, total, windows)
 
