@@ -151,7 +151,8 @@ def _add_shown_copy(values: Values, value: int, meta: TensorMeta) -> tuple[int, 
     """
     shape, strides = static_dims(meta.shape), static_dims(meta.strides)
     kept = tuple(
-        1 if stride == 0 else extent for extent, stride in zip(shape, strides, strict=True)
+        1 if stride == 0 and extent else extent
+        for extent, stride in zip(shape, strides, strict=True)
     )
     if has_overlap(Layout(kept, strides)):
         copy = _add_copy(values, value, meta)
