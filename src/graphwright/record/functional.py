@@ -21,7 +21,13 @@ from graphwright.ir.aten import Arg, DTypeArg, KwArg, ListArg, LiteralArg, Memor
 from graphwright.ir.dtypes import FROM_TORCH
 from graphwright.record.abstract import Origin, TensorState, ViewStep
 from graphwright.record.arguments import to_arg
-from graphwright.record.layout import Shape, contiguous_strides, is_dense, same_extents
+from graphwright.record.layout import (
+    Shape,
+    contiguous_strides,
+    is_dense,
+    is_known_empty,
+    same_extents,
+)
 from graphwright.record.overlap import repeats_places
 from graphwright.record.shapes import find_rule
 from graphwright.record.shapes.view import view_strides
@@ -130,7 +136,7 @@ def check_places_differ(spec: TensorSpec) -> None:
 
 
 def _is_expanded(spec: TensorSpec) -> bool:
-    return any(
+    return not is_known_empty(spec.shape) and any(
         isinstance(stride, int) and stride == 0 and not (isinstance(extent, int) and extent <= 1)
         for extent, stride in zip(spec.shape, spec.strides, strict=True)
     )

@@ -21,6 +21,11 @@ def same_extents(left: Shape, right: Shape) -> bool:
     return left is right or (len(left) == len(right) and left == right)
 
 
+def is_known_empty(shape: Shape) -> bool:
+    """True if an extent is zero; symbolic ones are not looked at."""
+    return any(isinstance(extent, int) and extent == 0 for extent in shape)
+
+
 def numel_of(shape: Shape) -> Extent:
     """Give the product of the extents."""
     numel: Extent = 1

@@ -26,6 +26,7 @@ from graphwright.record.abstract import (
 from graphwright.record.argument_checks import CHECKS
 from graphwright.record.arguments import PLAIN, to_arg
 from graphwright.record.functional import apply_step, read
+from graphwright.record.kernel_refusals import ask, can_ask, question_of
 from graphwright.record.layout import OutOfRangeError
 from graphwright.record.meta_fallback import infer_on_meta
 from graphwright.record.operators import OpFacts
@@ -42,11 +43,12 @@ Handler = Callable[["KnownOp", Sequence[Any], Mapping[str, Any]], Any]
 class KnownOp:
     """An overload that was met: its facts, its rule, and how it is recorded."""
 
-    __slots__ = ("check", "facts", "handler", "rule")
+    __slots__ = ("asks_kernel", "check", "facts", "handler", "rule")
 
     def __init__(self, facts: OpFacts, rule: Rule | None, handler: Handler) -> None:
         self.facts = facts
         self.check = CHECKS.get(facts.name)
+        self.asks_kernel = can_ask(facts)
         self.rule = rule
         self.handler = handler
 
@@ -145,6 +147,11 @@ class OpRecording:
         rule = known.rule
         if known.check is not None:
             known.check(*args, **kwargs)
+        if known.asks_kernel:
+            question = question_of(known.facts, args, kwargs)
+            if question is not None:
+                with self.paused():
+                    ask(question)
         if rule is not None:
             try:
                 return rule(*args, **kwargs)

@@ -311,6 +311,17 @@ def _to_copy(
     return _calls(learn)("aten.full.default", [], args[0], dtype=kwargs.get("dtype"))
 
 
+def _truth(recording: OpRecording, learn: Learn, known: KnownOp, args: Args, kwargs: Kwargs) -> Any:
+    """Record `any` or `all` over dimensions; over none, which eager takes by the letter, each element is asked alone."""
+    dims = args[1] if len(args) > 1 else kwargs.get("dim")
+    if dims is None or len(dims):
+        return recording.record_functional(known, args, kwargs)
+    call = _calls(learn)
+    truth = call("aten.ne.Scalar", args[0], 0)
+    is_byte = args[0].dtype is torch.uint8
+    return call("aten._to_copy.default", truth, dtype=torch.uint8) if is_byte else truth
+
+
 def _index(recording: OpRecording, learn: Learn, known: KnownOp, args: Args, kwargs: Kwargs) -> Any:
     """Record a lookup; one by a mask is refused, unless it is for a gradient whose size is known otherwise."""
     shape = shape_of_values()
@@ -396,6 +407,8 @@ SPECIAL: Final[dict[str, SpecialHandler]] = {
     "aten.allclose.default": _allclose,
     "aten._to_copy.default": _to_copy,
     "aten.index.Tensor": _index,
+    "aten.all.dims": _truth,
+    "aten.any.dims": _truth,
     "aten.mul.Tensor": _product,
     "aten.div.Tensor": _quotient,
 }

@@ -20,6 +20,7 @@ from graphwright.record.layout import (
     contiguous_strides,
     is_channels_last,
     is_contiguous,
+    is_known_empty,
     prefers_channels_last,
 )
 from graphwright.record.sizes import Extent
@@ -315,6 +316,8 @@ def _pixel_shuffle(self: TensorSpec, factor: int) -> TensorSpec:
 
 
 def _pixel_unshuffle(self: TensorSpec, factor: int) -> TensorSpec:
+    if is_known_empty(self.shape):
+        return _contiguous(self, self.shape)
     *outer, channels, height, width = self.shape
     shape = (*outer, channels * factor * factor, height // factor, width // factor)
     return (

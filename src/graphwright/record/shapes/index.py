@@ -45,11 +45,60 @@ def _embedding_backward(
     return fresh(grad_output, (num_weights, grad_output.shape[-1]))
 
 
-def _gather(self: TensorSpec, _dim: int, index: TensorSpec, **_options: object) -> TensorSpec:
+def _gather(self: TensorSpec, dim: int, index: TensorSpec, **_options: object) -> TensorSpec:
+    _check_elementwise_index(self, dim, index)
     return fresh(self, index.shape)
 
 
+def _check_elementwise_index(self: TensorSpec, dim: int, index: TensorSpec) -> None:
+    """Check the index of a gather or scatter: one for each element."""
+    wrap_dim(dim, self.ndim)
+    if index.dtype not in _INDEX_DTYPES or max(index.ndim, 1) != max(self.ndim, 1):
+        msg = f"an index of {index.dtype} with {index.ndim} dimensions for {self.ndim}"
+        raise ValueError(msg)
+
+
+_INDEX_DTYPES: Final = (torch.int64, torch.int32)
+
+
+def _scatter(
+    self: TensorSpec, dim: int, index: TensorSpec, *rest: object, **_options: object
+) -> TensorSpec:
+    _check_elementwise_index(self, dim, index)
+    _check_written(self, rest)
+    return fresh(self, self.shape)
+
+
+def _index_write(
+    self: TensorSpec, dim: int, index: TensorSpec, *rest: object, **_options: object
+) -> TensorSpec:
+    _check_index(self, dim, index)
+    _check_written(self, rest)
+    return fresh(self, self.shape)
+
+
+def _index_fill(self: TensorSpec, dim: int, index: TensorSpec, _value: object) -> TensorSpec:
+    _check_index(self, dim, index)
+    return _kept(self)
+
+
+def _check_index(self: TensorSpec, dim: int, index: TensorSpec) -> None:
+    """Check an index of rows."""
+    wrap_dim(dim, self.ndim)
+    if index.dtype not in _INDEX_DTYPES or index.ndim > 1:
+        msg = f"an index of {index.dtype} with {index.ndim} dimensions"
+        raise ValueError(msg)
+
+
+def _check_written(self: TensorSpec, rest: Sequence[object]) -> None:
+    written = rest[0] if rest else None
+    if isinstance(written, TensorSpec) and written.dtype is not self.dtype:
+        msg = f"{written.dtype} written to {self.dtype}"
+        raise ValueError(msg)
+
+
 def _index_select(self: TensorSpec, dim: int, index: TensorSpec) -> TensorSpec:
+    _check_index(self, dim, index)
     if not self.ndim:
         return fresh(self, ())
     place = wrap_dim(dim, self.ndim)
@@ -206,6 +255,9 @@ def _cat_is_channels_last(tensors: Sequence[TensorSpec]) -> bool:
 def _stack(tensors: Sequence[TensorSpec], dim: int = 0) -> TensorSpec:
     """Follow eager, which joins the tensors along a dimension and splits it; a last one is added to each first."""
     first = tensors[0]
+    if any(tensor.shape != first.shape for tensor in tensors[1:]):
+        msg = f"stack: shapes {[list(tensor.shape) for tensor in tensors]}"
+        raise ValueError(msg)
     place = wrap_dim(dim, first.ndim + 1)
     shape = (*first.shape[:place], len(tensors), *first.shape[place:])
     if place == first.ndim:
@@ -327,7 +379,7 @@ RULES: Final[dict[str, Callable[..., Any]]] = {
     "aten.diag_embed": _diag_embed,
     "aten.unfold_backward": _unfold_backward,
     "aten.narrow_copy": _copied_view(narrow),
-    "aten.index_reduce": _contiguous,
+    "aten.index_reduce": _index_write,
     "aten.renorm": _contiguous,
     "aten.embedding": _embedding,
     "aten.embedding_dense_backward": _embedding_backward,
@@ -337,12 +389,12 @@ RULES: Final[dict[str, Callable[..., Any]]] = {
     "aten._unsafe_index.Tensor": _index,
     "aten.index_put": _kept,
     "aten._unsafe_index_put": _kept,
-    "aten.index_add": _contiguous,
-    "aten.index_copy": _contiguous,
-    "aten.index_fill": _kept,
-    "aten.scatter": _contiguous,
-    "aten.scatter_add": _contiguous,
-    "aten.scatter_reduce": _contiguous,
+    "aten.index_add": _index_write,
+    "aten.index_copy": _index_write,
+    "aten.index_fill": _index_fill,
+    "aten.scatter": _scatter,
+    "aten.scatter_add": _scatter,
+    "aten.scatter_reduce": _scatter,
     "aten.masked_scatter": _masked_scatter,
     "aten.select_scatter": _written_at(VIEWS["aten.select.int"]),
     "aten.slice_scatter": _written_at(VIEWS["aten.slice.Tensor"]),

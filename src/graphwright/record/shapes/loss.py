@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from graphwright.record.layout import strides_like
+from graphwright.record.layout import same_extents, strides_like
 from graphwright.record.promotion import result_dtype
 from graphwright.record.shapes.pointwise import broadcast
 from graphwright.record.shapes.reduction import fresh
@@ -32,10 +32,18 @@ def _pair_backward(
     return fresh(self, self.shape, result_dtype(grad_output, self))
 
 
+def _check_expands(spec: TensorSpec, wanted: TensorSpec) -> None:
+    if not same_extents(broadcast(spec.dtype, spec, wanted).shape, wanted.shape):
+        msg = f"a tensor of shape {list(spec.shape)} beside one of {list(wanted.shape)}"
+        raise ValueError(msg)
+
+
 def _cross_entropy(
     self: TensorSpec, target: TensorSpec, weight: TensorSpec | None = None, reduction: int = _MEAN
 ) -> TensorSpec:
-    del target, weight
+    _check_expands(target, self)
+    if weight is not None:
+        _check_expands(weight, self)
     if reduction != _NONE:
         return fresh(self, ())
     return TensorSpec(self.shape, strides_like(self.shape, self.strides), self.dtype, self.device)
@@ -57,6 +65,8 @@ def _with_logits(
 ) -> TensorSpec:
     operands = [spec for spec in (target, self, weight, pos_weight) if spec is not None]
     # eager begins with `1 - target` and goes on in place
+    for spec in operands:
+        _check_expands(spec, target)
     elementwise = broadcast(result_dtype(*operands), target)
     return elementwise if reduction == _NONE else fresh(elementwise, ())
 
@@ -68,9 +78,16 @@ def _likelihood(
     reduction: int,
     _ignore_index: int,
 ) -> tuple[TensorSpec, TensorSpec]:
-    del weight
+    classes = self.shape[1] if self.ndim > 1 else self.shape[0]
+    if weight is not None and (weight.ndim != 1 or weight.shape[0] != classes):
+        msg = f"a weight of shape {list(weight.shape)} for {classes} classes"
+        raise ValueError(msg)
+    places = (self.shape[0], *self.shape[2:]) if self.ndim > 1 else ()
+    if places and not same_extents(target.shape, places):
+        msg = f"targets of shape {list(target.shape)} for {list(self.shape)}"
+        raise ValueError(msg)
     scalar = fresh(self, ())
-    if reduction != _NONE or (target.ndim == 0 and self.ndim == 1):
+    if reduction != _NONE or self.ndim == 1:
         return scalar, scalar
     return fresh(self, target.shape), scalar
 

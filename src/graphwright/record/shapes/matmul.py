@@ -72,6 +72,9 @@ def _addbmm(
 
 
 def _mv(self: TensorSpec, vec: TensorSpec) -> TensorSpec:
+    if self.ndim != 2 or vec.ndim != 1:
+        msg = f"mv expects a matrix and a vector, got {self.ndim} and {vec.ndim} dimensions"
+        raise ValueError(msg)
     _check("mv", self.shape[1], vec.shape[0], self, vec)
     return fresh(self, (self.shape[0],))
 

@@ -18,6 +18,7 @@ from graphwright.record.layout import (
     numel_of,
     same_extents,
     wrap_dim,
+    wrap_dims,
 )
 from graphwright.record.sizes import Extent, SymbolicSize
 from graphwright.record.specs import TensorSpec
@@ -195,8 +196,8 @@ def _squeeze(self: TensorSpec, dim: int | Sequence[int] | None = None) -> Tensor
     if dim is None:
         dims: tuple[int, ...] = tuple(range(self.ndim))
     else:
-        given = (dim,) if isinstance(dim, int) else tuple(dim)
-        dims = tuple(wrap_dim(item, self.ndim) for item in given)
+        is_empty = not isinstance(dim, int) and not dim
+        dims = () if is_empty else wrap_dims(dim, self.ndim)
     kept = [place for place in range(self.ndim) if place not in dims or self.shape[place] != 1]
     return _viewed(
         self,
@@ -261,7 +262,9 @@ def _clamped(index: Extent, extent: Extent) -> Extent:
 
 
 def narrow(self: TensorSpec, dim: int, start: Extent, length: Extent) -> TensorSpec:
-    """Give `length` elements from `start` on."""
+    """Give `length` elements from `start` on, which may be counted from the end."""
+    if isinstance(start, int) and start < 0:
+        start = start + self.shape[wrap_dim(dim, self.ndim)]
     return _slice(self, dim, start, start + length)
 
 
@@ -369,8 +372,9 @@ def _view_as_real(self: TensorSpec) -> TensorSpec:
 
 
 def _view_as_complex(self: TensorSpec) -> TensorSpec:
-    if not self.ndim or self.shape[-1] != 2 or self.strides[-1] != 1:
-        msg = "Tensor must have a last dimension of size 2 and stride 1"
+    is_pair = self.ndim and self.shape[-1] == 2 and self.strides[-1] == 1
+    if not is_pair or not self.dtype.is_floating_point:
+        msg = "Tensor must be of floats, with a last dimension of size 2 and stride 1"
         raise ValueError(msg)
     return TensorSpec(
         self.shape[:-1],
