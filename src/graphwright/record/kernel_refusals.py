@@ -41,7 +41,7 @@ _TELL_ELSE: Final = frozenset(
 """They warn of one element, or need more of them, or give results of a size of their own."""
 _LARGEST_TABLE: Final = 10_000
 
-_accepted: set[_Question] = set()
+_ACCEPTED: Final[set[_Question]] = set()
 
 
 class _Element(NamedTuple):
@@ -81,7 +81,7 @@ def question_of(facts: OpFacts, args: Sequence[Any], kwargs: Mapping[str, Any]) 
     except _CannotAsk:
         return None
     question = _Question(facts.overload, given, named)
-    return None if question in _accepted else question
+    return None if question in _ACCEPTED else question
 
 
 def ask(question: _Question) -> None:
@@ -92,9 +92,9 @@ def ask(question: _Question) -> None:
     """
     args = [_make(value) for value in question.args]
     question.overload(*args, **{name: _make(value) for name, value in question.kwargs})
-    if len(_accepted) >= _LARGEST_TABLE:
-        _accepted.clear()
-    _accepted.add(question)
+    if len(_ACCEPTED) >= _LARGEST_TABLE:
+        _ACCEPTED.clear()
+    _ACCEPTED.add(question)
 
 
 def _describe(value: Any) -> Any:

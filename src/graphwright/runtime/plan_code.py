@@ -178,10 +178,8 @@ class PlanCode:
 
     def _iter_allocations(self) -> Iterable[str]:
         plan = self._plan
-        if plan.arena_bytes:
-            device = next(
-                (b.device for b in plan.buffers if isinstance(b.place, ArenaPlace)), "cpu"
-            )
+        device = next((b.device for b in plan.buffers if isinstance(b.place, ArenaPlace)), None)
+        if device is not None:  # of no bytes, where all that is in it is empty
             yield f"arena = make_arena({plan.arena_bytes}, {device!r})"
         for number, buffer in enumerate(plan.buffers):
             text = self._render_buffer(buffer)

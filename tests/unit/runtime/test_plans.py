@@ -6,6 +6,7 @@ import torch
 from plan_cases import all_plan_cases, linear_case, mutation_case, symbolic_case
 from runtime_programs import round_trip
 
+import graphwright as gw
 from graphwright.base.config import Wrapper
 from graphwright.ir.plan import ExternKind, NewOutput
 from graphwright.ir.plan_text import render_plan, verify_plan
@@ -194,3 +195,10 @@ def test_result_of_other_strides_than_promised_is_copied(wrapper):
 
     assert result.stride() == (512, 16, 64, 1)
     assert torch.allclose(result, case.eager(*case.inputs)[0])
+
+
+@pytest.mark.parametrize("wrapper", list(Wrapper))
+def test_intermediates_may_all_be_empty(wrapper):
+    with gw.config.patch(wrapper=wrapper, strict=True):
+        compiled = gw.compile(lambda x: torch.cumprod(x, 0).to(torch.float64))
+        assert compiled(torch.ones(0, dtype=torch.bfloat16)).shape == (0,)
