@@ -17,6 +17,7 @@ from graphwright.record.layout import (
     channels_last_strides,
     contiguous_strides,
     format_strides,
+    is_known_empty,
     pointwise_strides,
     prefers_channels_last,
     strides_like,
@@ -53,6 +54,8 @@ def _gather(self: TensorSpec, dim: int, index: TensorSpec, **_options: object) -
 def _check_elementwise_index(self: TensorSpec, dim: int, index: TensorSpec) -> None:
     """Check the index of a gather or scatter: one for each element."""
     wrap_dim(dim, self.ndim)
+    if is_known_empty(index.shape):
+        return  # of any dtype
     if index.dtype not in _INDEX_DTYPES or max(index.ndim, 1) != max(self.ndim, 1):
         msg = f"an index of {index.dtype} with {index.ndim} dimensions for {self.ndim}"
         raise ValueError(msg)

@@ -65,9 +65,12 @@ def _with_logits(
 ) -> TensorSpec:
     operands = [spec for spec in (target, self, weight, pos_weight) if spec is not None]
     # eager begins with `1 - target` and goes on in place
+    if not (target.dtype.is_floating_point or target.dtype.is_complex):
+        msg = f"targets of {target.dtype}"
+        raise ValueError(msg)
     for spec in operands:
         _check_expands(spec, target)
-    elementwise = broadcast(result_dtype(*operands), target)
+    elementwise = broadcast(target.dtype, target)
     return elementwise if reduction == _NONE else fresh(elementwise, ())
 
 

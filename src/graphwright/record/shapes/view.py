@@ -346,13 +346,13 @@ def _as_strided(
 
 
 def _unfold(self: TensorSpec, dimension: int, size: int, step: int) -> TensorSpec:
-    if not self.ndim:
-        return _viewed(self, (size,), (1,))
     place = wrap_dim(dimension, self.ndim)
-    extent, stride = self.shape[place], self.strides[place]
+    extent, stride = (self.shape[place], self.strides[place]) if self.ndim else (1, 1)
     if extent < size or step <= 0:
         msg = f"maximum size for tensor at dimension {dimension} is {extent} but size is {size}"
         raise ValueError(msg)
+    if not self.ndim:
+        return _viewed(self, (size,), (1,))
     count = (extent - size) // step + 1
     return _viewed(
         self,
