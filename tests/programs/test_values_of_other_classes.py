@@ -20,6 +20,7 @@ import pytest
 import torch
 
 import graphwright as gw
+from graphwright.cache import fresh
 
 
 class Shown:
@@ -243,7 +244,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
 
 @pytest.fixture(autouse=True)
 def strictly() -> Iterator[None]:
-    with gw.config.patch(strict=True), warnings.catch_warnings():
+    with fresh(), gw.config.patch(strict=True), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 

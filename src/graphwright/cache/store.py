@@ -56,6 +56,8 @@ class Limits(msgspec.Struct, frozen=True):
 
     max_bytes: int = 1 << 30
     max_files: int = 10_000
+    max_values: int = 256
+    """Values under one key, which are all read when it is asked for; the most recently used stay."""
 
 
 class Problem(enum.Enum):
@@ -147,7 +149,11 @@ class Store:
 
     def add(self, key: Key, value: bytes) -> bool:
         """Save `value` among the values of `key`; False when that was not possible."""
-        return self._save(self._path(f"{key.name}-{content_name(value)}"), key, value)
+        is_saved = self._save(self._path(f"{key.name}-{content_name(value)}"), key, value)
+        if is_saved:
+            for path in self._list_values(key.name)[self.limits.max_values :]:
+                _try_remove(path)
+        return is_saved
 
     def usage(self) -> Usage:
         """Tell how full the store is."""

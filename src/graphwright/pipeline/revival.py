@@ -27,7 +27,7 @@ from graphwright.pipeline.marks import marks_of
 from graphwright.pipeline.options import BackendKind
 from graphwright.pipeline.plans import try_load_plan
 from graphwright.pipeline.session import SESSION
-from graphwright.runtime import Entry, make_backend_entry, make_entry
+from graphwright.runtime import Entry, could_serve, make_backend_entry, make_entry
 
 if TYPE_CHECKING:
     from graphwright.capture import Captured
@@ -156,7 +156,8 @@ def _iter_kept(job: Job, key: Key, caches: Caches) -> Iterator[ProgramEntry]:
             continue
         if found.program.ends_at is not None and job.make_go_on is None:
             continue
-        yield found
+        if could_serve(found.program, job.target, job.args, job.kwargs):
+            yield found
 
 
 def _try_make_entry(

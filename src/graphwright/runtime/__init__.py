@@ -37,6 +37,7 @@ from graphwright.runtime.native import NativeRefusal, OnMiss, load_native_module
 from graphwright.runtime.pins import names_of_builtin
 from graphwright.runtime.plan_code import Code
 from graphwright.runtime.plan_run import PlanRun, make_plan_run
+from graphwright.runtime.prospects import could_serve
 from graphwright.runtime.reading import MISSING, keys_of, view_array
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "autocast_nesting",
     "builtin_base",
     "call_and_watch",
+    "could_serve",
     "fill_instance",
     "global_state_kept",
     "has_autocast",

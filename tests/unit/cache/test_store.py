@@ -63,6 +63,20 @@ def test_values_added_under_one_key_are_all_found_newest_use_first(store) -> Non
     assert store.usage().num_entries == 4
 
 
+def test_values_of_a_key_that_were_used_last_stay(tmp_path, counters) -> None:
+    limits = Limits(max_values=3)
+    store = Store(tmp_path / "cache", Kind.KERNEL, counters=counters, limits=limits)
+    for age, value in enumerate([b"1", b"2", b"3", b"4", b"5"]):
+        before = files_of(store)
+        store.add(key_of("a"), value)
+        (added,) = set(files_of(store)) - set(before)
+        os.utime(added, ns=(0, age))
+    store.add(key_of("b"), b"other")
+
+    assert store.get_all(key_of("a"), bytes) == (b"5", b"4", b"3")
+    assert store.get_all(key_of("b"), bytes) == (b"other",)
+
+
 def test_no_value_added_is_one_miss(store, counters) -> None:
     assert store.get_all(key_of("a"), bytes) == ()
     assert counted(counters) == {"miss": 1}
