@@ -78,7 +78,9 @@ def mask(*lanes):
     return ", ".join(f"i1 {'true' if lane in lanes else 'false'}" for lane in range(4))
 
 
-@pytest.mark.parametrize("store", [STORE, OLD_STORE])
+@pytest.mark.parametrize(
+    "store", [STORE, OLD_STORE, STORE.replace("ptr align", "ptr nonnull align")]
+)
 @pytest.mark.parametrize("lane", range(4))
 def test_store_of_one_lane_is_written_out(store, lane):
     written = single_lanes.write_out_single_lanes(store.format(mask(lane)))

@@ -21,7 +21,7 @@ _OF_ONE: Final = re.compile(
 )
 _PARTS: Final = re.compile(
     r"^ *(?:tail )?call void @llvm\.masked\.store\.v\d+(?P<kind>i\d+)\.p0"
-    r"\((?P<value><\d+ x i\d+> .+), ptr (?:align (?P<align>\d+) )?(?P<pointer>%[\w.\"-]+)"
+    r"\((?P<value><\d+ x i\d+> .+), ptr (?:[a-z]+ )*(?:align (?P<align>\d+) )?(?P<pointer>%[\w.\"-]+)"
     r"(?:, i32 (?P<align_operand>\d+))?, <\d+ x i1> <(?P<mask>i1 [^<>]+)>\)"
 )
 
