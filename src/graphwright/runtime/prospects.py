@@ -13,8 +13,17 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from graphwright.ir.constants import make_object
-from graphwright.ir.guards import CodeGuard, ConstantGuard, Guard, IdentityGuard, TypeGuard
+import torch
+
+from graphwright.ir.constants import is_same_constant, make_object
+from graphwright.ir.guards import (
+    CodeGuard,
+    ConstantGuard,
+    Guard,
+    IdentityGuard,
+    TensorGuard,
+    TypeGuard,
+)
 from graphwright.ir.program import Program
 from graphwright.ir.program_text import bases_of
 from graphwright.ir.sources import (
@@ -33,6 +42,7 @@ from graphwright.ir.sources import (
     Source,
     TargetSource,
 )
+from graphwright.runtime.checks import TensorCheck
 from graphwright.runtime.failures import Evaluator
 from graphwright.runtime.pins import PinTable, fits_pin
 from graphwright.runtime.reading import MISSING
@@ -45,9 +55,10 @@ _QUICK: Final = (
     DefaultSource,
     KwDefaultSource,
 )
-_SHOWN_IN_FULL: Final = (type(None), bool, int, float, complex, str, bytes)
-"""Types whose objects are equal, bit for bit, where their types and texts are."""
-_CONSTANTS_OF_THESE: Final = (PlainConst, BigIntConst, FloatConst, ComplexConst, BytesConst)
+_GUARDS: Final = (ConstantGuard, TensorGuard, TypeGuard, IdentityGuard, CodeGuard)
+_TENSORS: Final = (torch.Tensor, torch.nn.Parameter)
+_SCALARS: Final = (type(None), bool, int, float, complex, str, bytes)
+_SCALAR_CONSTANTS: Final = (PlainConst, BigIntConst, FloatConst, ComplexConst, BytesConst)
 
 
 def could_serve(
@@ -58,8 +69,7 @@ def could_serve(
     return all(
         _may_hold(guard, evaluator.evaluate(guard.source), program.pins)
         for guard in program.guards
-        if isinstance(guard, ConstantGuard | TypeGuard | IdentityGuard | CodeGuard)
-        and _is_quick(guard.source)
+        if isinstance(guard, _GUARDS) and _is_quick(guard.source)
     )
 
 
@@ -72,12 +82,12 @@ def _may_hold(guard: Guard, found: object, pins: Sequence[Pin]) -> bool:
         return True  # the guards tell
     match guard:
         case ConstantGuard(value=value):
-            if type(found) not in _SHOWN_IN_FULL:
+            if type(found) not in _SCALARS:
                 return True
-            if not isinstance(value, _CONSTANTS_OF_THESE):
-                return False
-            expected = make_object(value, ())
-            return type(found) is type(expected) and repr(found) == repr(expected)
+            is_scalar = isinstance(value, _SCALAR_CONSTANTS)
+            return is_scalar and is_same_constant(found, make_object(value, ()))
+        case TensorGuard(meta=meta):
+            return type(found) not in _TENSORS or TensorCheck(meta).matches(found)
         case TypeGuard(pin=pin):
             return _may_be(pins[pin], type(found))
         case IdentityGuard(pin=pin):

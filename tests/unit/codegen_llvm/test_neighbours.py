@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import graphwright as gw
+from graphwright.cache import fresh
 from graphwright.codegen.llvm import single_lanes
 
 DTYPES = [
@@ -50,7 +51,7 @@ def test_neighbours_keep_their_values(program, pair):
         expected = torch.full((2, 3 * length + 8), 77).to(target)
         found = expected.clone()
         program(x, expected)
-        with gw.config.patch(strict=True):
+        with fresh(), gw.config.patch(strict=True):
             gw.compile(program, dynamic=False)(x, found)
         assert torch.equal(found, expected), length
 
@@ -64,7 +65,7 @@ def test_small_matrices_are_turned_round(pair):
 
     for rows, columns in (2, 2), (3, 2), (4, 2), (4, 3), (4, 4), (8, 4), (9, 4), (4, 9):
         x = torch.arange(2 * rows * columns).reshape(2, rows, columns).to(source)
-        with gw.config.patch(strict=True):
+        with fresh(), gw.config.patch(strict=True):
             assert torch.equal(gw.compile(program, dynamic=False)(x), program(x))
 
 

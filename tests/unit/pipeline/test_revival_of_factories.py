@@ -107,3 +107,17 @@ def test_objects(kept, made) -> None:
         assert made == []
         _run(of_cells, kept)
         assert len(made) == 1
+
+
+def test_tensors(made) -> None:
+    tensors = [X, X.double(), X[:2], X[None], torch.ones(2, 3).t(), torch.nn.Buffer(X.int())]
+
+    def program(x):
+        return x * 2
+
+    with fresh(), gw.config.patch(strict=True):
+        for number in range(2):
+            for tensor in tensors:
+                compiled = gw.compile(program, dynamic=False)
+                assert torch.equal(compiled(tensor), program(tensor))
+            assert len(made) == number * len(tensors)
