@@ -188,9 +188,12 @@ MODELS = [Model, WithState, WithBreaks, WithGenerators, WithErrors, Recurrent]
 
 @pytest.fixture(autouse=True)
 def quietly() -> Iterator[None]:
+    gc.collect()
+    gc.freeze()  # what other tests have left is not looked at again and again
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+    gc.unfreeze()
 
 
 def _entries() -> int:
