@@ -5,16 +5,13 @@ A program that looks at none of them is still captured once for all processes.
 
 from __future__ import annotations
 
-import json
-import os
 import random
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
+from processes import ask_process
 
 import graphwright as gw
 
@@ -249,22 +246,8 @@ def processes(tmp_path_factory) -> list[dict[str, Any]]:
     folder = str(tmp_path_factory.mktemp("shared"))
     told = []
     for seed in ("1", "2", "3"):
-        own = {
-            "GRAPHWRIGHT_CACHE_DIR": folder,
-            "GRAPHWRIGHT_STRICT": "1",
-            "PYTHONHASHSEED": seed,
-        }
-        done = subprocess.run(
-            [sys.executable, "-c", _PROCESS],
-            input=json.dumps(_OF_A_PROCESS + _OF_ANY_PROCESS),
-            env={**os.environ, **own},
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        told.append(json.loads(done.stdout))
+        own = {"GRAPHWRIGHT_CACHE_DIR": folder, "PYTHONHASHSEED": seed}
+        told.append(ask_process(_PROCESS, _OF_A_PROCESS + _OF_ANY_PROCESS, **own))
     for text in ("id(thing)", "hash('abc')", "[*{'a', 'b', 'c'}]"):
         assert len({one[text][1] for one in told}) > 1, "the processes do not differ"
     return told

@@ -203,7 +203,7 @@ CHECKS: Final[dict[str, Check]] = {
     "aten.native_group_norm.default": _group_norm,
     "aten.native_batch_norm.default": _batch_norm,
     "aten._native_batch_norm_legit_functional.default": _batch_norm,
-    **{f"aten.{name}_pool{rank}d.default": _pool(rank) for name in ("avg",) for rank in (2, 3)},
+    **{f"aten.avg_pool{rank}d.default": _pool(rank) for rank in (2, 3)},
     **{f"aten.max_pool{rank}d_with_indices.default": _pool(rank) for rank in (2, 3)},
     "aten._adaptive_avg_pool2d.default": _adaptive_pool,
     "aten._adaptive_avg_pool3d.default": _adaptive_pool,

@@ -71,3 +71,6 @@ _MAKERS: Final[dict[type, Callable[[Any], Arg]]] = {
     torch.memory_format: lambda value: MemoryFormatArg(str(value).removeprefix("torch.")),
     SymbolicSize: lambda value: SymArg(as_expr(value.dim)),
 }
+
+CONSTANT_TYPES: Final = frozenset(_MAKERS) - {SymbolicSize}
+"""Types of arguments that are the same at each call."""

@@ -13,24 +13,11 @@ from typing import Any, Final, NamedTuple
 
 import torch
 
+from graphwright.record.arguments import CONSTANT_TYPES
 from graphwright.record.operators import OpFacts
 from graphwright.record.shapes import pointwise, reduction
 from graphwright.record.specs import TensorSpec
 
-_PLAIN: Final = frozenset(
-    {
-        type(None),
-        bool,
-        int,
-        float,
-        complex,
-        str,
-        torch.dtype,
-        torch.device,
-        torch.layout,
-        torch.memory_format,
-    }
-)
 _DESCRIBED_BY_RULES: Final = frozenset(
     name.removeprefix("aten.").partition(".")[0] for name in (*pointwise.RULES, *reduction.RULES)
 )
@@ -106,7 +93,7 @@ def _describe(value: Any) -> Any:
         return _Element(value.dtype, shape)
     if kind is list or kind is tuple:
         return _Items(tuple([_describe(item) for item in value]))
-    if kind not in _PLAIN:
+    if kind not in CONSTANT_TYPES:
         raise _CannotAsk
     return kind, value
 

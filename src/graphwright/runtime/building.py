@@ -263,6 +263,7 @@ def _change_members(target: set[Any], contents: set[Any]) -> None:
         set.clear(target)
     else:
         set.difference_update(target, gone)
+    # One by one, as `add` does: to join another set grows the table by other steps.
     set.update(target, list(contents))
 
 

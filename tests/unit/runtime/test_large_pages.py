@@ -5,13 +5,11 @@ output of this process lies in depends on which tests have run before.
 """
 
 import ctypes
-import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from processes import ask_process
 
 SWITCH = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 LARGE, SMALL = 4 << 20, 1 << 20
@@ -63,17 +61,6 @@ pytestmark = pytest.mark.skipif(
 )
 def test_only_large_outputs_ask_for_large_pages(dynamic, sizes):
     # What is as large as the small output is in a mapping of its own, not in one that a freed large one has left.
-    own = {"MALLOC_MMAP_THRESHOLD_": str(SMALL), "GRAPHWRIGHT_STRICT": "1"}
+    found = ask_process(PROCESS, [dynamic, *sizes], MALLOC_MMAP_THRESHOLD_=str(SMALL))
 
-    done = subprocess.run(
-        [sys.executable, "-c", PROCESS],
-        input=json.dumps([dynamic, *sizes]),
-        env={**os.environ, **own},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert json.loads(done.stdout) == [size == LARGE for size in sizes]
+    assert found == [size == LARGE for size in sizes]

@@ -17,7 +17,7 @@ from graphwright.base.errors import InternalError
 
 _NARROW: Final = re.compile(r"@llvm\.masked\.store\.v\d+i(?:8|16|32)\.")
 _OF_ONE: Final = re.compile(
-    r"^.*@llvm\.masked\.store\..*<i1 (?:false, i1 )*true(?:, i1 false)*>\).*$", re.MULTILINE
+    rf"^.*{_NARROW.pattern}.*<i1 (?:false, i1 )*true(?:, i1 false)*>\).*$", re.MULTILINE
 )
 _PARTS: Final = re.compile(
     r"^ *(?:tail )?call void @llvm\.masked\.store\.v\d+(?P<kind>i\d+)\.p0"
@@ -43,8 +43,6 @@ def write_out_single_lanes(text: str) -> str | None:
         line = found[0]
         parts = _PARTS.match(line)
         if parts is None:
-            if not _NARROW.search(line) or line.startswith("declare"):
-                return line
             msg = f"a masked store in an unknown form: {line.strip()}"
             raise InternalError(msg)
         kind, lane = parts["kind"], parts["mask"].split(", ").index("i1 true")

@@ -180,9 +180,8 @@ def _slice_step_is_one(values: Values, node: AtenNode) -> bool:
 
 def _flip(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
     shape = reader.values.layouts[ref_of(node.args[0])].shape
-    for axis in integers_of(node.args[1]) or ():
-        if not shape:
-            break
+    axes = integers_of(node.args[1]) or ()
+    for axis in axes if shape else ():
         place = axis % len(shape)
         reversed_index = indices[place].times(-1).shifted(shape[place] - 1)
         indices = _replace(indices, place, reversed_index)

@@ -64,20 +64,17 @@ def _check_elementwise_index(self: TensorSpec, dim: int, index: TensorSpec) -> N
 _INDEX_DTYPES: Final = (torch.int64, torch.int32)
 
 
-def _scatter(
-    self: TensorSpec, dim: int, index: TensorSpec, *rest: object, **_options: object
-) -> TensorSpec:
-    _check_elementwise_index(self, dim, index)
-    _check_written(self, rest)
-    return fresh(self, self.shape)
+def _write(check: Callable[[TensorSpec, int, TensorSpec], None]) -> Callable[..., TensorSpec]:
+    """Make the rule of a write at an index that passes a check."""
 
+    def rule(
+        self: TensorSpec, dim: int, index: TensorSpec, *rest: object, **_options: object
+    ) -> TensorSpec:
+        check(self, dim, index)
+        _check_written(self, rest)
+        return fresh(self, self.shape)
 
-def _index_write(
-    self: TensorSpec, dim: int, index: TensorSpec, *rest: object, **_options: object
-) -> TensorSpec:
-    _check_index(self, dim, index)
-    _check_written(self, rest)
-    return fresh(self, self.shape)
+    return rule
 
 
 def _index_fill(self: TensorSpec, dim: int, index: TensorSpec, _value: object) -> TensorSpec:
@@ -98,6 +95,10 @@ def _check_written(self: TensorSpec, rest: Sequence[object]) -> None:
     if isinstance(written, TensorSpec) and written.dtype is not self.dtype:
         msg = f"{written.dtype} written to {self.dtype}"
         raise ValueError(msg)
+
+
+_scatter: Final = _write(_check_elementwise_index)
+_index_write: Final = _write(_check_index)
 
 
 def _index_select(self: TensorSpec, dim: int, index: TensorSpec) -> TensorSpec:
