@@ -81,7 +81,7 @@ _MODULES: Final = {
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        with GARBAGE_COLLECTIONS.put_off():
+        with GARBAGE_COLLECTIONS.put_off(leaves_garbage=False):
             value = getattr(importlib.import_module(_HOMES[name]), name)
         _fill_in()
     elif name in _MODULES:

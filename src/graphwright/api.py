@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import types
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ParamSpec, TypeVar, overload
 
@@ -80,7 +81,13 @@ class CompiledModule(_SharedModule):
 
     def __init__(self, module: torch.nn.Module, options: CompileOptions) -> None:
         super().__init__(module)
-        install = functools.partial(object.__setattr__, self, "_call")
+        held = weakref.ref(self)
+
+        def install(call: Callable[..., Any]) -> None:
+            compiled = held()
+            if compiled is not None:
+                object.__setattr__(compiled, "_call", call)
+
         target = CompiledTarget(module, options, install)
         object.__setattr__(self, "_compiled_target", target)
 

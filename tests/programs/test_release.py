@@ -14,6 +14,7 @@ from torch import nn
 
 import graphwright as gw
 from graphwright.runtime.entry import Entry
+from graphwright.runtime.reading import MISSING
 
 X = torch.ones(2, 4)
 
@@ -196,6 +197,13 @@ def quietly() -> Iterator[None]:
     gc.unfreeze()
 
 
+def _references(kind: Callable[[], Any], way: Callable[..., None]) -> list[weakref.ref[Any]]:
+    """Compile a model, call it and drop it; gives references to its parts."""
+    model = kind()
+    way(model)
+    return [weakref.ref(part) for part in (*model.modules(), *model.parameters(), *model.buffers())]
+
+
 def _entries() -> int:
     gc.collect()
     return sum(type(one) is Entry for one in gc.get_objects())
@@ -204,15 +212,72 @@ def _entries() -> int:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", MODELS)
 def test_nothing_is_kept(kind: Callable[[], Any], way: Callable[..., None]) -> None:
-    def use() -> list[weakref.ref[Any]]:
-        model = kind()
-        way(model)
-        parts = [*model.modules(), *model.parameters(), *model.buffers()]
-        return [weakref.ref(part) for part in parts]
-
-    use()  # what the first use of a thing makes once
+    _references(kind, way)  # what the first use of a thing makes once
     before = _entries()
-    kept = use()
+    kept = _references(kind, way)
     entries = _entries()
     assert [ref() for ref in kept if ref() is not None] == []
     assert entries == before
+
+
+@pytest.fixture
+def seldom() -> Iterator[None]:
+    """Let no collection begin by itself."""
+    before = gc.get_threshold()
+    gc.set_threshold(10**7, 10**6, 10**6)
+    yield
+    gc.set_threshold(*before)
+
+
+# Readable source of guards is a cycle with its functions, as a Python module is; a model that keeps an exception is a cycle in eager, too.
+@pytest.mark.parametrize("way", [way for way in WAYS if way is not in_python])
+@pytest.mark.parametrize("kind", [kind for kind in MODELS if kind is not WithErrors])
+@pytest.mark.usefixtures("seldom")
+def test_a_model_goes_with_its_compiled_form(
+    kind: Callable[[], Any], way: Callable[..., None]
+) -> None:
+    _references(kind, way)
+    gc.collect()
+    kept = _references(kind, way)
+    assert [ref() for ref in kept if ref() is not None] == []
+
+
+def test_a_result_outlives_its_program() -> None:
+    """Gradients are computed after the model and all that was compiled for it have gone."""
+    model = Model()
+    x = X.clone().requires_grad_()
+    expected = model(x).square().sum()
+    (gradient,) = torch.autograd.grad(expected, x)
+    result = gw.compile(model)(x).square().sum()
+    del model
+    result.backward()
+    torch.testing.assert_close(result, expected)
+    assert x.grad is not None
+    torch.testing.assert_close(x.grad, gradient)
+
+
+def test_a_program_may_drop_its_compiled_form_while_it_runs() -> None:
+    held: list[Any] = []
+    inner = nn.Linear(4, 4)
+
+    def program(x):
+        held.clear()
+        y = inner(x)
+        gw.graph_break()
+        return y.relu() + len(held)
+
+    expected = inner(X).relu()
+    for _ in range(2):
+        held.append(gw.compile(program))
+        torch.testing.assert_close(held[0](X), expected)
+
+
+def test_an_entry_that_outlives_its_program_serves_calls_in_python() -> None:
+    compiled = gw.compile(lambda x: x * 2)
+    compiled(X)
+    (entry,) = compiled._compiled_target.entries  # type: ignore[attr-defined]
+    serve = entry.native.function
+    assert torch.equal(entry.try_call((X,), {}), X * 2)
+    del compiled
+    assert torch.equal(entry.try_call((X,), {}), X * 2)
+    assert serve(X) is MISSING

@@ -125,11 +125,12 @@ class Reader:
                     return piece
                 section = self._find_section(index, bound) if self._can_section else None
                 if section is not None:
-                    raise section
+                    raise SectionNeeded(*section)
                 return None
         return len(bounds) - 1
 
-    def _find_section(self, index: Affine, bound: int) -> SectionNeeded | None:
+    def _find_section(self, index: Affine, bound: int) -> tuple[int, int] | None:
+        """Give an atom, and the bound that its sections have; None where no atom can be cut."""
         extents = self.builder.extents
         for atom, coeff in index.terms:
             if coeff <= 0 or atom >= self.builder.num_atoms:
@@ -138,7 +139,7 @@ class Reader:
             low, high = range_of(rest, extents)
             cut = -((low - bound) // coeff)
             if 0 < cut < extents[atom] and coeff * (cut - 1) + high < bound:
-                return SectionNeeded(atom, cut)
+                return atom, cut
         return None
 
     def _read(self, value: int, indices: Indices) -> Scalar:

@@ -97,6 +97,11 @@ class Pieces:
                 found = self._pieces[key] = _Piece(target, compiled)
             return found
 
+    def release(self) -> None:
+        """Let go of all pieces: they hold what makes them."""
+        self._pieces.clear()
+        self._redirecting_codes.clear()
+
     def continuation(self, code: types.CodeType, place: Place) -> _Piece:
         """Give the piece that goes on at a place."""
 

@@ -19,6 +19,7 @@ from typing import Final, final
 import torch
 
 from graphwright.base.counters import counters
+from graphwright.base.garbage import GARBAGE_COLLECTIONS
 from graphwright.graph import specialise
 from graphwright.ir.aten import AtenGraph
 from graphwright.runtime import Run
@@ -100,7 +101,8 @@ class SizedRun:
         with self._lock:
             run = self._runs.get(sizes)
             if run is None:
-                run = self._make_run(self._specialised(sizes))
+                with GARBAGE_COLLECTIONS.put_off(leaves_garbage=True):
+                    run = self._make_run(self._specialised(sizes))
                 self._num_compiled += 1
                 counters.add("codegen", "specialised_sizes")
             self._note_use(sizes, run)

@@ -13,6 +13,7 @@ import sys
 import threading
 import types
 import warnings
+import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, final
 
@@ -81,12 +82,22 @@ class CompiledTarget:
         self._pieces = pieces
         self._is_piece = is_piece
         self._lock = threading.RLock()
+        self._on_first_call: Final = _held_weakly(self._first_call)
         self._id = SESSION.next_program()
         self._noticed: set[str] = set()
         self._gave_up = False
         self._dispatcher: Dispatcher | None = None
         SESSION.keep_target(self)
         self.follow_stance()
+
+    def __del__(self) -> None:
+        """Let the models and tensors that the variants look at go with the target, and not when garbage is next looked for."""
+        dispatcher: Dispatcher | None = getattr(self, "_dispatcher", None)
+        if dispatcher is None or sys.is_finalizing():
+            return
+        dispatcher.release()
+        if self._pieces is not None and not self._is_piece:
+            self._pieces.release()
 
     @property
     def entries(self) -> Sequence[Entry]:
@@ -109,7 +120,7 @@ class CompiledTarget:
     def _entrance(self) -> Callable[..., Any]:
         if SESSION.stance is Stance.FORCE_EAGER:
             return self.target
-        return self._first_call if self._dispatcher is None else self._dispatcher.function
+        return self._on_first_call if self._dispatcher is None else self._dispatcher.function
 
     def _first_call(self, *args: Any, **kwargs: Any) -> Any:
         """Serve the calls that come before `install` has taken effect."""
@@ -119,7 +130,7 @@ class CompiledTarget:
         with self._lock:
             if self._dispatcher is None:
                 prepare_runtime(config.snapshot(self.options.settings))
-                self._dispatcher = Dispatcher(self._on_miss)
+                self._dispatcher = Dispatcher(_held_weakly(self._on_miss))
                 self._install(self._entrance())
             return self._dispatcher
 
@@ -188,7 +199,7 @@ class CompiledTarget:
             if self._gave_up or self._is_at_limit(args, kwargs, settings):
                 return None, None
             try:
-                with GARBAGE_COLLECTIONS.put_off():
+                with GARBAGE_COLLECTIONS.put_off(leaves_garbage=True):
                     entry = self._build(args, kwargs, settings)
             except Unsupported as error:
                 if self.options.fullgraph:
@@ -205,7 +216,7 @@ class CompiledTarget:
                 raise
             except Exception as error:  # noqa: BLE001  (the frame fallback: eager will tell whose fault it is)
                 return None, error
-            entry.on_failure = self._run_again
+            entry.on_failure = _held_weakly(self._run_again)
             self._ready().add(entry)
             return entry, None
 
@@ -306,6 +317,23 @@ class CompiledTarget:
         return str(getattr(named, "__qualname__", named))
 
 
+def _held_weakly(method: Callable[..., R]) -> Callable[..., R]:
+    """Give a function that calls a method of a target's and does not keep the target.
+
+    What serves calls holds it, and the target holds what serves calls; whoever can make calls holds the target.
+    """
+    held = weakref.WeakMethod(method)
+
+    def call(*args: Any, **kwargs: Any) -> R:
+        found = held()
+        if found is None:
+            message = "a call came in after the program that it is for had gone"
+            raise InternalError(message)
+        return found(*args, **kwargs)
+
+    return call
+
+
 def _remedy_for(failure: GuardFailure | None) -> str:
     """Say what to do about a guard that fails again and again."""
     guard = None if failure is None else failure.guard
@@ -329,7 +357,14 @@ def _compile_piece(
 ) -> Callable[..., Any]:
     """Compile a continuation, or a function that a break was met in."""
     place = _Place(target)
-    place.owner = CompiledTarget(target, options, place.install, pieces=pieces, is_piece=is_piece)
+    held = weakref.ref(place)
+
+    def install(call: Callable[..., Any]) -> None:
+        found = held()
+        if found is not None:
+            found.install(call)
+
+    place.owner = CompiledTarget(target, options, install, pieces=pieces, is_piece=is_piece)
     return place
 
 

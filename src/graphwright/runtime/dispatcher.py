@@ -48,3 +48,13 @@ class Dispatcher:
         """Forget every entry."""
         self._serving.clear()
         self._entries = ()
+
+    def release(self) -> None:
+        """Let go of every entry, where nobody is left who could call: they and what they look at would be cycles of garbage."""
+        entries = self._entries
+        if any(entry.num_active for entry in entries):
+            return
+        self.clear()
+        self._serving.release()
+        for entry in entries:
+            entry.release()

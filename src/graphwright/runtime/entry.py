@@ -58,6 +58,9 @@ class NativeForm(Protocol):
     def num_active(self) -> int:
         """How many calls are under way."""
 
+    def release(self) -> None:
+        """Serve no call from now on, and let go of all that it holds."""
+
 
 @final
 class Entry:
@@ -246,6 +249,14 @@ class Entry:
             return self.on_failure(error, args, kwargs)
         finally:
             del error  # it would be part of a cycle with its own traceback
+
+    def release(self) -> None:
+        """Let go of the native form, whose memory holds the entry; no call is under way. Python serves whoever calls all the same."""
+        native, self.native = self.native, None
+        self.on_failure = None
+        self.pins.on_bind = None
+        if native is not None:
+            native.release()
 
     @property
     def num_active(self) -> int:

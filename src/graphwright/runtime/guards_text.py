@@ -338,7 +338,8 @@ class GuardsText:
                 pass
             case _:
                 pass
-        self.constants.append(lambda found: is_constant(found, constant, self._pins))
+        pins = self._pins
+        self.constants.append(lambda found: is_constant(found, constant, pins))
         return f"not guard_constants[{len(self.constants) - 1}]({value})"
 
 

@@ -5,8 +5,9 @@ In: a `Plan` and machine code.   Out: `PlanRun`, which runs it on the graph's in
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
 import torch
 
@@ -21,6 +22,9 @@ from graphwright.runtime.construction import make_entry
 from graphwright.runtime.native import ANY_TENSOR
 from graphwright.runtime.plan_code import Code
 from graphwright.runtime.reading import MISSING
+
+if TYPE_CHECKING:
+    from graphwright.runtime.entry import Entry
 
 
 @final
@@ -48,6 +52,12 @@ class PlanRun:
         )
         native = self._entry.native
         self._serve: Final = None if native is None else native.function
+
+    def __del__(self) -> None:
+        """Let the constants go with it, and not when garbage is next looked for."""
+        entry: Entry | None = getattr(self, "_entry", None)
+        if entry is not None and not sys.is_finalizing():
+            entry.release()
 
     @property
     def source(self) -> str:

@@ -147,6 +147,10 @@ class CallContext:
     def _set(self, field: Context, value: int) -> None:
         write_word(self.address + field, value)
 
+    def release(self) -> None:
+        """Stop holding itself; native code does not ask for a rebuild any more."""
+        del self._rebuild
+
     def rebuild(self, values: tuple[int, ...]) -> None:
         """Make the tensors, and place the intermediate values, for these values of the plan's size symbols."""
         common, plan = self._common, self._common.plan

@@ -63,6 +63,10 @@ class NativeDispatcher:
         """Forget every entry. Their memory stays until no call can be using it: until the dispatcher goes."""
         self._publish(())
 
+    def release(self) -> None:
+        """Let go of the memory of entries that were forgotten; no call is under way."""
+        self._record.keeps[:] = [self._on_miss, self._memory]
+
     def _publish(self, served: tuple[_Served, ...]) -> None:
         # Calls that run now may go on with the array that they know: it and its entries are kept.
         self._record.keeps.append(served)

@@ -97,6 +97,7 @@ class NativeEntry:
         self._write_frame(guards + 2 * entry.steps.num_slots + 1 + num_owned)
         if entry.runs_again:
             self._set(EntryRecord.RUN_AGAIN, self._memory.hold(entry.run_again))
+        self._records: list[Record] = []
         self._try: Final = self._make_function("dispatch")
         self._check: Final = self._make_function("check_call")
 
@@ -128,7 +129,17 @@ class NativeEntry:
             (DispatcherRecord.ON_MISS, id(_give_missing)),
         ):
             write_word(ctypes.addressof(record) + field, value)
+        self._records.append(record)
         return make_builtin(self._addresses[name], record)
+
+    def release(self) -> None:
+        """Serve no call from now on, and let go of what the memory holds: the entry is in it, and what looks at its objects."""
+        for record in self._records:
+            write_word(ctypes.addressof(record) + DispatcherRecord.NUM_ENTRIES, 0)
+        self._memory.release()
+        self._learner.release()
+        for context in self._contexts:
+            context.release()
 
     @property
     def last_failure(self) -> int:
@@ -172,7 +183,7 @@ class NativeEntry:
         self._set(EntryRecord.KEYWORDS, self._memory.words(keywords))
 
     def _write_guards(self) -> int:
-        entry = self.entry
+        entry, positions, layout = self.entry, self._positions, self._module.layout
         table = StepTable(self._memory, self._addresses)
         cells = PinCells(entry.pins)
         self._memory.hold(cells)
@@ -187,8 +198,8 @@ class NativeEntry:
                 frozen=entry.frozen,
                 memory=memory,
                 table=table,
-                layout=self._module.layout,
-                positions=self._positions,
+                layout=layout,
+                positions=positions,
             )
 
         tables = make_tables(self._memory, table)

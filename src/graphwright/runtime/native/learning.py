@@ -54,6 +54,7 @@ class Learner:
         self._record = record
         self._module = module
         self._make_tables = make_tables
+        self._callback: Callable[[Sequence[object]], None] | None = None
         self._held: list[_Held] = []
         self._anchors: list[weakref.ref[object]] = []
         self._words: list[int] = []
@@ -65,9 +66,13 @@ class Learner:
     def start(self, num_steps: int) -> None:
         """Ask to be told of the objects that guards find, if a shortcut may pay."""
         if num_steps >= FEWEST_STEPS and self._module.versions.of_dict is not None:
-            self._learn_callback = self.learn
+            self._callback = self.learn
             self._set(EntryRecord.UNTIL_LEARNING, CALLS_BEFORE)
-            self._set(EntryRecord.LEARN, id(self._learn_callback))
+            self._set(EntryRecord.LEARN, id(self._callback))
+
+    def release(self) -> None:
+        """Stop holding itself; native code tells it nothing any more."""
+        self._callback = None
 
     def learn(self, objects: Sequence[object]) -> None:
         """Make a shortcut from what the slots of a call hold."""

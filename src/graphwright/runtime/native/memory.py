@@ -72,6 +72,10 @@ class Memory:
         self._held.append(held)
         return held
 
+    def release(self) -> None:
+        """Let go of everything; native code uses none of it any more."""
+        self._held.clear()
+
 
 @final
 class StepTable:
