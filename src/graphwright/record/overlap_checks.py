@@ -53,9 +53,15 @@ def check_overlaps(
         state = recording.state_of(value)
         for number, target in written.get(id(state.storage), ()):
             found = overlap_of(target.spec, state.spec)
+            if state is target and _name_of(facts) in _READ_ELSEWHERE:
+                found = Overlap.SAME  # even without elements
             if found is Overlap.SAME and (number == place if is_of_lists else value is added):
                 continue
             _check(facts, found, is_of_lists=is_of_lists)
+
+
+def _name_of(facts: OpFacts) -> str:
+    return facts.name.split(".")[1]
 
 
 def _iter_tensors(values: Sequence[Any]) -> Iterator[tuple[int, Any]]:
@@ -71,7 +77,7 @@ def _check(facts: OpFacts, found: Overlap, *, is_of_lists: bool) -> None:
     if found is Overlap.NONE:
         return
     if not is_of_lists and found is not Overlap.UNTOLD:
-        name = facts.name.split(".")[1]
+        name = _name_of(facts)
         is_elementwise = torch.Tag.pointwise in facts.overload.tags or name == "copy_"
         if is_elementwise and found is Overlap.SAME:
             return

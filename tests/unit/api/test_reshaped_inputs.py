@@ -130,6 +130,31 @@ def test_out_too_small_that_repeats_a_place_in_memory_is_refused_as_in_eager():
         compiled(torch.ones(3, 6), torch.zeros(1, 6).expand(2, 6))
 
 
+NOWHERE = torch.zeros(0, dtype=torch.long)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        lambda x: torch.cat([x, torch.ones(4)], out=x),
+        lambda x: torch.gather(x, 0, NOWHERE, out=x),
+        lambda x: torch.take(x, NOWHERE, out=x),
+        lambda x: torch.index_select(x, 0, NOWHERE, out=x),
+        lambda x: torch.masked_select(x, x > 0, out=x),
+        lambda x: x.scatter_(0, NOWHERE, x),
+        lambda x: x.put_(NOWHERE, x),
+        lambda x: x.index_put_((NOWHERE,), x),
+        lambda x: x.index_copy_(0, NOWHERE, x),
+        lambda x: x.index_add_(0, NOWHERE, x),
+    ],
+)
+def test_a_tensor_without_elements_is_not_read_and_written_at_once_as_in_eager(program):
+    with pytest.raises(RuntimeError, match="single memory location"):
+        program(torch.zeros(0))
+    with pytest.raises(RuntimeError, match="single memory location"):
+        gw.compile(program)(torch.zeros(0))
+
+
 def test_out_that_outgrows_memory_of_another_input_is_left_to_eager():
     def program(x, out):
         return torch.cat([x, x], out=out)
