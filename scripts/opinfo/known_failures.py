@@ -15,6 +15,9 @@ _SPARSE: Final = "graphs hold no sparse tensors; calls with them run eagerly"
 _SHARED: Final = (
     "the memory of a call's arguments overlaps: refused as such, not in the words of the op"
 )
+_PHASE: Final = (
+    "the phase of complex singular vectors is free, and hangs on the last bits of the matrix"
+)
 
 IN_SLICE: Final[dict[tuple[str, str], str]] = {
     ("as_strided.partial_views", "in place"): _PLACE,
@@ -27,6 +30,8 @@ IN_SLICE: Final[dict[tuple[str, str], str]] = {
 ELSEWHERE: Final[dict[tuple[str, str], str]] = {
     ("cat", "error"): _SHARED,
     ("gather", "error"): _SHARED,
+    ("svd_lowrank", "function"): _PHASE,
+    ("svd_lowrank", "gradient"): _PHASE,
     ("take", "error"): _SHARED,
 }
 """Only the whole database holds these."""

@@ -10,6 +10,7 @@ import enum
 import sys
 import types
 from collections.abc import Callable, Set
+from typing import Final
 
 from graphwright.capture.constants import make_constant
 from graphwright.capture.missing import Unmakeable
@@ -29,6 +30,13 @@ def _find_by_path(module: str, qualname: str) -> object:
     return found
 
 
+_BUILTINS: Final = (
+    types.BuiltinFunctionType,
+    types.MethodDescriptorType,
+    types.WrapperDescriptorType,
+)
+
+
 class _Names(enum.Enum):
     """Where the name of an object is found when it has none."""
 
@@ -36,7 +44,7 @@ class _Names(enum.Enum):
 
 
 def _name_of(value: object) -> tuple[str, str]:
-    if isinstance(value, types.BuiltinFunctionType | types.MethodDescriptorType):
+    if isinstance(value, _BUILTINS):
         return names_of_builtin(value)
     module = getattr(value, "__module__", None)
     qualname = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
@@ -144,6 +152,5 @@ class Guards:
         if isinstance(value, type):
             digest = bases_digest(value)
             return Pin(PinKind.CLASS, module, qualname, digest, is_importable=is_importable)
-        is_builtin = isinstance(value, types.BuiltinFunctionType | types.MethodDescriptorType)
-        kind = PinKind.BUILTIN if is_builtin else PinKind.OBJECT
+        kind = PinKind.BUILTIN if isinstance(value, _BUILTINS) else PinKind.OBJECT
         return Pin(kind, module, qualname, is_importable=is_importable)

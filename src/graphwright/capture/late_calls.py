@@ -381,6 +381,8 @@ def _may_be_late(function: Any) -> bool:
         return False
     if isinstance(function, types.MethodDescriptorType):
         return is_torch_class(function.__objclass__)
+    if isinstance(function, types.WrapperDescriptorType):
+        return is_torch_class(function.__objclass__) and name == "__getitem__"
     if isinstance(function, types.BuiltinFunctionType):
         holder = function.__self__
         return (isinstance(holder, type) and is_torch_class(holder)) or is_torch_module_name(

@@ -162,6 +162,7 @@ _PINNED: Final = (
     types.ModuleType,
     types.BuiltinFunctionType,
     types.MethodDescriptorType,
+    types.WrapperDescriptorType,
     enum.Enum,
 )
 
@@ -554,7 +555,8 @@ class Recipes:
         if found and not isinstance(found[0], types.FunctionType):
             return BuildBuiltinMethod(self.make(receiver), name)
         # a class overrides it, and the program has reached over that by `super()`
-        original = next((one for one in found if isinstance(one, types.MethodDescriptorType)), None)
+        written_in_c = (types.MethodDescriptorType, types.WrapperDescriptorType)
+        original = next((one for one in found if isinstance(one, written_in_c)), None)
         if original is None:
             raise self._not_remade(value)
         return BuildMethod(FromPin(self._machine.guards.pin(original)), self.make(receiver))
@@ -614,9 +616,8 @@ def _own_annotations(function: types.FunctionType) -> dict[str, Any]:
 
 def _is_bound_builtin(value: Any) -> bool:
     """Tell whether a value is a method, written in C, of an object that is no module and no class."""
-    return type(value) is types.BuiltinFunctionType and not isinstance(
-        value.__self__, types.ModuleType | type | None
-    )
+    is_bound = type(value) in (types.BuiltinFunctionType, types.MethodWrapperType)
+    return is_bound and not isinstance(value.__self__, types.ModuleType | type | None)
 
 
 def _is_empty_tuple(value: Any) -> bool:

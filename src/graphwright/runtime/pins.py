@@ -173,7 +173,7 @@ def names_of_builtin(value: object) -> tuple[str, str]:
         )  # its class, which makes `torch.nonzero` and its like, is in no module
     if isinstance(module, str):
         return module, qualname
-    if isinstance(value, types.MethodDescriptorType):
+    if isinstance(value, types.MethodDescriptorType | types.WrapperDescriptorType):
         return value.__objclass__.__module__, qualname
     holder = getattr(value, "__self__", None)
     if isinstance(holder, types.ModuleType):

@@ -487,3 +487,26 @@ def class_made_inside(x):
     y = Scale(2).apply(x)
     gw.graph_break()
     return Scale(3).apply(y)
+
+
+class _Loud(list):
+    def __len__(self):
+        return 100 + super().__len__()
+
+    def plain_length(self):
+        return super().__len__
+
+
+@TOPIC.program(call(t(3)), call(t(5)), is_one_graph=False)
+def break_with_slots_of_classes_and_objects(x):
+    add, length, set_up = torch.Tensor.__add__, [1, 2].__len__, list.__init__
+    plain, loud = _Loud([1]).plain_length(), _Loud([1]).__len__
+    gw.graph_break()
+    made = []
+    set_up(made, (x, 2))
+    return add(x, length()), made, plain(), loud(), list.__len__, torch.Tensor.__getitem__
+
+
+@TOPIC.program(call(t(4)), call(t(6)))
+def slots_that_pick_by_a_mask(x):
+    return x.__getitem__(x > 0), torch.Tensor.__getitem__(x, x > 1), x.__getitem__([0, 1])
