@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import types
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
@@ -270,6 +271,19 @@ def test_a_program_may_drop_its_compiled_form_while_it_runs() -> None:
     for _ in range(2):
         held.append(gw.compile(program))
         torch.testing.assert_close(held[0](X), expected)
+
+
+def test_a_copy_of_the_code_of_a_compiled_function_may_outlive_it() -> None:
+    for calls in 0, 1:
+        compiled = gw.compile(lambda x: x * 2)
+        for _ in range(calls):
+            compiled(X)
+        copied = types.FunctionType(
+            compiled.__code__, compiled.__globals__, closure=compiled.__closure__
+        )
+        del compiled
+        with pytest.warns(gw.errors.GraphwrightWarning, match="through a copy of its code"):
+            assert torch.equal(copied(X), X * 2)
 
 
 def test_an_entry_that_outlives_its_program_serves_calls_in_python() -> None:

@@ -185,7 +185,7 @@ class _Nest:
         self._sides = product.sides
         self._dtype = product.scalar.dtype
         self._num_threads = num_threads
-        self._panels = choose_panels(self._sides, self._dtype)
+        self._panels = choose_panels(self._sides, self._dtype, num_threads)
         widest = max(map(self._panels.width, self._panels.cols))
         room = TILE_BYTES // (widest * self._dtype.size_bytes)
         self._rows = cut_evenly(self._sides.rows, min(CHUNK_ROWS, room))

@@ -53,6 +53,40 @@ Install = Callable[[Callable[..., Any]], None]
 
 
 @final
+class _Entrances:
+    """What calls of a target come in by, where no entry serves them.
+
+    Holds the target by a weak reference: what serves calls holds this, and the target holds what serves calls. Who can call holds the
+    target, as a rule; a copy of a compiled function that was made from its code alone does not, and runs eagerly when the target has gone.
+    """
+
+    def __init__(self, owner: CompiledTarget) -> None:
+        self._owner: Final = weakref.ref(owner)
+        self._target: Final = owner.target
+
+    def first_call(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Serve the calls that come before the target's dispatcher is in place."""
+        owner = self._owner()
+        return self._run(args, kwargs) if owner is None else owner.first_call(*args, **kwargs)
+
+    def on_miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Serve a call that no entry serves."""
+        owner = self._owner()
+        return self._run(args, kwargs) if owner is None else owner.on_miss(args, kwargs)
+
+    def run_again(self, error: Exception, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Make a call in plain Python whose graph has raised."""
+        owner = self._owner()
+        return self._run(args, kwargs) if owner is None else owner.run_again(error, args, kwargs)
+
+    def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        counters.add("eager", "released")
+        text = "graphwright: a compiled function was called through a copy of its code after it had gone; the call runs eagerly"
+        warnings.warn(text, GraphwrightWarning, stacklevel=_count_own_frames() + 1)
+        return self._target(*args, **kwargs)
+
+
+@final
 class CompiledTarget:
     """A target and its compiled variants.
 
@@ -80,9 +114,10 @@ class CompiledTarget:
         self.options: Final = options
         self._install = install
         self._pieces = pieces
+        self._has_own_pieces = pieces is None
         self._is_piece = is_piece
         self._lock = threading.RLock()
-        self._on_first_call: Final = _held_weakly(self._first_call)
+        self._entrances: Final = _Entrances(self)
         self._id = SESSION.next_program()
         self._noticed: set[str] = set()
         self._gave_up = False
@@ -96,7 +131,7 @@ class CompiledTarget:
         if dispatcher is None or sys.is_finalizing():
             return
         dispatcher.release()
-        if self._pieces is not None and not self._is_piece:
+        if self._has_own_pieces and self._pieces is not None:
             self._pieces.release()
 
     @property
@@ -120,9 +155,9 @@ class CompiledTarget:
     def _entrance(self) -> Callable[..., Any]:
         if SESSION.stance is Stance.FORCE_EAGER:
             return self.target
-        return self._on_first_call if self._dispatcher is None else self._dispatcher.function
+        return self._entrances.first_call if self._dispatcher is None else self._dispatcher.function
 
-    def _first_call(self, *args: Any, **kwargs: Any) -> Any:
+    def first_call(self, *args: Any, **kwargs: Any) -> Any:
         """Serve the calls that come before `install` has taken effect."""
         return self._ready().function(*args, **kwargs)
 
@@ -130,11 +165,12 @@ class CompiledTarget:
         with self._lock:
             if self._dispatcher is None:
                 prepare_runtime(config.snapshot(self.options.settings))
-                self._dispatcher = Dispatcher(_held_weakly(self._on_miss))
+                self._dispatcher = Dispatcher(self._entrances.on_miss)
                 self._install(self._entrance())
             return self._dispatcher
 
-    def _on_miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def on_miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Serve a call that no entry serves: by one more, or eagerly."""
         if self._gave_up or is_compiling():
             return self.target(*args, **kwargs)
         if is_eager_region():
@@ -162,7 +198,7 @@ class CompiledTarget:
         finally:
             del failure  # it would be part of a cycle with its own traceback
 
-    def _run_again(self, error: Exception, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def run_again(self, error: Exception, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Make a call in plain Python whose graph has raised: the exception comes from its line then."""
         if config.snapshot(self.options.settings).strict:
             result, raised = call_and_watch(self.target, args, kwargs)
@@ -216,7 +252,7 @@ class CompiledTarget:
                 raise
             except Exception as error:  # noqa: BLE001  (the frame fallback: eager will tell whose fault it is)
                 return None, error
-            entry.on_failure = _held_weakly(self._run_again)
+            entry.on_failure = self._entrances.run_again
             self._ready().add(entry)
             return entry, None
 
@@ -315,23 +351,6 @@ class CompiledTarget:
     def _name(self) -> str:
         named = self.target if hasattr(self.target, "__qualname__") else type(self.target)
         return str(getattr(named, "__qualname__", named))
-
-
-def _held_weakly(method: Callable[..., R]) -> Callable[..., R]:
-    """Give a function that calls a method of a target's and does not keep the target.
-
-    What serves calls holds it, and the target holds what serves calls; whoever can make calls holds the target.
-    """
-    held = weakref.WeakMethod(method)
-
-    def call(*args: Any, **kwargs: Any) -> R:
-        found = held()
-        if found is None:
-            message = "a call came in after the program that it is for had gone"
-            raise InternalError(message)
-        return found(*args, **kwargs)
-
-    return call
 
 
 def _remedy_for(failure: GuardFailure | None) -> str:

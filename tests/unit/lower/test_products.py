@@ -19,7 +19,8 @@ def small_tiles(monkeypatch):
     monkeypatch.setattr(products, "LEAST_COLS", 1)
     monkeypatch.setattr(products, "LEAST_CHANNELS", 1)
     monkeypatch.setattr(product_nest, "CHUNK_ROWS", 4)
-    monkeypatch.setattr(product_panels, "MATRIX_COLS", 4)
+    monkeypatch.setattr(product_panels, "_WIDTHS", (8, 4))
+    monkeypatch.setattr(product_panels, "_TRANSPOSED_WIDTH", 4)
     monkeypatch.setattr(product_panels, "IMAGE_COLS", 12)
     monkeypatch.setattr(product_panels, "PART_DEPTH", 10)
     monkeypatch.setattr(product_panels, "FEW_ROWS", 3)
@@ -155,7 +156,7 @@ class Recorder(Interpreter):
 
 
 @pytest.mark.usefixtures("small_tiles")
-@pytest.mark.parametrize(("depth", "cols"), [(20, 12), (7, 12), (15, 14)])
+@pytest.mark.parametrize(("depth", "cols"), [(20, 12), (7, 16), (15, 14)])
 @pytest.mark.parametrize("is_transposed", [False, True])
 def test_what_is_asked_for_ahead_is_what_the_next_tile_reads(depth, cols, is_transposed):
     left = normal(3, depth)
@@ -202,7 +203,9 @@ def test_rows_that_collide_in_the_cache_are_copied_apart(
 def test_nothing_is_asked_for_ahead_where_products_are_many():
     lowered = lower_graph(graph_of(torch.bmm, normal(4, 6, 20), normal(4, 20, 40)), num_threads=1)
 
-    assert [tile.ahead for tile in tiles_of(lowered.kernels[0])] == [None, None]
+    tiles = tiles_of(lowered.kernels[0])
+    assert tiles
+    assert all(tile.ahead is None for tile in tiles)
 
 
 def test_addend_is_not_read_when_its_factor_is_zero():
@@ -271,3 +274,28 @@ def test_other_products_are_calls(inputs):
     lowered = lower_graph(graph_of(torch.mm, *inputs), num_threads=1)
     assert calls_of(lowered.plan)
     assert not lowered.kernels
+
+
+@pytest.mark.parametrize(
+    ("rows", "cols", "num_threads", "widths"),
+    [
+        (64, 768, 1, [128]),
+        (64, 768, 2, [128]),
+        (64, 384, 2, [96]),  # three panels of 128 would leave one thread waiting
+        (64, 384, 16, [32]),
+        (64, 200, 1, [128, 72]),
+        (512, 768, 2, [64]),
+        (64, 33, 1, [33]),
+    ],
+)
+def test_panels_are_as_wide_as_keeps_all_threads_busy(rows, cols, num_threads, widths):
+    graph = graph_of(torch.mm, normal(rows, 20), normal(20, cols))
+    lowered = lower_graph(graph, num_threads=num_threads)
+    found = {tile.cols: None for tile in tiles_of(lowered.kernels[0])}
+    assert list(found) == widths
+
+
+def test_panels_of_a_transposed_matrix_have_two_vectors():
+    graph = graph_of(lambda x, y: x @ y.t(), normal(64, 20), normal(768, 20))
+    (kernel,) = lower_graph(graph, num_threads=1).kernels
+    assert {tile.cols for tile in tiles_of(kernel)} == {32}
