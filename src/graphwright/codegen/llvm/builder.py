@@ -117,6 +117,7 @@ class Builder:
         self.entry: list[str] = []
         self.lines: list[str] = []
         self.block = "start"
+        self._block_start = 0
         self._declarations = declarations
         self._count = 0
 
@@ -136,6 +137,11 @@ class Builder:
         """End nothing, begin block `label`: what is written next goes there."""
         self.lines.append(f"{label}:")
         self.block = label
+        self._block_start = len(self.lines)
+
+    def lines_of_block(self) -> list[str]:
+        """Give what was written in the present block so far."""
+        return self.lines[self._block_start :]
 
     def branch(self, label: str) -> None:
         """Go to `label`."""

@@ -2,8 +2,8 @@
 
 In: a buffer, a place, the frame's lanes and mask.   Out: instructions.
 The alignment of masked accesses is written as an operand, which all LLVM versions in use read (22 turns it into an attribute).
-A store that streams goes past the caches where its address is known to be a multiple of a vector, and the loop does so little
-that memory is what it waits for: that saves reading what is overwritten (a layer norm took 1.6 instead of 2.6 ms).
+A store that streams goes past the caches where its address is known to be a multiple of a vector: that saves reading what is overwritten
+(a layer norm took 1.6 instead of 2.6 ms). On some processors it does so only where a loop computes little.
 Keeps: no byte is touched that the loop IR does not name: lanes outside the mask read and write nothing.
 """
 
@@ -18,6 +18,8 @@ from graphwright.codegen.llvm.frame import Frame, Memory, Place
 from graphwright.codegen.llvm.types import MEMORY_KIND, Kind, Value, mangled, type_text
 from graphwright.ir.dtypes import DType
 
+LONGEST_STREAMING: Final = 15
+"""Instructions for each load and store of a loop that stores past the caches, on processors that do not always gain by it."""
 MAX_SHUFFLED_STRIDE: Final = 4
 """Elements up to this distance apart are loaded and stored as whole vectors with shuffles."""
 
@@ -202,7 +204,7 @@ def _store_contiguous(
         suffix = ""
         vector_bytes = frame.target.vector_bits // 8
         known_align = math.gcd(memory.align_bytes or align, place.divisor * align)
-        if is_streaming and known_align % vector_bytes == 0:
+        if is_streaming and known_align % vector_bytes == 0 and _gains_by_streaming(frame):
             align, suffix = vector_bytes, ", !nontemporal !1"
         builder.lines.append(f"store {value!r}, ptr {pointer}, align {align}{suffix}")
         return
@@ -211,6 +213,16 @@ def _store_contiguous(
     builder.declare(name, "void", [wide, "ptr", "i32", f"<{lanes} x i1>"])
     mask = f"<{lanes} x i1> {frame.mask.text}"
     builder.lines.append(f"call void @{name}({value!r}, ptr {pointer}, i32 {align}, {mask})")
+
+
+def _gains_by_streaming(frame: Frame) -> bool:
+    """Tell whether a store past the caches is quicker at the end of the present loop."""
+    if frame.target.streams_always:
+        return True
+    lines = frame.builder.lines_of_block()
+    num_accesses = 1 + sum(" load " in line for line in lines)
+    num_addresses = sum("getelementptr" in line for line in lines)
+    return len(lines) - num_addresses <= LONGEST_STREAMING * num_accesses
 
 
 def _scatter(frame: Frame, memory: Memory, place: Place, value: Value) -> None:

@@ -25,6 +25,15 @@ class Target(msgspec.Struct, frozen=True):
     """Loads, stores and arithmetic under a mask cost no more than plain ones (AVX-512)."""
     llvm_version: str
 
+    @property
+    def streams_always(self) -> bool:
+        """Whether stores past the caches are the quicker ones of a large result, whatever a loop computes: they are on AMD's Zen.
+
+        On an Intel Xeon they are where a loop computes little. Where it computes much, tanh of 16 million elements takes 9.2 ms with
+        them and 5.3 ms without, GELU 10.9 and 5.3 ms.
+        """
+        return self.cpu.startswith("znver")
+
 
 _HALF_ARITHMETIC: Final = frozenset({"avx512fp16", "fullfp16"})
 """Arithmetic on float16 itself. With it, LLVM makes one fused operation of a product and a sum; eager rounds in between."""
