@@ -18,6 +18,10 @@ _SHARED: Final = (
 _PHASE: Final = (
     "the phase of complex singular vectors is free, and hangs on the last bits of the matrix"
 )
+_ORDER: Final = (
+    "sums in another order: 3.6e-5 from the exact value of 17.9, eager is 1.8e-5 from it"
+)
+_STRIDES: Final = "one gradient of complex numbers solved from the right has its columns side by side, and its rows in eager"
 
 IN_SLICE: Final[dict[tuple[str, str], str]] = {
     ("as_strided.partial_views", "in place"): _PLACE,
@@ -30,6 +34,8 @@ IN_SLICE: Final[dict[tuple[str, str], str]] = {
 ELSEWHERE: Final[dict[tuple[str, str], str]] = {
     ("cat", "error"): _SHARED,
     ("gather", "error"): _SHARED,
+    ("linalg.householder_product", "gradient"): _ORDER,
+    ("linalg.solve_triangular", "gradient"): _STRIDES,
     ("svd_lowrank", "function"): _PHASE,
     ("svd_lowrank", "gradient"): _PHASE,
     ("take", "error"): _SHARED,
