@@ -190,9 +190,16 @@ def _is_impure(function: Any) -> bool:
         return is_torch_module_name(function.__module__) or not isinstance(
             function, types.FunctionType
         )
-    return name.startswith(("set_", "_set_")) and name not in _SCOPED_SETTERS
+    return (name.startswith(("set_", "_set_")) and name not in _SCOPED_SETTERS) or _seeds(function)
 
 
+def _seeds(function: Any) -> bool:
+    """Tell whether PyTorch's own Python sets a random stream: a call of it would do so once, while it is captured."""
+    code = getattr(function, "__code__", None)
+    return code is not None and not _SEEDING.isdisjoint(code.co_names)
+
+
+_SEEDING: Final = frozenset({"fork_rng", "freeze_rng_state", "manual_seed", "set_rng_state"})
 _SCOPED_SETTERS: Final = frozenset({"set_grad_enabled", "set_", "set_materialize_grads"})
 """Setters whose state is put back at the end of a capture, and methods that concern their own tensor or context alone."""
 

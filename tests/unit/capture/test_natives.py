@@ -6,11 +6,13 @@ import functools
 import operator
 import random
 import time
+import types
 
 import pytest
 import torch
 from captured_calls import capture
 
+import graphwright as gw
 from graphwright.base.errors import Unsupported
 from graphwright.capture import capture_call
 from graphwright.ir.guards import GlobalStateKind
@@ -137,3 +139,23 @@ def test_identity_of_a_tensor_compares_but_is_no_number_to_keep():
     assert program(torch.ones(2), torch.ones(2)) == (False, 1)
     with pytest.raises(Unsupported, match="IdentityNumber"):
         capture_call(id, (torch.ones(2),), {})
+
+
+def _seeded_noise(x):
+    torch.manual_seed(42)
+    return x + torch.rand(2)
+
+
+def test_functions_of_pytorch_that_seed_do_so_at_each_call():
+    space = {"__name__": "torch.nn.seeding", "torch": torch}
+    noise = types.FunctionType(_seeded_noise.__code__, space)
+
+    def program(x):
+        return noise(x), torch.rand(2)
+
+    compiled = gw.compile(program)
+    for seed in range(3):
+        torch.manual_seed(seed)
+        expected = (*program(torch.ones(2)), torch.rand(2))
+        torch.manual_seed(seed)
+        assert gw.testing.same((*compiled(torch.ones(2)), torch.rand(2)), expected)
