@@ -234,7 +234,12 @@ class GivenPanels:
         cols, part = where
         panel = Affine(((PANEL_ATOM, cols.size),), cols.start).times(self._sides.depth)
         depth = Affine(((PART_ATOM, part.size),), part.start).times(PANEL_COLS)
-        return Packed(source, writer.index(start.plus(panel).plus(depth)), PANEL_COLS)
+        place = start.plus(panel).plus(depth)
+        # What follows a part lies behind it, be it the next part or the next panel.
+        following = writer.index(place.shifted(part.size * PANEL_COLS))
+        return Packed(
+            *(source, writer.index(place), PANEL_COLS), Ahead(source, following, PANEL_COLS)
+        )
 
 
 def _write_copy(
