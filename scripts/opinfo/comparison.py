@@ -3,8 +3,7 @@
 In: what eager gave and what the compiled function gave, tensors in any nesting of containers.   Out: the first difference
 as a text, or None.
 Compared are types, structure, plain values, and of tensors dtype, shape, layout, strides, conjugate and negative bits,
-and values within the tolerances of `torch.testing` for the dtype, but for those of float16: two units in its last place, as those of
-bfloat16 are, and not one.
+and values within the tolerances of `torch.testing` for the dtype.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from torch.testing._comparison import default_tolerances
 
 Difference = str | None
 CompareValues = Callable[[torch.Tensor, torch.Tensor, tuple[int, ...]], Difference]
@@ -73,17 +73,10 @@ def item_at(value: Any, path: tuple[int, ...]) -> Any:
 def close_values(
     expected: torch.Tensor, actual: torch.Tensor, _path: tuple[int, ...]
 ) -> Difference:
-    """Compare values within the tolerances of the dtype."""
-    rtol, atol = _TOLERANCES.get(expected.dtype, (None, None))
+    """Compare values within the default tolerances of the dtype."""
     try:
         torch.testing.assert_close(
-            actual,
-            expected,
-            rtol=rtol,
-            atol=atol,
-            equal_nan=True,
-            check_stride=False,
-            check_device=True,
+            actual, expected, equal_nan=True, check_stride=False, check_device=True
         )
     except AssertionError as error:
         return " ".join(str(error).split())
@@ -91,18 +84,9 @@ def close_values(
 
 
 def which_are_off(expected: torch.Tensor, actual: torch.Tensor) -> torch.Tensor:
-    """Tell for each element whether it is beyond the tolerances; the dtype has some."""
-    rtol, atol = _TOLERANCES[expected.dtype]
+    """Tell for each element whether it is beyond the default tolerances of the dtype."""
+    rtol, atol = default_tolerances(expected)
     return ~torch.isclose(actual, expected, rtol=rtol, atol=atol, equal_nan=True)
-
-
-_TOLERANCES: dict[torch.dtype, tuple[float, float]] = {
-    torch.float16: (2.0**-9, 1e-5),
-    torch.bfloat16: (1.6e-2, 1e-5),
-    torch.float32: (1.3e-6, 1e-5),
-    torch.complex64: (1.3e-6, 1e-5),
-}
-"""Relative and absolute, by dtype; the others have those of `torch.testing`."""
 
 
 def any_values(

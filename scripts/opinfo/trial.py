@@ -256,7 +256,7 @@ def _draws_numbers(trial: Trial) -> bool:
 
 
 def _accurate(make_exact: Callable[[], Any]) -> CompareValues:
-    """Compare with eager's values and, where they are too far off, with those of twice the precision: how far these are from eager's."""
+    """Compare with eager's values; hold those that are too far off against twice the precision, and eager's largest error there."""
 
     def compare(expected: torch.Tensor, actual: torch.Tensor, path: tuple[int, ...]) -> Difference:
         difference = close_values(expected, actual, path)

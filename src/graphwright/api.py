@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import types
-import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ParamSpec, TypeVar, overload
 
@@ -25,6 +24,7 @@ from graphwright.pipeline import (
     compile_function,
     explain_call,
     forget_all,
+    make_install,
     make_options,
     uncompiled,
 )
@@ -74,6 +74,10 @@ class _SharedModule(torch.nn.Module):
         return f"{type(self).__name__}({self._orig_mod!r})"
 
 
+def _set_call(module: _SharedModule, call: Callable[..., Any]) -> None:
+    object.__setattr__(module, "_call", call)
+
+
 class CompiledModule(_SharedModule):
     """A module that runs compiled."""
 
@@ -81,14 +85,7 @@ class CompiledModule(_SharedModule):
 
     def __init__(self, module: torch.nn.Module, options: CompileOptions) -> None:
         super().__init__(module)
-        held = weakref.ref(self)
-
-        def install(call: Callable[..., Any]) -> None:
-            compiled = held()
-            if compiled is not None:
-                object.__setattr__(compiled, "_call", call)
-
-        target = CompiledTarget(module, options, install)
+        target = CompiledTarget(module, options, make_install(self, _set_call))
         object.__setattr__(self, "_compiled_target", target)
 
     def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:

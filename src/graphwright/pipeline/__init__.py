@@ -20,7 +20,7 @@ from graphwright.pipeline.options import (
 )
 from graphwright.pipeline.session import collect_observers, forget_all
 from graphwright.pipeline.stances import set_stance
-from graphwright.pipeline.targets import CompiledTarget, compile_function, uncompiled
+from graphwright.pipeline.targets import CompiledTarget, compile_function, make_install, uncompiled
 
 if TYPE_CHECKING:
     from graphwright.pipeline.stages import build_entry
@@ -42,6 +42,7 @@ __all__ = [
     "compile_fx",
     "explain_call",
     "forget_all",
+    "make_install",
     "make_options",
     "mark_dynamic",
     "mark_static",

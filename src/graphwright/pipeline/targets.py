@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+H = TypeVar("H")
 Install = Callable[[Callable[..., Any]], None]
 """Puts a callable in the place that calls go to."""
 
@@ -353,6 +354,23 @@ class CompiledTarget:
         return str(getattr(named, "__qualname__", named))
 
 
+def make_install(holder: H, put: Callable[[H, Callable[..., Any]], None]) -> Install:
+    """Make what installs the calls of a target in the object that holds the target, and does not hold the object.
+
+    Args:
+        holder: the object.
+        put: puts a callable in its place there.
+    """
+    held = weakref.ref(holder)
+
+    def install(call: Callable[..., Any]) -> None:
+        found = held()
+        if found is not None:
+            put(found, call)
+
+    return install
+
+
 def _remedy_for(failure: GuardFailure | None) -> str:
     """Say what to do about a guard that fails again and again."""
     guard = None if failure is None else failure.guard
@@ -376,13 +394,7 @@ def _compile_piece(
 ) -> Callable[..., Any]:
     """Compile a continuation, or a function that a break was met in."""
     place = _Place(target)
-    held = weakref.ref(place)
-
-    def install(call: Callable[..., Any]) -> None:
-        found = held()
-        if found is not None:
-            found.install(call)
-
+    install = make_install(place, _Place.install)
     place.owner = CompiledTarget(target, options, install, pieces=pieces, is_piece=is_piece)
     return place
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, final
+from typing import Final, final
 
 import torch
 
@@ -22,9 +22,6 @@ from graphwright.runtime.construction import make_entry
 from graphwright.runtime.native import ANY_TENSOR
 from graphwright.runtime.plan_code import Code
 from graphwright.runtime.reading import MISSING
-
-if TYPE_CHECKING:
-    from graphwright.runtime.entry import Entry
 
 
 @final
@@ -55,7 +52,7 @@ class PlanRun:
 
     def __del__(self) -> None:
         """Let the constants go with it, and not when garbage is next looked for."""
-        entry: Entry | None = getattr(self, "_entry", None)
+        entry = getattr(self, "_entry", None)
         if entry is not None and not sys.is_finalizing():
             entry.release()
 

@@ -97,9 +97,8 @@ class NativeEntry:
         self._write_frame(guards + 2 * entry.steps.num_slots + 1 + num_owned)
         if entry.runs_again:
             self._set(EntryRecord.RUN_AGAIN, self._memory.hold(entry.run_again))
-        self._records: list[Record] = []
-        self._try: Final = self._make_function("dispatch")
-        self._check: Final = self._make_function("check_call")
+        self._try: Final[Any] = self._make_function("dispatch")
+        self._check: Final[Any] = self._make_function("check_call")
 
     @property
     def address(self) -> int:
@@ -109,7 +108,8 @@ class NativeEntry:
     @property
     def function(self) -> Callable[..., Any]:
         """What `try_call` calls, with the arguments as they are: nothing stands between a caller and native code."""
-        return self._try
+        function: Callable[..., Any] = self._try
+        return function
 
     def try_call(self, args: Sequence[object], kwargs: Mapping[str, object]) -> Any:
         """Check the guards and run the program; `MISSING` when the entry does not serve the call."""
@@ -129,13 +129,12 @@ class NativeEntry:
             (DispatcherRecord.ON_MISS, id(_give_missing)),
         ):
             write_word(ctypes.addressof(record) + field, value)
-        self._records.append(record)
         return make_builtin(self._addresses[name], record)
 
     def release(self) -> None:
         """Serve no call from now on, and let go of what the memory holds: the entry is in it, and what looks at its objects."""
-        for record in self._records:
-            write_word(ctypes.addressof(record) + DispatcherRecord.NUM_ENTRIES, 0)
+        for function in (self._try, self._check):
+            write_word(ctypes.addressof(function.__self__) + DispatcherRecord.NUM_ENTRIES, 0)
         self._memory.release()
         self._learner.release()
         for context in self._contexts:
