@@ -163,6 +163,11 @@ def _losses():
     steps = torch.rand(7, 2, 5, requires_grad=True)
     words = torch.tensor([[1, 2, 3], [3, 1, 2]])
     functional.ctc_loss(steps.log_softmax(2), words, (7, 6), (3, 2)).backward()
+    narrow = torch.randn(2, 5, 3, 1).as_strided((2, 5, 3, 1), (15, 3, 1, 2)).requires_grad_()
+    for scores in (torch.randn(5, 4).t().requires_grad_(), narrow):
+        labels = torch.zeros_like(scores[:, 0], dtype=torch.int64)
+        for reduction in ("none", "mean", "sum"):
+            functional.nll_loss(scores, labels, reduction=reduction).sum().backward()
 
 
 def _activations():

@@ -126,6 +126,6 @@ RULES: Final[dict[str, Callable[..., Any]]] = {
     "aten.multi_margin_loss_backward": _likelihood_backward,
     "aten.multilabel_margin_loss_forward": _margin_of_labels,
     "aten.multilabel_margin_loss_backward": _likelihood_backward,
-    "aten.nll_loss2d_backward": _likelihood_backward,
+    "aten.nll_loss2d_backward": _cross_entropy_backward,
     "aten._ctc_loss_backward": _likelihood_backward,
 }
