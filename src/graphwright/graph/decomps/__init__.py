@@ -6,6 +6,7 @@ Read first: `rules.py` (what a decomposition is), `softmax.py`.
 """
 
 from graphwright.graph.decomps.attention import ATTENTION
+from graphwright.graph.decomps.likelihoods import LIKELIHOODS
 from graphwright.graph.decomps.losses import LOSSES
 from graphwright.graph.decomps.norms import NORMS
 from graphwright.graph.decomps.rules import Decomposition, rows
@@ -19,6 +20,7 @@ DECOMPOSITIONS = rows(
     *NORMS.values(),
     *STATISTICS.values(),
     *LOSSES.values(),
+    *LIKELIHOODS.values(),
     *SCATTERS.values(),
     *VECTORS.values(),
     *ATTENTION.values(),

@@ -25,6 +25,7 @@ from graphwright.ir.aten import (
 )
 from graphwright.ir.dtypes import DType
 from graphwright.ir.locations import Loc
+from graphwright.ir.lookups import CHECK_LOOKUP, describe_lookup
 from graphwright.ir.strides import is_dense, is_row_major, row_major
 from graphwright.ir.symint import Dim
 
@@ -186,6 +187,14 @@ class Emitter:
         self.nodes.append(
             AtenNode("aten.full.default", (shape, number), kwargs, (result,), (meta,), self._loc)
         )
+
+    def check_lookup(self, node: AtenNode, indices: Ref, is_wrong: Ref) -> None:
+        """Let `node`, which looks up at `indices`, raise what it raises, where any of the flags `is_wrong` holds."""
+        meta = TensorMeta(DType.BOOL, (), (), self.meta(is_wrong).device)
+        is_any = self.node("aten.any.default", [is_wrong], meta)
+        text = describe_lookup(node, [indices.id], self._metas)
+        args = (is_any, ListArg((indices,)), LiteralArg(text))
+        self.nodes.append(AtenNode(CHECK_LOOKUP, args, (), (), (), self._loc))
 
     def slice(self, value: Ref, axis: int, start: int, extent: int) -> Ref:
         """See a part of a value along one axis."""

@@ -5,13 +5,13 @@ In: nothing.   Out: `LOSSES`, overload name → `Decomposition`.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping
 from typing import Final
 
 from graphwright.graph.decomps.emitter import Emitter
 from graphwright.graph.decomps.rules import (
     Decomposition,
+    Reduction,
     give,
     maybe_tensor,
     result_meta,
@@ -25,19 +25,11 @@ from graphwright.ir.node_arguments import argument, integer_of, is_number, numbe
 from graphwright.ir.strides import row_major
 
 
-class _Reduction(enum.IntEnum):
-    """ATen's `Reduction` argument."""
-
-    NONE = 0
-    MEAN = 1
-    SUM = 2
-
-
 def _give_loss(emit: Emitter, node: AtenNode, loss: Ref, position: int) -> None:
-    kind = _Reduction(integer_of(node, position, "reduction", _Reduction.MEAN))
-    if kind is not _Reduction.NONE and emit.shape(loss):
+    kind = Reduction(integer_of(node, position, "reduction", Reduction.MEAN))
+    if kind is not Reduction.NONE and emit.shape(loss):
         axes = range(len(emit.shape(loss)))
-        op = "aten.mean.dim" if kind is _Reduction.MEAN else "aten.sum.dim_IntList"
+        op = "aten.mean.dim" if kind is Reduction.MEAN else "aten.sum.dim_IntList"
         loss = squeeze(emit, emit.reduce(op, loss, axes), axes)
     give(emit, node, loss)
 

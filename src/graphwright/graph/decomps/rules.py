@@ -1,10 +1,11 @@
 """What a decomposition is.
 
-In: nothing.   Out: `Decomposition`, `rows` to make a table of them, and what their functions read nodes with.
+In: nothing.   Out: `Decomposition`, `rows` to make a table of them, `Reduction`, and what their functions read nodes with.
 """
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -14,6 +15,14 @@ from graphwright.base.errors import InternalError
 from graphwright.graph.decomps.emitter import Emitter, as_list, static_shape
 from graphwright.ir.aten import AtenNode, Ref, TensorMeta
 from graphwright.ir.node_arguments import argument, integers_of
+
+
+class Reduction(enum.IntEnum):
+    """ATen's `Reduction` argument of losses."""
+
+    NONE = 0
+    MEAN = 1
+    SUM = 2
 
 
 class Decomposition(msgspec.Struct, frozen=True):
