@@ -39,6 +39,8 @@ _NARROWER: Final = 1.05
 IMAGE_COLS: Final = 128
 """The most pixels of an image's panel, but for those with longer lines."""
 PART_DEPTH: Final = 512
+GIVEN_DEPTH: Final = 128
+"""The most of the depth of a panel that was laid out beforehand: it stays in the first cache while all rows go by."""
 PACKED_BYTES: Final = 1 << 16
 """The most of the depth that is laid out at once, and its memory: it stays in the second cache while all rows go by."""
 FEW_ROWS: Final = 16
@@ -221,7 +223,7 @@ class GivenPanels:
     def __init__(self, sides: Sides) -> None:
         self._sides = sides
         self.cols = _with_rest(sides.cols // PANEL_COLS, PANEL_COLS, sides.cols)
-        self.parts = cut_evenly(sides.depth, PART_DEPTH)
+        self.parts = cut_evenly(sides.depth, GIVEN_DEPTH)
 
     def width(self, cols: Range) -> int:
         """Give the columns: what the last panel is filled up with is not computed."""

@@ -21,7 +21,7 @@ from typing import Final
 
 import msgspec
 
-from graphwright.codegen.llvm.builder import Int
+from graphwright.codegen.llvm.builder import Builder, Int
 from graphwright.codegen.llvm.counting import emit_counted_loop
 from graphwright.codegen.llvm.frame import Frame, Memory, Place
 from graphwright.codegen.llvm.memory import element_pointer, emit_load, emit_store
@@ -39,6 +39,8 @@ _LINE_BYTES: Final = 64
 """Of the cache."""
 _LOCALITY: Final = 2
 """Into the second cache: the first one is full of what the tile reads."""
+_PACE_BITS: Final = 16
+"""Of the fraction in the number of lines for each step of the depth."""
 
 
 class _Block(msgspec.Struct, frozen=True):
@@ -101,7 +103,7 @@ class _Tile:
         self._depth_stride = frame.dim(stmt.left_depth_stride)
         self._right_base = frame.uniform(stmt.right_index).base
         self._right_stride = frame.dim(stmt.right_stride)
-        self._ahead = None if stmt.ahead is None else _AheadLines(frame, stmt, stmt.ahead)
+        self._ahead = None if stmt.ahead is None else _make_ahead(frame, stmt, stmt.ahead)
         self.kind = MEMORY_KIND[self._target.dtype]
 
     def emit_strip(self, block: _Block, col: Int) -> None:
@@ -127,7 +129,7 @@ class _Tile:
         left = builder.index_add(self._left_base, builder.index_multiply(row, self._row_stride))
         right = builder.index_add(self._right_base, col)
         if self._ahead is not None:
-            self._ahead.start_block(row, -(-self._stmt.rows // block.rows))
+            self._ahead.start_block(block, row, col)
         with frame.in_lanes(block.lanes, None):
             if self._stmt.accumulates:
                 before = [emit_load(frame, self._target, place) for place in places]
@@ -218,11 +220,56 @@ class _Tile:
         )
 
 
-class _AheadLines:
-    """The memory that is asked for while a tile is computed, as lines of the cache: a few in each step of the depth.
+def _make_ahead(frame: Frame, stmt: MatmulTile, ahead: Ahead) -> _AheadLines | _AheadRun:
+    is_run = ahead.stride == stmt.cols and not ahead.is_transposed
+    return (_AheadRun if is_run else _AheadLines)(frame, stmt, ahead)
 
-    There are as many lines for each place of the depth as a row of the right side takes; each block of rows asks for its share of
-    them. Where the source is transposed, a line holds several places of one column: each place asks for another column's line.
+
+class _AheadRun:
+    """Memory without gaps that is asked for while a tile is computed: in each step as much as its part of the tile's work.
+
+    Asked for faster, lines wait for each other, and the sums for them: two cores of an Intel Xeon took 1.2 ms for 64 × 768 × 3072
+    where the first block of rows asked for half of all, and 0.98 ms so.
+    """
+
+    def __init__(self, frame: Frame, stmt: MatmulTile, ahead: Ahead) -> None:
+        self._frame = frame
+        self._memory = frame.buffers[ahead.buffer]
+        self._start = frame.uniform(ahead.index).base
+        self._line = _LINE_BYTES // self._memory.dtype.size_bytes
+        self._rows, self._cols, self._depth = stmt.rows, stmt.cols, stmt.depth
+        self._num_lines = -(-stmt.cols * stmt.depth // self._line)
+        self._first: Int = 0
+        self._pace = 0
+        self._at_once = 0
+
+    def start_block(self, block: _Block, row: Int, col: Int) -> None:
+        """Begin with the line whose part of all lines is the part of the tile that lies before the block."""
+        builder = self._frame.builder
+        size = self._rows * self._cols
+        columns = builder.index_multiply(col, self._rows)
+        done = builder.index_add(columns, builder.index_multiply(row, block.cols))
+        self._first = _divided(builder, builder.index_multiply(done, self._num_lines), size)
+        steps, lines = size * self._depth, self._num_lines * block.rows * block.cols
+        self._pace = -(-(lines << _PACE_BITS) // steps)
+        self._at_once = -(-lines // steps)
+
+    def emit_step(self, depth: str) -> None:
+        """Ask for the lines of one place of the depth."""
+        builder = self._frame.builder
+        paced = builder.index_multiply(depth, self._pace)
+        passed = builder.emit(f"lshr i64 {paced}, {_PACE_BITS}", Kind.I64, 1).text
+        line = builder.index_add(self._first, passed)
+        for number in range(self._at_once):
+            place = builder.index_multiply(builder.index_add(line, number), self._line)
+            _emit_prefetch(builder, self._memory, builder.index_add(self._start, place))
+
+
+class _AheadLines:
+    """Lines that lie apart, of which a panel is laid out: each block of rows asks for its share of those of each place of the depth.
+
+    There are as many lines for each place as a row of the right side takes. Where the source is transposed, a line holds several
+    places of one column: each place asks for another column's line. They are asked for early, as laying them out leaves no room.
     """
 
     def __init__(self, frame: Frame, stmt: MatmulTile, ahead: Ahead) -> None:
@@ -236,26 +283,21 @@ class _AheadLines:
         self._num_lines = -(-stmt.cols // self._line)
         self._lines: list[Int] = []
 
-    def start_block(self, row: Int, num_blocks: int) -> None:
+    def start_block(self, block: _Block, row: Int, _col: Int) -> None:
         """Choose the lines of the block that begins at `row`."""
         builder = self._frame.builder
-        share = -(-self._num_lines // num_blocks)
-        first = self._share_of(row)
-        step = (
-            builder.index_multiply(self._stride, self._line) if self._is_transposed else self._line
-        )
-        lines = [builder.index_add(first, number) for number in range(share)]
-        self._lines = [
-            builder.index_add(self._start, builder.index_multiply(line, step)) for line in lines
-        ]
-
-    def _share_of(self, row: Int) -> Int:
-        """Give the number of the first line of the rows from `row` on."""
-        if isinstance(row, int):
-            return row * self._num_lines // self._rows
-        builder = self._frame.builder
+        share = -(-self._num_lines // -(-self._rows // block.rows))
         lines = builder.index_multiply(row, self._num_lines)
-        return builder.emit(f"udiv i64 {lines}, {self._rows}", Kind.I64, 1).text
+        first = _divided(builder, lines, self._rows)
+        step: Int = self._line
+        if self._is_transposed:
+            step = builder.index_multiply(self._stride, step)
+        self._lines = [
+            builder.index_add(
+                self._start, builder.index_multiply(builder.index_add(first, number), step)
+            )
+            for number in range(share)
+        ]
 
     def emit_step(self, depth: str) -> None:
         """Ask for the lines of one place of the depth."""
@@ -264,22 +306,27 @@ class _AheadLines:
         if self._is_transposed:
             column = builder.emit(f"and i64 {depth}, {self._line - 1}", Kind.I64, 1).text
             offset = builder.index_add(depth, builder.index_multiply(column, self._stride))
-        flags = ["i32 immarg", "i32 immarg", "i32 immarg"]
-        builder.declare("llvm.prefetch.p0", "void", ["ptr", *flags])
         for line in self._lines:
-            pointer = self._pointer(builder.index_add(line, offset))
-            builder.lines.append(
-                f"call void @llvm.prefetch.p0(ptr {pointer}, i32 0, i32 {_LOCALITY}, i32 1)"
-            )
+            _emit_prefetch(builder, self._memory, builder.index_add(line, offset))
 
-    def _pointer(self, index: Int) -> str:
-        """Give the address of an element that need not exist."""
-        builder, element = self._frame.builder, MEMORY_KIND[self._memory.dtype].value
-        name = builder.fresh()
-        builder.lines.append(
-            f"{name} = getelementptr {element}, ptr {self._memory.pointer}, i64 {index}"
-        )
-        return name
+
+def _emit_prefetch(builder: Builder, memory: Memory, index: Int) -> None:
+    """Ask for an element, which need not exist."""
+    builder.declare("llvm.prefetch.p0", "void", ["ptr", *["i32 immarg"] * 3])
+    pointer, element = builder.fresh(), MEMORY_KIND[memory.dtype].value
+    builder.lines += [
+        f"{pointer} = getelementptr {element}, ptr {memory.pointer}, i64 {index}",
+        f"call void @llvm.prefetch.p0(ptr {pointer}, i32 0, i32 {_LOCALITY}, i32 1)",
+    ]
+
+
+def _divided(builder: Builder, number: Int, divisor: int) -> Int:
+    """Divide a number that is not negative, rounding down."""
+    if isinstance(number, int):
+        return number // divisor
+    return (
+        number if divisor == 1 else builder.emit(f"udiv i64 {number}, {divisor}", Kind.I64, 1).text
+    )
 
 
 def has_fma(target: Target) -> bool:
