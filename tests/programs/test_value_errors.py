@@ -50,6 +50,12 @@ OPERATORS: dict[str, tuple[Callable[..., Any], tuple[torch.Tensor, ...]]] = {
     "comparison_in_testing": (lambda i: torch.testing.assert_close(i, i + 1), (NO_COUNTS,)),
 }
 
+LATE = {
+    *("bincount", "repeat_interleave", "size_that_does_not_fit", "row_that_is_not_there"),
+    *("item_of_a_list", "list_and_number", "division_of_a_number", "comparison_in_testing"),
+}
+"""Those that are called once the graph has run: what it has changed stays."""
+
 
 @pytest.fixture(autouse=True)
 def strictly() -> Iterator[None]:
@@ -246,20 +252,96 @@ def test_threads_handle_it_side_by_side(wrapper) -> None:
     assert sorted(shapes) == [torch.Size([2, 3])] * 100 + [torch.Size([4, 3])] * 100
 
 
-def test_graph_that_writes_to_its_inputs_runs_once() -> None:
-    def program(count, w, i):
-        count.add_(1)
-        return w[i]
+CHANGES: dict[str, Callable[[torch.Tensor, list[str]], Any]] = {
+    "draws": lambda buffer, log: torch.rand(3),
+    "writes": lambda buffer, log: buffer.add_(1),
+    "normalises": lambda buffer, log: F.batch_norm(
+        torch.rand(4, 3), buffer, buffer + 1, training=True
+    ),
+    "appends": lambda buffer, log: log.append("before"),
+}
 
-    counts = []
-    for function in (program, gw.compile(program)):
-        count = torch.zeros(())
-        function(count, TABLE, INSIDE)
-        with pytest.raises(IndexError):
-            function(count, TABLE, OUTSIDE)
-        counts.append(count.item())
-    assert counts[0] == 2
-    assert counts[1] in (1, 2)
+
+@pytest.mark.parametrize(
+    ("wrapper", "with_gradients"), [("native", False), ("native", True), ("python", False)]
+)
+@pytest.mark.parametrize("is_handled", [False, True])
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("name", [name for name in OPERATORS if name not in LATE])
+def test_changes_beside_it_are_made_once(
+    name: str, change: str, is_handled: bool, with_gradients: bool, wrapper: str
+) -> None:
+    operator, args = OPERATORS[name]
+
+    def program(weight, buffer, log, *given):
+        first = CHANGES[change](buffer, log)
+        noise = weight * torch.rand(2)
+        try:
+            made = operator(*given)
+        except Exception as error:
+            if not is_handled:
+                raise
+            made = str(error)
+        log.append("after")
+        buffer.mul_(2)
+        return made, noise, first, torch.randn(2)
+
+    seen = []
+    with gw.config.patch(wrapper=wrapper):
+        for function in (program, gw.compile(program)):
+            torch.manual_seed(3)
+            weight = torch.ones(2, requires_grad=with_gradients)
+            buffer, log = torch.ones(3), []
+            outcomes = [outcome(function, weight, buffer, log, *args) for _ in range(2)]
+            seen.append((outcomes, buffer.tolist(), buffer._version, log, torch.rand(2).tolist()))
+    assert seen[0] == seen[1]
+
+
+def train(x, i, target, norm, layer, log):
+    log.append("step")
+    x = F.dropout(norm(F.embedding(i, x)), 0.5)
+    return F.cross_entropy(F.dropout(F.gelu(layer(x)), 0.1), target)
+
+
+@pytest.mark.parametrize("fails_at", ["embedding", "target"])
+def test_step_of_training_raises_at_its_line(fails_at: str) -> None:
+    bad = torch.tensor([1, 2, 7, 0])
+    fine = torch.tensor([1, 2, 3, 0])
+    i, target = (bad, fine) if fails_at == "embedding" else (fine, bad)
+    seen = []
+    for function in (train, gw.compile(train)):
+        torch.manual_seed(3)
+        norm, layer, log = torch.nn.BatchNorm1d(3), torch.nn.Linear(3, 5), []
+        weight = TABLE.clone().requires_grad_()
+        function(weight, fine, fine, norm, layer, log).backward()
+        with pytest.raises(IndexError) as raised:
+            function(weight, i, target, norm, layer, log)
+        lines = [frame.line for frame in traceback.extract_tb(raised.value.__traceback__)]
+        at = [line for line in lines if line and line.startswith(("x = F", "return F.cross"))]
+        function(weight, fine, fine, norm, layer, log).backward()
+        numbers = [norm.running_mean, norm.num_batches_tracked, weight.grad, torch.rand(2)]
+        seen.append((str(raised.value), at[:1], log, [repr(one) for one in numbers]))
+    assert seen[0] == seen[1]
+
+
+def test_own_operator_of_the_user_is_called_once() -> None:
+    calls: list[str] = []
+
+    @torch.library.custom_op("graphwright_tests::refusing", mutates_args=())
+    def refusing(x: torch.Tensor) -> torch.Tensor:
+        calls.append("call")
+        if x.sum() > 0:
+            message = "too large"
+            raise ValueError(message)
+        return x.clone()
+
+    refusing.register_fake(torch.empty_like)
+    compiled = gw.compile(lambda x: refusing(x * 2))
+    compiled(-torch.ones(2))
+    with pytest.raises(ValueError, match="too large") as raised:
+        compiled(torch.ones(2))
+    assert calls == ["call", "call"]
+    assert "refusing" in [frame.name for frame in traceback.extract_tb(raised.value.__traceback__)]
 
 
 @pytest.mark.parametrize("wrapper", ["native", "python"])

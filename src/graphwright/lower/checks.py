@@ -12,7 +12,7 @@ pass over them tells whether that changed any: then `check_lookup` calls the op 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import final
 
 import msgspec
@@ -20,12 +20,14 @@ import msgspec
 from graphwright.ir.aten import AtenGraph, AtenNode, ListArg, LiteralArg, Ref, TensorMeta
 from graphwright.ir.dtypes import DType
 from graphwright.ir.lookups import CHECK_LOOKUP, describe_lookup
-from graphwright.ir.renumbering import rename_reads, with_nodes
+from graphwright.ir.overloads import find_overload, is_random, schema_of
+from graphwright.ir.refusals import is_own, may_refuse
+from graphwright.ir.renumbering import iter_reads, rename_reads, with_nodes
 from graphwright.ir.strides import row_major
 from graphwright.lower.classify import is_in_range, unchecked_lookups
 from graphwright.lower.intervals import Interval
 from graphwright.lower.rules.rows import Lookup
-from graphwright.lower.values import Values, static_dims
+from graphwright.lower.values import ValueKind, Values, static_dims
 
 
 def checked(values: Values) -> AtenGraph:
@@ -38,6 +40,49 @@ def checked(values: Values) -> AtenGraph:
     for number, node in enumerate(graph.nodes):
         writer.add(node, found[number])
     return with_nodes(graph, writer.nodes, {})
+
+
+def refusals_first(values: Values) -> AtenGraph:
+    """Put what may refuse values, and what it reads, before all else, where the graph draws random numbers or writes to inputs.
+
+    So an index out of range is found before anything has changed (`ir/refusals.py`). What depends on numbers that are drawn stays.
+    """
+    graph = values.graph
+    refusing = [node for node in graph.nodes if _may_refuse(values, node)]
+    if not refusing or not (graph.mutations or any(map(_changes, graph.nodes))):
+        return graph
+    maker_of = {value: node for node in graph.nodes for value in node.tensors}
+    first: set[int] = set()
+    for node in refusing:
+        first |= _needed(node, maker_of)
+    moved = [node for node in graph.nodes if id(node) in first]
+    rest = [node for node in graph.nodes if id(node) not in first]
+    return with_nodes(graph, [*moved, *rest], {}) if moved else graph
+
+
+def _needed(refusing: AtenNode, maker_of: Mapping[int, AtenNode]) -> set[int]:
+    """Give the identities of a node and of those that it depends on; none where these change something."""
+    needed, waiting = {id(refusing)}, [refusing]
+    while waiting:
+        node = waiting.pop()
+        if _changes(node):
+            return set()
+        makers = [maker_of[value] for value in iter_reads(node) if value in maker_of]
+        waiting += [maker for maker in makers if id(maker) not in needed]
+        needed.update(map(id, makers))
+    return needed
+
+
+def _may_refuse(values: Values, node: AtenNode) -> bool:
+    value = node.first_tensor
+    is_call = value is None or values.kinds[value] is ValueKind.EXTERN
+    return is_call and may_refuse(node.op)
+
+
+def _changes(node: AtenNode) -> bool:
+    """Tell whether a node draws random numbers, writes, or does what only its user knows."""
+    overload = find_overload(node.op)
+    return not is_own(node.op) or is_random(overload) or schema_of(overload).is_mutable
 
 
 @final

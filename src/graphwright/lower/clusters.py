@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 
 from graphwright.ir.aten import AtenNode
+from graphwright.ir.refusals import may_refuse
 from graphwright.lower.links import Domain, RootAccess, find_access, read_operands
 from graphwright.lower.reader import ref_of
 from graphwright.lower.roots import Roots
@@ -110,6 +111,8 @@ class Partition:
         """Units (as first numbered) that read a value in memory."""
         self._merged_into: list[int] = []
         self._last_effect: int | None = None
+        self._refusing: list[int] = []
+        """Calls that may refuse values: what writes to inputs waits for them where it can (`ir/refusals.py`)."""
 
     def run(self) -> list[Unit]:
         """Give the units in order."""
@@ -149,17 +152,30 @@ class Partition:
         depends = self._units_of_values(operands)
         target = None if value is None else self._written.get(value)
         if target is not None:
-            depends |= set(self._readers_of.get(target, ()))
+            depends |= self._before_writing(target, depends)
         if self._roots.has_effect(node):
             if self._last_effect is not None:
                 depends.add(self._last_effect)
             self._last_effect = len(self._units)
         number = self._add_unit(Call(node, order), depends)
+        if may_refuse(node.op):
+            self._refusing.append(number)
         for result in node.results:
             if result >= 0:
                 self._unit_of[result] = number
         for operand in operands:
             self._readers_of.setdefault(operand, []).append(number)
+
+    def _before_writing(self, target: int, makers: Iterable[int]) -> set[int]:
+        """Give the units that come before one that writes what `makers` compute to an input.
+
+        A call that reads what `makers` compute is not waited for: the value would be kept in memory of its own until then.
+        """
+        own = 0
+        for maker in makers:
+            own |= self._bits[self._find(maker)]
+        calls = [call for call in self._refusing if not self._reach[call] & own]
+        return {*self._readers_of.get(target, ()), *calls}
 
     def _add_root(self, node: AtenNode, order: int) -> None:
         root = make_root(self._roots, node, order)
@@ -169,7 +185,7 @@ class Partition:
         target = self._written.get(root.values[0])
         if target is not None:
             cluster.writes_inputs.add(target)
-            depends |= set(self._readers_of.get(target, ()))
+            depends |= self._before_writing(target, depends)
         number = self._add_unit(cluster, depends)
         for value in root.values:
             self._unit_of[value] = number

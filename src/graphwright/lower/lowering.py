@@ -8,7 +8,7 @@ from __future__ import annotations
 from graphwright.base.errors import InternalError
 from graphwright.ir.aten import AtenGraph
 from graphwright.ir.numerics import DEFAULT, Numerics
-from graphwright.lower.checks import checked
+from graphwright.lower.checks import checked, refusals_first
 from graphwright.lower.classify import classify
 from graphwright.lower.clusters import Partition, find_detours
 from graphwright.lower.outputs import find_targets
@@ -34,9 +34,10 @@ def lower_graph(graph: AtenGraph, *, num_threads: int, numerics: Numerics = DEFA
         message = f"only graphs of static shapes are lowered; this one has the symbols {', '.join(graph.symbols)}"
         raise InternalError(message)
     values = classify(graph, numerics)
-    graph = checked(values)
-    if graph is not values.graph:
-        values = classify(graph, numerics)
+    for prepare in (checked, refusals_first):
+        graph = prepare(values)
+        if graph is not values.graph:
+            values = classify(graph, numerics)
     targets = find_targets(values)
     roots = Roots(values, targets.stored())
     detours = find_detours(roots, targets.written)

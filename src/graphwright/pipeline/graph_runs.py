@@ -20,6 +20,7 @@ from graphwright.graph import BackwardHalf, execute, partition
 from graphwright.ir.aten import AtenGraph, TensorMeta
 from graphwright.ir.joint import Joint
 from graphwright.ir.program import Program
+from graphwright.ir.refusals import refuses_first
 from graphwright.ir.symint import Dim
 from graphwright.observe import Observer
 from graphwright.pipeline.graph_plans import plan_graph
@@ -30,9 +31,11 @@ from graphwright.runtime import (
     GradientRuns,
     Run,
     SharedOutput,
+    can_run_again,
     has_autocast,
     make_gradient_run,
     make_plan_run,
+    telling,
 )
 
 
@@ -60,10 +63,12 @@ def make_graph_run(
     """
     graph = program.graph if joint is None else joint.graph
 
+    tells = not can_run_again(program)
+
     def make_run(static: AtenGraph, how: BackendKind = kind) -> Run:
         # Sizes are met long after the compile, and an observer keeps all that it is told.
         of_sizes = observer if static is graph else Observer(observer.compile_id)
-        return _make_static_run(static, joint, how, settings, of_sizes)
+        return _make_static_run(static, joint, how, settings, of_sizes, tells=tells)
 
     if not graph.symbols:
         return make_run(graph)
@@ -97,23 +102,29 @@ def _make_static_run(
     kind: BackendKind,
     settings: Config,
     observer: Observer,
+    *,
+    tells: bool,
 ) -> Run:
-    """Make what runs a graph with no symbols: the program's, or forward and backward in one, which `joint` says how to cut."""
+    """Make what runs a graph with no symbols: the program's, or forward and backward in one, which `joint` says how to cut.
 
-    def make_run(graph: AtenGraph) -> Run:
+    With `tells`, a plan that raises before it has changed anything tells so.
+    """
+
+    def make_run(graph: AtenGraph, *, tells: bool = False) -> Run:
         if kind is BackendKind.ATEN:
             return _make_eager_run(graph)
         plan, code = plan_graph(graph, settings, observer)
-        return make_plan_run(plan, code, wrapper=settings.wrapper)
+        run = make_plan_run(plan, code, wrapper=settings.wrapper)
+        return telling(run) if tells and refuses_first(plan) else run
 
     if joint is None:
-        return make_run(graph)
+        return make_run(graph, tells=tells)
     with observer.span("partition"):
         cut = partition(graph, joint.parts, num_outputs=joint.num_forward_outputs)
     first_tangent = len(graph.inputs) - len(joint.tangent_outputs)
     return make_gradient_run(
         GradientRuns(
-            forward=make_run(cut.forward),
+            forward=make_run(cut.forward, tells=tells),
             backward=tuple(
                 _backward_runs(graph.inputs[first_tangent:], joint, cut.halves, make_run)
             ),

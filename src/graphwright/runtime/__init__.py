@@ -6,7 +6,7 @@ Out: `Entry` (one compiled variant) and `Dispatcher` (all variants of one target
 Read first: `entry.py`, then `guard_steps.py`.
 """
 
-from graphwright.runtime.again import call_and_watch
+from graphwright.runtime.again import call_and_watch, can_run_again
 from graphwright.runtime.autograd import BackwardRun, GradientRuns, SharedOutput, make_gradient_run
 from graphwright.runtime.building import (
     builtin_base,
@@ -36,7 +36,7 @@ from graphwright.runtime.global_state import (
 from graphwright.runtime.native import NativeRefusal, OnMiss, load_native_module
 from graphwright.runtime.pins import names_of_builtin
 from graphwright.runtime.plan_code import Code
-from graphwright.runtime.plan_run import PlanRun, make_plan_run
+from graphwright.runtime.plan_run import PlanRun, make_plan_run, telling
 from graphwright.runtime.prospects import could_serve
 from graphwright.runtime.reading import MISSING, keys_of, view_array
 
@@ -57,6 +57,7 @@ __all__ = [
     "autocast_nesting",
     "builtin_base",
     "call_and_watch",
+    "can_run_again",
     "could_serve",
     "fill_instance",
     "global_state_kept",
@@ -79,6 +80,7 @@ __all__ = [
     "read_global_state",
     "resume_generator",
     "share_storage",
+    "telling",
     "view_array",
     "view_without_history",
     "write_global_state",

@@ -4,7 +4,8 @@ In: a program.   Out: whether plain Python may do its call from the start, after
 
 A kernel tells of a value that it cannot take (an index out of range, a matrix that is singular) when the graph runs: no longer inside
 the `try` that the program had round that line, and before the effects of the lines above it. In plain Python the exception comes
-from its line. That needs a graph that can run twice: it changes nothing, draws no random numbers, and calls no operators of the user's.
+from its line. That needs a graph that can run twice: it changes nothing, draws no random numbers, and calls no operators of the user's;
+or one that does so only when nothing is left that may raise (`ir/refusals.py`): what is looked up in training is checked first.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from types import FrameType
 from typing import Any
 
 from graphwright.ir.overloads import find_overload, is_random, schema_of
+from graphwright.ir.plan import Plan
 from graphwright.ir.program import Program
+from graphwright.ir.recipes import CallLate
+from graphwright.ir.refusals import is_own, refuses_first
 
 
 class RunFailed(Exception):  # noqa: N818  (it never reaches a user)
@@ -31,18 +35,25 @@ class RunFailed(Exception):  # noqa: N818  (it never reaches a user)
         self.error = error
 
 
-def can_run_again(program: Program) -> bool:
-    """Tell whether a call may be made in plain Python after the program's graph has raised."""
+def can_run_again(program: Program, plan: Plan | None = None) -> bool:
+    """Tell whether a call may be made in plain Python after the program's graph, or a late call, has raised.
+
+    Args:
+        program: what was captured.
+        plan: what runs its graph, where it is known: it may refuse values before it changes anything.
+    """
     graph = program.graph
-    return not graph.mutations and all(_can_be_repeated(node.op) for node in graph.nodes)
+    if not graph.mutations and all(_can_be_repeated(node.op) for node in graph.nodes):
+        return True
+    has_late = any(isinstance(one, CallLate) for one in program.built)
+    return plan is not None and not has_late and refuses_first(plan)
 
 
 @functools.cache
 def _can_be_repeated(op: str) -> bool:
     """Tell whether an operator may be called once more."""
     overload = find_overload(op)
-    is_own = op.startswith(("aten.", "prims."))
-    return is_own and not (is_random(overload) or schema_of(overload).is_mutable)
+    return is_own(op) and not (is_random(overload) or schema_of(overload).is_mutable)
 
 
 def call_and_watch(

@@ -119,7 +119,7 @@ class Entry:
         )
         self._run = run
         self._go_on = go_on
-        self.runs_again: Final = can_run_again(program)
+        self.runs_again: Final = can_run_again(program, plan)
         self.on_failure: Callable[..., Any] | None = None
         self._calls = _CallCount()
         self._kernel_texts = tuple(kernel_texts)
@@ -135,6 +135,11 @@ class Entry:
         if self._call_part is not None:
             texts.insert(1, self._call_part.text)
         return "\n\n".join([title, *texts])
+
+    @property
+    def may_tell(self) -> bool:
+        """Whether a call that raised may be made in plain Python: always, or where what runs the graph tells that nothing has changed."""
+        return self.runs_again or self._run is not None
 
     @property
     def call_source(self) -> str:
@@ -228,6 +233,8 @@ class Entry:
         """
         try:
             outputs = self.call(inputs, self.plan_symbols(symbols))
+        except RunFailed:
+            raise
         except Exception as error:
             if not self.runs_again:
                 raise
@@ -242,9 +249,11 @@ class Entry:
         Raises:
             Exception: what plain Python raises, as a rule; what the graph raised where nobody makes such calls.
         """
+        is_untouched = self.runs_again or isinstance(error, RunFailed)
         error = error.error if isinstance(error, RunFailed) else error
         try:
-            if self.on_failure is None or not isinstance(error, Exception):  # an interrupt
+            is_interrupt = not isinstance(error, Exception)
+            if self.on_failure is None or is_interrupt or not is_untouched:
                 raise error
             return self.on_failure(error, args, kwargs)
         finally:

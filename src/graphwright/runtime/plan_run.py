@@ -18,7 +18,9 @@ from graphwright.ir.plan import Plan
 from graphwright.ir.program import CallPattern, Program, SymbolBinding
 from graphwright.ir.recipes import BuildTuple, FromOutput
 from graphwright.ir.sources import ArgSource, Source
+from graphwright.runtime.again import RunFailed
 from graphwright.runtime.construction import make_entry
+from graphwright.runtime.entry import Run
 from graphwright.runtime.native import ANY_TENSOR
 from graphwright.runtime.plan_code import Code
 from graphwright.runtime.reading import MISSING
@@ -71,6 +73,24 @@ class PlanRun:
                 made: Sequence[torch.Tensor] = outputs
                 return made
         return self._entry.call(inputs, symbols)
+
+
+def telling(run: PlanRun) -> Run:
+    """Give the run of a plan that refuses values before it changes anything (`ir/refusals.py`), which says so where it raises.
+
+    Returns:
+        The run; it raises `RunFailed`.
+    """
+
+    def run_and_tell(
+        inputs: Sequence[torch.Tensor], symbols: tuple[int, ...]
+    ) -> Sequence[torch.Tensor]:
+        try:
+            return run(inputs, symbols)
+        except Exception as error:  # noqa: BLE001  (it is told on, whatever it is)
+            raise RunFailed(error) from None
+
+    return run_and_tell
 
 
 def make_plan_run(

@@ -533,8 +533,12 @@ def _write_asking(module: Module) -> None:
         kind, error, trace = fn.variable(NULL), fn.variable(NULL), fn.variable(NULL)
         fn.call_external("PyErr_Fetch", "void", kind, error, trace)
         fn.call_external("PyErr_NormalizeException", "void", kind, error, trace)
+        with fn.if_not(fn.is_null(fn.load("ptr", trace))):
+            fn.call_external(
+                "PyException_SetTraceback", "i32", fn.load("ptr", error), fn.load("ptr", trace)
+            )
+            fn.call_external("Py_DecRef", "void", fn.load("ptr", trace))
         fn.call_external("Py_DecRef", "void", fn.load("ptr", kind))
-        fn.call_external("Py_DecRef", "void", fn.load("ptr", trace))
         parts = [fn.load("ptr", error), *_given_arguments(fn, args, nargs, names)]
         fn.ret(_call_and_drop(fn, callable_, parts))
     # The same, for an entry: `MISSING` says that it does not serve the call.

@@ -1,0 +1,82 @@
+"""Which steps of a plan may refuse values, and whether they come before all that changes something.
+
+In: a plan.   Out: `refuses_first`.
+Keeps: an operator that is not known here may refuse. A kernel refuses nothing: what it looks up is checked by a call before it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection
+from typing import Final
+
+import torch
+
+from graphwright.ir.overloads import find_overload, is_random
+from graphwright.ir.plan import CallExtern, ExternKind, Plan, Release, RunKernel, Step
+from graphwright.ir.plan_text import iter_tensor_args
+
+_PRODUCTS: Final = "mm addmm bmm baddbmm mv addmv dot vdot convolution convolution_backward"
+_ATTENTION: Final = (
+    "_scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_flash_attention_for_cpu_backward "
+    "_scaled_dot_product_attention_math"
+)
+_LAYERS: Final = (
+    "native_layer_norm native_layer_norm_backward native_group_norm native_group_norm_backward native_batch_norm "
+    "native_batch_norm_backward _softmax _softmax_backward_data _log_softmax _log_softmax_backward_data native_dropout "
+    "native_dropout_backward max_pool2d_with_indices max_pool2d_with_indices_backward mkldnn_rnn_layer mkldnn_rnn_layer_backward"
+)
+_REST: Final = (
+    "copy_ copy clone _to_copy cat stack flip roll sort topk median cumsum cumprod cummax cummin logcumsumexp sum mean amax amin "
+    "_fft_r2c _fft_c2c _fft_c2r conj_physical empty_like fill constant_pad_nd "
+    "rand randn rand_like randn_like randint randint_like randperm uniform normal_functional exponential"
+)
+_TAKES_ALL: Final = frozenset(" ".join((_PRODUCTS, _ATTENTION, _LAYERS, _REST)).split())
+"""Operators of PyTorch that refuse shapes and dtypes only, which capture has seen."""
+_OVERLOADS: Final = frozenset({"aten.bernoulli.p", "aten.normal.float_float"})
+"""Such overloads of operators whose other overloads refuse values."""
+_DIVISIONS: Final = frozenset({"div", "floor_divide", "remainder", "fmod"})
+"""Operators on elements that refuse to divide integers by zero."""
+
+
+def refuses_first(plan: Plan) -> bool:
+    """Tell whether no step that may refuse values comes after one that changes an input or a random generator.
+
+    A call whose plan raises has changed nothing then. What users' own operators change, nobody knows.
+    """
+    has_changed = False
+    for step in plan.steps:
+        if isinstance(step, CallExtern):
+            if not is_own(step.op) or (has_changed and may_refuse(step.op)):
+                return False
+            has_changed = has_changed or is_random(find_overload(step.op))
+        has_changed = has_changed or _uses(step, plan.mutated_inputs)
+    return True
+
+
+def is_own(op: str) -> bool:
+    """Tell whether an overload is PyTorch's or ours, and not a user's."""
+    return op.startswith(("aten.", "prims.", "graphwright."))
+
+
+@functools.cache
+def may_refuse(op: str) -> bool:
+    """Tell whether an overload may raise for the values of its operands."""
+    namespace, name, _ = op.split(".")
+    if namespace != "aten":
+        return True
+    is_known = name in _TAKES_ALL or op in _OVERLOADS
+    is_of_elements = torch.Tag.pointwise in find_overload(op).tags and name not in _DIVISIONS
+    return not (is_known or (is_of_elements and not is_random(find_overload(op))))
+
+
+def _uses(step: Step, inputs: Collection[int]) -> bool:
+    """Tell whether a step may write to one of the inputs: it takes their buffers."""
+    match step:
+        case RunKernel(_, buffers):
+            return not set(inputs).isdisjoint(buffers)
+        case Release() | CallExtern(kind=ExternKind.CHECK | ExternKind.FUNCTIONAL):
+            return False
+        case CallExtern():
+            args = [*step.args, *(kwarg.value for kwarg in step.kwargs), *filter(None, step.outs)]
+            return any(tensor.buffer in inputs for arg in args for tensor in iter_tensor_args(arg))
