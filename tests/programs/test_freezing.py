@@ -316,7 +316,7 @@ def test_a_norm_goes_into_the_convolution_before_it():
     ("model", "x"),
     [
         linear(1, 32, 64),
-        linear(300, 32, 64),
+        linear(1100, 32, 64),
         linear(4, 32, 70),
         (linear(4, 32, 64)[0].half(), None),
     ],

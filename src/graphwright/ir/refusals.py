@@ -12,7 +12,7 @@ from typing import Final
 
 import torch
 
-from graphwright.ir.overloads import find_overload, is_random
+from graphwright.ir.overloads import find_overload, is_random, schema_of
 from graphwright.ir.plan import CallExtern, ExternKind, Plan, Release, RunKernel, Step
 from graphwright.ir.plan_text import iter_tensor_args
 
@@ -49,7 +49,7 @@ def refuses_first(plan: Plan) -> bool:
         if isinstance(step, CallExtern):
             if not is_own(step.op) or (has_changed and may_refuse(step.op)):
                 return False
-            has_changed = has_changed or is_random(find_overload(step.op))
+            has_changed = has_changed or draws(step.op)
         has_changed = has_changed or _uses(step, plan.mutated_inputs)
     return True
 
@@ -60,6 +60,18 @@ def is_own(op: str) -> bool:
 
 
 @functools.cache
+def draws(op: str) -> bool:
+    """Tell whether an overload draws random numbers."""
+    return is_random(find_overload(op))
+
+
+@functools.cache
+def changes(op: str) -> bool:
+    """Tell whether an overload draws random numbers, writes to its operands, or does what only its user knows."""
+    return draws(op) or not is_own(op) or schema_of(find_overload(op)).is_mutable
+
+
+@functools.cache
 def may_refuse(op: str) -> bool:
     """Tell whether an overload may raise for the values of its operands."""
     namespace, name, _ = op.split(".")
@@ -67,7 +79,7 @@ def may_refuse(op: str) -> bool:
         return True
     is_known = name in _TAKES_ALL or op in _OVERLOADS
     is_of_elements = torch.Tag.pointwise in find_overload(op).tags and name not in _DIVISIONS
-    return not (is_known or (is_of_elements and not is_random(find_overload(op))))
+    return not (is_known or (is_of_elements and not draws(op)))
 
 
 def _uses(step: Step, inputs: Collection[int]) -> bool:

@@ -12,7 +12,7 @@ pass over them tells whether that changed any: then `check_lookup` calls the op 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import final
 
 import msgspec
@@ -20,8 +20,7 @@ import msgspec
 from graphwright.ir.aten import AtenGraph, AtenNode, ListArg, LiteralArg, Ref, TensorMeta
 from graphwright.ir.dtypes import DType
 from graphwright.ir.lookups import CHECK_LOOKUP, describe_lookup
-from graphwright.ir.overloads import find_overload, is_random, schema_of
-from graphwright.ir.refusals import is_own, may_refuse
+from graphwright.ir.refusals import changes, may_refuse
 from graphwright.ir.renumbering import iter_reads, rename_reads, with_nodes
 from graphwright.ir.strides import row_major
 from graphwright.lower.classify import is_in_range, unchecked_lookups
@@ -48,41 +47,35 @@ def refusals_first(values: Values) -> AtenGraph:
     So an index out of range is found before anything has changed (`ir/refusals.py`). What depends on numbers that are drawn stays.
     """
     graph = values.graph
-    refusing = [node for node in graph.nodes if _may_refuse(values, node)]
-    if not refusing or not (graph.mutations or any(map(_changes, graph.nodes))):
+    if not any(_may_refuse(values, node) for node in graph.nodes):
         return graph
-    maker_of = {value: node for node in graph.nodes for value in node.tensors}
+    maker_of: dict[int, AtenNode] = {}
+    drawn: set[int] = set()
+    """Values that depend on a node that changes something."""
+    waiting: list[AtenNode] = []
+    has_changed = bool(graph.mutations)
+    for node in graph.nodes:
+        maker_of |= dict.fromkeys(node.tensors, node)
+        if changes(node.op) or not drawn.isdisjoint(iter_reads(node)):
+            has_changed = True
+            drawn.update(node.tensors)
+        elif _may_refuse(values, node):
+            waiting.append(node)
+    if not (waiting and has_changed):
+        return graph
     first: set[int] = set()
-    for node in refusing:
-        first |= _needed(node, maker_of)
-    moved = [node for node in graph.nodes if id(node) in first]
-    rest = [node for node in graph.nodes if id(node) not in first]
-    return with_nodes(graph, [*moved, *rest], {}) if moved else graph
-
-
-def _needed(refusing: AtenNode, maker_of: Mapping[int, AtenNode]) -> set[int]:
-    """Give the identities of a node and of those that it depends on; none where these change something."""
-    needed, waiting = {id(refusing)}, [refusing]
     while waiting:
         node = waiting.pop()
-        if _changes(node):
-            return set()
-        makers = [maker_of[value] for value in iter_reads(node) if value in maker_of]
-        waiting += [maker for maker in makers if id(maker) not in needed]
-        needed.update(map(id, makers))
-    return needed
+        if id(node) not in first:
+            first.add(id(node))
+            waiting += [maker_of[value] for value in iter_reads(node) if value in maker_of]
+    return with_nodes(graph, sorted(graph.nodes, key=lambda node: id(node) not in first), {})
 
 
 def _may_refuse(values: Values, node: AtenNode) -> bool:
     value = node.first_tensor
     is_call = value is None or values.kinds[value] is ValueKind.EXTERN
     return is_call and may_refuse(node.op)
-
-
-def _changes(node: AtenNode) -> bool:
-    """Tell whether a node draws random numbers, writes, or does what only its user knows."""
-    overload = find_overload(node.op)
-    return not is_own(node.op) or is_random(overload) or schema_of(overload).is_mutable
 
 
 @final

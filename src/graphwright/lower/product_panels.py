@@ -39,8 +39,13 @@ _NARROWER: Final = 1.05
 IMAGE_COLS: Final = 128
 """The most pixels of an image's panel, but for those with longer lines."""
 PART_DEPTH: Final = 512
-GIVEN_DEPTH: Final = 128
-"""The most of the depth of a panel that was laid out beforehand: it stays in the first cache while all rows go by."""
+SHORT_DEPTH: Final = 128
+SHORT_ROWS: Final = 64
+"""Of a panel that was laid out beforehand, so much of the depth stays in the first cache while up to so many rows go by.
+
+More rows of the left side, which lie on a page each, are better read in longer runs: on an Intel Xeon 16 × 3072 × 768 takes 0.40 ms
+with short parts and 0.47 ms with long ones, 197 × 3072 × 768 takes 3.66 and 3.16 ms.
+"""
 PACKED_BYTES: Final = 1 << 16
 """The most of the depth that is laid out at once, and its memory: it stays in the second cache while all rows go by."""
 FEW_ROWS: Final = 16
@@ -223,7 +228,8 @@ class GivenPanels:
     def __init__(self, sides: Sides) -> None:
         self._sides = sides
         self.cols = _with_rest(sides.cols // PANEL_COLS, PANEL_COLS, sides.cols)
-        self.parts = cut_evenly(sides.depth, GIVEN_DEPTH)
+        is_short = sides.rows <= SHORT_ROWS
+        self.parts = cut_evenly(sides.depth, SHORT_DEPTH if is_short else PART_DEPTH)
 
     def width(self, cols: Range) -> int:
         """Give the columns: what the last panel is filled up with is not computed."""

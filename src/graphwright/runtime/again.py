@@ -10,17 +10,15 @@ or one that does so only when nothing is left that may raise (`ir/refusals.py`):
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 from typing import Any
 
-from graphwright.ir.overloads import find_overload, is_random, schema_of
 from graphwright.ir.plan import Plan
 from graphwright.ir.program import Program
 from graphwright.ir.recipes import CallLate
-from graphwright.ir.refusals import is_own, refuses_first
+from graphwright.ir.refusals import changes, refuses_first
 
 
 class RunFailed(Exception):  # noqa: N818  (it never reaches a user)
@@ -43,17 +41,10 @@ def can_run_again(program: Program, plan: Plan | None = None) -> bool:
         plan: what runs its graph, where it is known: it may refuse values before it changes anything.
     """
     graph = program.graph
-    if not graph.mutations and all(_can_be_repeated(node.op) for node in graph.nodes):
+    if not graph.mutations and not any(changes(node.op) for node in graph.nodes):
         return True
     has_late = any(isinstance(one, CallLate) for one in program.built)
     return plan is not None and not has_late and refuses_first(plan)
-
-
-@functools.cache
-def _can_be_repeated(op: str) -> bool:
-    """Tell whether an operator may be called once more."""
-    overload = find_overload(op)
-    return is_own(op) and not (is_random(overload) or schema_of(overload).is_mutable)
 
 
 def call_and_watch(
