@@ -303,8 +303,24 @@ def train(x, i, target, norm, layer, log):
     return F.cross_entropy(F.dropout(F.gelu(layer(x)), 0.1), target)
 
 
+def train_without_draws(x, i, target, norm, layer, log):
+    log.append("step")
+    x = norm(F.embedding(i, x))
+    return F.cross_entropy(F.gelu(layer(x)), target)
+
+
+def train_with_an_inverse(x, i, target, norm, layer, log):
+    log.append("step")
+    x = F.dropout(norm(F.embedding(i, x)), 0.5)
+    x = x + torch.linalg.inv(x[:3].exp() + 9 * torch.eye(3)).sum()  # which may refuse as well
+    return F.cross_entropy(F.gelu(layer(x)), target)
+
+
+@pytest.mark.parametrize("train", [train, train_without_draws, train_with_an_inverse])
 @pytest.mark.parametrize("fails_at", ["embedding", "target"])
-def test_step_of_training_raises_at_its_line(fails_at: str) -> None:
+def test_step_of_training_raises_at_its_line(
+    fails_at: str, train: Callable[..., torch.Tensor]
+) -> None:
     bad = torch.tensor([1, 2, 7, 0])
     fine = torch.tensor([1, 2, 3, 0])
     i, target = (bad, fine) if fails_at == "embedding" else (fine, bad)

@@ -24,6 +24,7 @@ from graphwright.ir.dims import evaluate_dim
 from graphwright.ir.overloads import find_overload
 from graphwright.ir.renumbering import iter_reads, rename_reads
 
+_MARK: Final = "_graphwright_came_first"
 CHECK_LOOKUP: Final = "graphwright.check_lookup.default"
 _LIBRARY: Final = torch.library.Library("graphwright", "FRAGMENT")  # registered while it lives
 
@@ -54,8 +55,16 @@ def describe_lookup(node: AtenNode, indices: Sequence[int], metas: Sequence[Tens
     return msgspec.json.encode(lookup).decode()
 
 
-def check_lookup(is_wrong: torch.Tensor, indices: Sequence[torch.Tensor], lookup: str) -> None:
+def check_lookup(
+    is_wrong: torch.Tensor, indices: Sequence[torch.Tensor], lookup: str, *, is_first: bool = False
+) -> None:
     """Raise what eager raises where `is_wrong`, a bool, holds.
+
+    Args:
+        is_wrong: whether an index is out of range.
+        indices: the indices.
+        lookup: the op, see `describe_lookup`.
+        is_first: nothing has been changed yet; the exception is marked by that, see `comes_first`.
 
     Raises:
         InternalError: eager would not raise.
@@ -66,9 +75,25 @@ def check_lookup(is_wrong: torch.Tensor, indices: Sequence[torch.Tensor], lookup
     tensors = [*indices, *map(_stand_in, call.others)]
     args = [make_argument(arg, tensors) for arg in call.args]
     kwargs = {kwarg.name: make_argument(kwarg.value, tensors) for kwarg in call.kwargs}
-    find_overload(call.op)(*args, **kwargs)
+    try:
+        find_overload(call.op)(*args, **kwargs)
+    except Exception as error:
+        if is_first:
+            setattr(error, _MARK, True)
+        raise
     message = f"{call.op} takes indices that were held to be out of range: {list(indices)}"
     raise InternalError(message)
+
+
+def comes_first(error: BaseException) -> bool:
+    """Tell whether a check raised `error` before its plan had changed anything."""
+    return hasattr(error, _MARK)
+
+
+def unmark(error: BaseException) -> None:
+    """Let `comes_first` no longer hold, which is said of one plan."""
+    if comes_first(error):
+        delattr(error, _MARK)
 
 
 def _stand_in(meta: TensorMeta) -> torch.Tensor:
@@ -77,5 +102,7 @@ def _stand_in(meta: TensorMeta) -> torch.Tensor:
     return torch.empty_strided(shape, strides, dtype=meta.dtype.torch_dtype, device=meta.device)
 
 
-_LIBRARY.define("check_lookup(Tensor is_wrong, Tensor[] indices, str lookup) -> ()")
+_LIBRARY.define(
+    "check_lookup(Tensor is_wrong, Tensor[] indices, str lookup, *, bool is_first=False) -> ()"
+)
 _LIBRARY.impl("check_lookup", check_lookup, "CompositeExplicitAutograd")

@@ -1,19 +1,21 @@
 """Which steps of a plan may refuse values, and whether they come before all that changes something.
 
-In: a plan.   Out: `refuses_first`.
+In: the steps of a plan.   Out: `refuses_first`; and the checks that come first, marked.
 Keeps: an operator that is not known here may refuse. A kernel refuses nothing: what it looks up is checked by a call before it.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final
 
+import msgspec
 import torch
 
+from graphwright.ir.aten import LiteralArg
 from graphwright.ir.overloads import find_overload, is_random, schema_of
-from graphwright.ir.plan import CallExtern, ExternKind, Plan, Release, RunKernel, Step
+from graphwright.ir.plan import CallExtern, ExternKind, NamedArg, Plan, Release, RunKernel, Step
 from graphwright.ir.plan_text import iter_tensor_args
 
 _PRODUCTS: Final = "mm addmm bmm baddbmm mv addmv dot vdot convolution convolution_backward"
@@ -39,19 +41,37 @@ _DIVISIONS: Final = frozenset({"div", "floor_divide", "remainder", "fmod"})
 """Operators on elements that refuse to divide integers by zero."""
 
 
+def with_first_checks_marked(steps: Sequence[Step], mutated_inputs: Collection[int]) -> list[Step]:
+    """Let the checks that come before all changes say so where they raise."""
+    num_first = _num_first(steps, mutated_inputs)
+    mark = NamedArg("is_first", LiteralArg(value=True))
+    marked: list[Step] = []
+    for number, step in enumerate(steps):
+        is_check = isinstance(step, CallExtern) and step.kind is ExternKind.CHECK
+        is_first = is_check and number < num_first
+        marked.append(msgspec.structs.replace(step, kwargs=(mark,)) if is_first else step)
+    return marked
+
+
 def refuses_first(plan: Plan) -> bool:
     """Tell whether no step that may refuse values comes after one that changes an input or a random generator.
 
-    A call whose plan raises has changed nothing then. What users' own operators change, nobody knows.
+    A call whose plan raises has changed nothing then.
     """
-    has_changed = False
-    for step in plan.steps:
-        if isinstance(step, CallExtern):
-            if not is_own(step.op) or (has_changed and may_refuse(step.op)):
-                return False
-            has_changed = has_changed or draws(step.op)
-        has_changed = has_changed or _uses(step, plan.mutated_inputs)
-    return True
+    rest = plan.steps[_num_first(plan.steps, plan.mutated_inputs) :]
+    return not any(isinstance(step, CallExtern) and may_refuse(step.op) for step in rest)
+
+
+def _num_first(steps: Sequence[Step], mutated_inputs: Collection[int]) -> int:
+    """Count the steps before the first that changes something. What users' own operators change, nobody knows."""
+    for number, step in enumerate(steps):
+        if _uses(step, mutated_inputs) or (isinstance(step, CallExtern) and _draws(step.op)):
+            return number
+    return len(steps)
+
+
+def _draws(op: str) -> bool:
+    return draws(op) or not is_own(op)
 
 
 def is_own(op: str) -> bool:

@@ -113,6 +113,8 @@ class Partition:
         self._last_effect: int | None = None
         self._refusing: list[int] = []
         """Calls that may refuse values: what writes to inputs waits for them where it can (`ir/refusals.py`)."""
+        self._num_sealed = 0
+        """Units that such calls, put first for that, wait for: with what comes later they would wait for more."""
 
     def run(self) -> list[Unit]:
         """Give the units in order."""
@@ -160,6 +162,9 @@ class Partition:
         number = self._add_unit(Call(node, order), depends)
         if may_refuse(node.op):
             self._refusing.append(number)
+            since = (1 << number) - (1 << self._num_sealed)
+            if self._written and self._reach[number] & since == since:
+                self._num_sealed = number + 1
         for result in node.results:
             if result >= 0:
                 self._unit_of[result] = number
@@ -191,7 +196,7 @@ class Partition:
             self._unit_of[value] = number
         for candidate in self._candidates(number, reads):
             own, other = self._find(number), self._find(candidate)
-            if own != other:
+            if own != other and min(own, other) >= self._num_sealed:
                 self._try_merge(own, other)
         for value in reads:
             self._readers_of.setdefault(value, []).append(number)

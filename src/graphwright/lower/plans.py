@@ -28,6 +28,7 @@ from graphwright.ir.plan import (
     TensorArg,
     TupleArg,
 )
+from graphwright.ir.refusals import with_first_checks_marked
 from graphwright.lower.clusters import Call, Cluster, Unit
 from graphwright.lower.externs import ExternMaker, is_written_copy, uses_planned_memory
 from graphwright.lower.kernels import BuiltKernel
@@ -86,7 +87,8 @@ class Planner:
             else:
                 self._add_kernel(unit, needed)
         outputs = tuple(plan_output(out, self._output_buffers()) for out in self._targets.outputs)
-        steps = self._with_releases()
+        mutated = tuple(sorted(set(self._targets.written.values())))
+        steps = with_first_checks_marked(self._with_releases(), mutated)
         arena_bytes = self._place_in_arena(steps, self._share_buffers(steps))
         self._note_alignment(steps)
         plan = Plan(
@@ -96,7 +98,7 @@ class Planner:
             kernels=tuple(KernelRef(one.kernel.name, one.key) for one in self._built),
             steps=tuple(steps),
             outputs=outputs,
-            mutated_inputs=tuple(sorted(set(self._targets.written.values()))),
+            mutated_inputs=mutated,
             arena_bytes=arena_bytes,
             constants=graph.constants,
             versioned_inputs=graph.versioned_inputs,

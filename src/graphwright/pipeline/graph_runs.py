@@ -107,7 +107,7 @@ def _make_static_run(
 ) -> Run:
     """Make what runs a graph with no symbols: the program's, or forward and backward in one, which `joint` says how to cut.
 
-    With `tells`, a plan that raises before it has changed anything tells so.
+    With `tells`, one that raises before it has changed anything tells so.
     """
 
     def make_run(graph: AtenGraph, *, tells: bool = False) -> Run:
@@ -115,7 +115,7 @@ def _make_static_run(
             return _make_eager_run(graph)
         plan, code = plan_graph(graph, settings, observer)
         run = make_plan_run(plan, code, wrapper=settings.wrapper)
-        return telling(run) if tells and refuses_first(plan) else run
+        return telling(run, always=refuses_first(plan)) if tells else run
 
     if joint is None:
         return make_run(graph, tells=tells)

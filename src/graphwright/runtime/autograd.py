@@ -14,6 +14,7 @@ from typing import Any, Final
 import torch
 
 from graphwright.ir.aten import TensorMeta, ViewKind
+from graphwright.ir.lookups import unmark
 from graphwright.ir.symint import Dim
 from graphwright.runtime.entry import Run
 from graphwright.runtime.tensors import mark_view
@@ -140,7 +141,11 @@ def _gradients(
             _laid_out(tangent, meta)
             for tangent, meta in zip(tangents, half.tangent_metas, strict=True)
         ]
-        found = half.run((*saved, *laid_out), ())
+        try:
+            found = half.run((*saved, *laid_out), ())
+        except Exception as error:
+            unmark(error)  # it may go through a call that has changed something
+            raise
     gradients = [
         None if numbers and all(tangents[number] is None for number in numbers) else gradient
         for gradient, numbers in zip(found, half.tangents_of_gradients, strict=True)

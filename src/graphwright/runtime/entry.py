@@ -18,6 +18,7 @@ from graphwright.base.counters import counters
 from graphwright.base.errors import InternalError
 from graphwright.base.logging import LogName, log
 from graphwright.ir.guards import FrozenGuard, GlobalStateGuard, GlobalStateKind
+from graphwright.ir.lookups import comes_first
 from graphwright.ir.plan import Plan
 from graphwright.ir.program import CallPattern, Program
 from graphwright.runtime.again import RunFailed, can_run_again
@@ -137,11 +138,6 @@ class Entry:
         return "\n\n".join([title, *texts])
 
     @property
-    def may_tell(self) -> bool:
-        """Whether a call that raised may be made in plain Python: always, or where what runs the graph tells that nothing has changed."""
-        return self.runs_again or self._run is not None
-
-    @property
     def call_source(self) -> str:
         """Readable Python: `call` alone; empty when a function runs the graph."""
         return self._call_part.text if self._call_part is not None else ""
@@ -236,7 +232,7 @@ class Entry:
         except RunFailed:
             raise
         except Exception as error:
-            if not self.runs_again:
+            if not (self.runs_again or comes_first(error)):
                 raise
             raise RunFailed(error) from None
         return self.build(outputs, symbols, sources)
@@ -249,7 +245,7 @@ class Entry:
         Raises:
             Exception: what plain Python raises, as a rule; what the graph raised where nobody makes such calls.
         """
-        is_untouched = self.runs_again or isinstance(error, RunFailed)
+        is_untouched = self.runs_again or isinstance(error, RunFailed) or comes_first(error)
         error = error.error if isinstance(error, RunFailed) else error
         try:
             is_interrupt = not isinstance(error, Exception)

@@ -14,6 +14,7 @@ import torch
 from graphwright.base.config import Wrapper
 from graphwright.ir.aten import AtenGraph
 from graphwright.ir.guards import TensorGuard
+from graphwright.ir.lookups import comes_first
 from graphwright.ir.plan import Plan
 from graphwright.ir.program import CallPattern, Program, SymbolBinding
 from graphwright.ir.recipes import BuildTuple, FromOutput
@@ -75,11 +76,12 @@ class PlanRun:
         return self._entry.call(inputs, symbols)
 
 
-def telling(run: PlanRun) -> Run:
-    """Give the run of a plan that refuses values before it changes anything (`ir/refusals.py`), which says so where it raises.
+def telling(run: PlanRun, *, always: bool) -> Run:
+    """Give a run that tells where it raises before anything has changed: it raises `RunFailed` then.
 
-    Returns:
-        The run; it raises `RunFailed`.
+    Args:
+        run: what runs a plan.
+        always: the plan refuses values only before it changes anything (`ir/refusals.py`); else its first checks alone do so.
     """
 
     def run_and_tell(
@@ -87,8 +89,10 @@ def telling(run: PlanRun) -> Run:
     ) -> Sequence[torch.Tensor]:
         try:
             return run(inputs, symbols)
-        except Exception as error:  # noqa: BLE001  (it is told on, whatever it is)
-            raise RunFailed(error) from None
+        except Exception as error:
+            if always or comes_first(error):
+                raise RunFailed(error) from None
+            raise
 
     return run_and_tell
 

@@ -528,8 +528,6 @@ def _write_asking(module: Module) -> None:
     with module.function("run_again", "ptr", ("ptr", "ptr", "i64", "ptr")) as fn:
         entry, args, nargs, names = fn.params
         callable_ = fn.load("ptr", entry, EntryRecord.RUN_AGAIN)
-        with fn.if_(fn.is_null(callable_)):
-            fn.ret(NULL)
         kind, error, trace = fn.variable(NULL), fn.variable(NULL), fn.variable(NULL)
         fn.call_external("PyErr_Fetch", "void", kind, error, trace)
         fn.call_external("PyErr_NormalizeException", "void", kind, error, trace)

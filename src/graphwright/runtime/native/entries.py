@@ -95,8 +95,7 @@ class NativeEntry:
             num_owned = self._write_run_by_python()
         # Besides what all guards own: a shortcut's objects, each at most twice, and the tuple that a shortcut is made from.
         self._write_frame(guards + 2 * entry.steps.num_slots + 1 + num_owned)
-        if entry.may_tell:
-            self._set(EntryRecord.RUN_AGAIN, self._memory.hold(entry.run_again))
+        self._set(EntryRecord.RUN_AGAIN, self._memory.hold(entry.run_again))
         self._try: Final[Any] = self._make_function("dispatch")
         self._check: Final[Any] = self._make_function("check_call")
 
