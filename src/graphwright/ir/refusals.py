@@ -26,14 +26,22 @@ _ATTENTION: Final = (
 _LAYERS: Final = (
     "native_layer_norm native_layer_norm_backward native_group_norm native_group_norm_backward native_batch_norm "
     "native_batch_norm_backward _softmax _softmax_backward_data _log_softmax _log_softmax_backward_data native_dropout "
-    "native_dropout_backward max_pool2d_with_indices max_pool2d_with_indices_backward mkldnn_rnn_layer mkldnn_rnn_layer_backward"
+    "native_dropout_backward mkldnn_rnn_layer mkldnn_rnn_layer_backward lstm gru"
+)
+_IMAGES: Final = (
+    "avg_pool2d avg_pool2d_backward avg_pool3d avg_pool3d_backward max_pool2d_with_indices max_pool2d_with_indices_backward "
+    "max_pool3d_with_indices _adaptive_avg_pool2d _adaptive_avg_pool2d_backward _adaptive_avg_pool3d adaptive_max_pool2d "
+    "upsample_nearest1d upsample_nearest2d upsample_nearest2d_backward upsample_nearest3d upsample_bilinear2d "
+    "upsample_bilinear2d_backward _upsample_bilinear2d_aa upsample_bicubic2d upsample_bicubic2d_backward _upsample_bicubic2d_aa "
+    "upsample_linear1d upsample_trilinear3d reflection_pad1d reflection_pad2d reflection_pad2d_backward reflection_pad3d "
+    "replication_pad1d replication_pad2d replication_pad3d grid_sampler_2d grid_sampler_2d_backward grid_sampler_3d im2col col2im"
 )
 _REST: Final = (
     "copy_ copy clone _to_copy cat stack flip roll sort topk median cumsum cumprod cummax cummin logcumsumexp sum mean amax amin "
     "_fft_r2c _fft_c2c _fft_c2r conj_physical empty_like fill constant_pad_nd "
     "rand randn rand_like randn_like randint randint_like randperm uniform normal_functional exponential"
 )
-_TAKES_ALL: Final = frozenset(" ".join((_PRODUCTS, _ATTENTION, _LAYERS, _REST)).split())
+_TAKES_ALL: Final = frozenset(" ".join((_PRODUCTS, _ATTENTION, _LAYERS, _IMAGES, _REST)).split())
 """Operators of PyTorch that refuse shapes and dtypes only, which capture has seen."""
 _OVERLOADS: Final = frozenset({"aten.bernoulli.p", "aten.normal.float_float"})
 """Such overloads of operators whose other overloads refuse values."""

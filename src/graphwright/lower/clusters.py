@@ -33,6 +33,8 @@ PARALLEL_NUMEL: Final = 1 << 15
 MOST_ROOTS: Final = 24
 MOST_BUFFERS: Final = 40
 SIBLINGS_LOOKED_AT: Final = 3
+MOST_SEALED: Final = 8
+"""More units before a call are a good part of the program, and not what finds an index out of range."""
 
 
 class Root(msgspec.Struct, frozen=True):
@@ -162,14 +164,19 @@ class Partition:
         number = self._add_unit(Call(node, order), depends)
         if may_refuse(node.op):
             self._refusing.append(number)
-            since = (1 << number) - (1 << self._num_sealed)
-            if self._written and self._reach[number] & since == since:
-                self._num_sealed = number + 1
+            self._seal(number)
         for result in node.results:
             if result >= 0:
                 self._unit_of[result] = number
         for operand in operands:
             self._readers_of.setdefault(operand, []).append(number)
+
+    def _seal(self, call: int) -> None:
+        """Keep what a call that may refuse waits for apart from what comes later, where it was put first for that."""
+        since = (1 << call) - (1 << self._num_sealed)
+        is_first = self._reach[call] & since == since
+        if self._written and is_first and call - self._num_sealed <= MOST_SEALED:
+            self._num_sealed = call + 1
 
     def _before_writing(self, target: int, makers: Iterable[int]) -> set[int]:
         """Give the units that come before one that writes what `makers` compute to an input.

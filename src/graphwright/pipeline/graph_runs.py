@@ -115,7 +115,7 @@ def _make_static_run(
             return _make_eager_run(graph)
         plan, code = plan_graph(graph, settings, observer)
         run = make_plan_run(plan, code, wrapper=settings.wrapper)
-        return telling(run, always=refuses_first(plan)) if tells else run
+        return telling(run, refuses_first=refuses_first(plan)) if tells else run
 
     if joint is None:
         return make_run(graph, tells=tells)

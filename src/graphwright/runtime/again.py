@@ -33,18 +33,20 @@ class RunFailed(Exception):  # noqa: N818  (it never reaches a user)
         self.error = error
 
 
-def can_run_again(program: Program, plan: Plan | None = None) -> bool:
-    """Tell whether a call may be made in plain Python after the program's graph, or a late call, has raised.
-
-    Args:
-        program: what was captured.
-        plan: what runs its graph, where it is known: it may refuse values before it changes anything.
-    """
+def can_run_again(program: Program) -> bool:
+    """Tell whether a call may be made in plain Python after the program's graph, or a late call, has raised, whatever it raised."""
     graph = program.graph
-    if not graph.mutations and not any(changes(node.op) for node in graph.nodes):
-        return True
-    has_late = any(isinstance(one, CallLate) for one in program.built)
-    return plan is not None and not has_late and refuses_first(plan)
+    return not graph.mutations and not any(changes(node.op) for node in graph.nodes)
+
+
+def never_refuses_late(program: Program, plan: Plan) -> bool:
+    """Tell whether nothing refuses values once the plan has changed something: neither a step of it nor a late call."""
+    return refuses_first(plan) and not any(isinstance(one, CallLate) for one in program.built)
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Tell whether an exception is about values. Memory may run short at any step, behind those that change something, too."""
+    return not isinstance(error, MemoryError) and "allocate" not in str(error)
 
 
 def call_and_watch(

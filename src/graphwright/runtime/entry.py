@@ -21,7 +21,7 @@ from graphwright.ir.guards import FrozenGuard, GlobalStateGuard, GlobalStateKind
 from graphwright.ir.lookups import comes_first
 from graphwright.ir.plan import Plan
 from graphwright.ir.program import CallPattern, Program
-from graphwright.runtime.again import RunFailed, can_run_again
+from graphwright.runtime.again import RunFailed, can_run_again, is_refusal, never_refuses_late
 from graphwright.runtime.failures import Evaluator, GuardFailure, describe_failure
 from graphwright.runtime.frozen import Compute, FrozenTensors
 from graphwright.runtime.global_state import OFF
@@ -120,7 +120,8 @@ class Entry:
         )
         self._run = run
         self._go_on = go_on
-        self.runs_again: Final = can_run_again(program, plan)
+        self.runs_again: Final = can_run_again(program)
+        self._refuses_first: Final = plan is not None and never_refuses_late(program, plan)
         self.on_failure: Callable[..., Any] | None = None
         self._calls = _CallCount()
         self._kernel_texts = tuple(kernel_texts)
@@ -232,7 +233,7 @@ class Entry:
         except RunFailed:
             raise
         except Exception as error:
-            if not (self.runs_again or comes_first(error)):
+            if not self._is_untouched_by(error):
                 raise
             raise RunFailed(error) from None
         return self.build(outputs, symbols, sources)
@@ -245,7 +246,7 @@ class Entry:
         Raises:
             Exception: what plain Python raises, as a rule; what the graph raised where nobody makes such calls.
         """
-        is_untouched = self.runs_again or isinstance(error, RunFailed) or comes_first(error)
+        is_untouched = isinstance(error, RunFailed) or self._is_untouched_by(error)
         error = error.error if isinstance(error, RunFailed) else error
         try:
             is_interrupt = not isinstance(error, Exception)
@@ -254,6 +255,12 @@ class Entry:
             return self.on_failure(error, args, kwargs)
         finally:
             del error  # it would be part of a cycle with its own traceback
+
+    def _is_untouched_by(self, error: BaseException) -> bool:
+        """Tell whether a call whose graph raised has changed nothing."""
+        if self.runs_again or comes_first(error):
+            return True
+        return self._refuses_first and is_refusal(error)
 
     def release(self) -> None:
         """Let go of the native form, whose memory holds the entry; no call is under way. Python serves whoever calls all the same."""

@@ -19,7 +19,7 @@ from graphwright.ir.plan import Plan
 from graphwright.ir.program import CallPattern, Program, SymbolBinding
 from graphwright.ir.recipes import BuildTuple, FromOutput
 from graphwright.ir.sources import ArgSource, Source
-from graphwright.runtime.again import RunFailed
+from graphwright.runtime.again import RunFailed, is_refusal
 from graphwright.runtime.construction import make_entry
 from graphwright.runtime.entry import Run
 from graphwright.runtime.native import ANY_TENSOR
@@ -76,12 +76,12 @@ class PlanRun:
         return self._entry.call(inputs, symbols)
 
 
-def telling(run: PlanRun, *, always: bool) -> Run:
+def telling(run: PlanRun, *, refuses_first: bool) -> Run:
     """Give a run that tells where it raises before anything has changed: it raises `RunFailed` then.
 
     Args:
         run: what runs a plan.
-        always: the plan refuses values only before it changes anything (`ir/refusals.py`); else its first checks alone do so.
+        refuses_first: the plan refuses values only before it changes anything (`ir/refusals.py`); else its first checks alone tell.
     """
 
     def run_and_tell(
@@ -90,7 +90,7 @@ def telling(run: PlanRun, *, always: bool) -> Run:
         try:
             return run(inputs, symbols)
         except Exception as error:
-            if always or comes_first(error):
+            if comes_first(error) or (refuses_first and is_refusal(error)):
                 raise RunFailed(error) from None
             raise
 
