@@ -12,6 +12,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+import torch
 from program_cases import check_case
 from program_suite import all_cases
 
@@ -273,3 +274,13 @@ def test_programs_of_other_keys_are_refused_and_captured_again(copied) -> None:
     assert second["results"] == first["results"]
     assert second["refused"] > 0
     assert second["captures"] > 0
+
+
+def test_kernels_are_kept_in_each_folder_that_a_program_is_kept_in() -> None:
+    held, kept = [], []
+    for scale in (2.0, 3.0, 3.0):  # the first one brings the runtime's own functions
+        with fresh() as folder:
+            held.append(gw.compile(lambda x, scale=scale: x * scale))
+            held[-1](torch.ones(4))
+            kept.append(sum(path.is_file() for path in (folder / "kernels").rglob("*")))
+    assert kept[1] == kept[2] > 0

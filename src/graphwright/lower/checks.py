@@ -1,6 +1,7 @@
 """Check the indices of lookups once, before the kernels that look up.
 
-In: a graph, classified.   Out: the graph in which every lookup that has a row uses indices known to be in range.
+In: a graph, classified.   Out: the graph in which every lookup that has a row uses indices known to be in range; and one in which what
+may refuse values comes before what changes anything.
 Keeps: an index out of range raises what eager raises, before any later effect; no kernel looks at it.
 
 Indices that a caller passes can be anything. They are clamped where they are used, which costs nothing beside the lookup, and one

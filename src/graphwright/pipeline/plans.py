@@ -92,8 +92,11 @@ def plan_code(plan: Plan, codes: Mapping[str, LoadedCode]) -> PlanCode:
 
 
 def find_kernel(key: str, num_threads: int, caches: Caches | None) -> LoadedCode | None:
-    """Give the loaded code of the kernel with this content, from memory or from the cache; None when it is in neither."""
-    code = SESSION.find_code(key)
+    """Give the loaded code of the kernel with this content, from memory or from the cache; None when it is in neither.
+
+    What is in memory counts for the folder of caches that has it, too: a plan that is kept in another must find its kernels there.
+    """
+    code = SESSION.find_code(_name_in_memory(key, caches))
     if code is not None or caches is None:
         return code
     entry = caches.kernels.get(kernel_key(key, num_threads, caches))
@@ -107,7 +110,11 @@ def load_kernel(key: str, code: ObjectCode, caches: Caches | None) -> LoadedCode
     """Load the code of a kernel into this process; that of loops on several threads goes first, through the cache."""
     if caches is not None:
         prepare_linker(*_own_functions(caches))
-    return SESSION.keep_code(key, load_object(code))
+    return SESSION.keep_code(_name_in_memory(key, caches), load_object(code))
+
+
+def _name_in_memory(key: str, caches: Caches | None) -> str:
+    return key if caches is None else f"{key} {caches.stores.root}"
 
 
 def kernel_key(key: str, num_threads: int, caches: Caches) -> Key:
