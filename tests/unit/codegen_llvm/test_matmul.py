@@ -87,13 +87,14 @@ def test_tile_is_multiplied(
 
 
 @pytest.mark.parametrize("is_transposed", [False, True])
+@pytest.mark.parametrize("stride", [32, 33], ids=["no gaps", "gaps"])
 @pytest.mark.parametrize("rows", [3, 40])
-def test_what_lies_ahead_is_asked_for(rows: int, *, is_transposed: bool) -> None:
+def test_what_lies_ahead_is_asked_for(rows: int, stride: int, *, is_transposed: bool) -> None:
     made = matmul_kernel(rows, 32, 24, torch.float32, accumulates=False, transposed=False)
     (tile,) = made.body
     assert isinstance(tile, MatmulTile)
     # Far behind the end of the buffer: nothing may be read there.
-    ahead = Ahead("right", Index((), 1 << 40), 33, is_transposed)
+    ahead = Ahead("right", Index((), 1 << 40), stride, is_transposed)
     made = msgspec.structs.replace(made, body=(msgspec.structs.replace(tile, ahead=ahead),))
     verify_kernel(made)
     assert parse_kernel(render_kernel(made)) == made
