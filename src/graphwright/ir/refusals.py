@@ -72,14 +72,13 @@ def refuses_first(plan: Plan) -> bool:
 
 def _num_first(steps: Sequence[Step], mutated_inputs: Collection[int]) -> int:
     """Count the steps before the first that changes something. What users' own operators change, nobody knows."""
+    written = frozenset(mutated_inputs)
     for number, step in enumerate(steps):
-        if _uses(step, mutated_inputs) or (isinstance(step, CallExtern) and _draws(step.op)):
+        if _uses(step, written):
+            return number
+        if isinstance(step, CallExtern) and (draws(step.op) or not is_own(step.op)):
             return number
     return len(steps)
-
-
-def _draws(op: str) -> bool:
-    return draws(op) or not is_own(op)
 
 
 def is_own(op: str) -> bool:
@@ -110,11 +109,11 @@ def may_refuse(op: str) -> bool:
     return not (is_known or (is_of_elements and not draws(op)))
 
 
-def _uses(step: Step, inputs: Collection[int]) -> bool:
+def _uses(step: Step, inputs: frozenset[int]) -> bool:
     """Tell whether a step may write to one of the inputs: it takes their buffers."""
     match step:
         case RunKernel(_, buffers):
-            return not set(inputs).isdisjoint(buffers)
+            return not inputs.isdisjoint(buffers)
         case Release() | CallExtern(kind=ExternKind.CHECK | ExternKind.FUNCTIONAL):
             return False
         case CallExtern():

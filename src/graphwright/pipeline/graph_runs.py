@@ -20,7 +20,6 @@ from graphwright.graph import BackwardHalf, execute, partition
 from graphwright.ir.aten import AtenGraph, TensorMeta
 from graphwright.ir.joint import Joint
 from graphwright.ir.program import Program
-from graphwright.ir.refusals import refuses_first
 from graphwright.ir.symint import Dim
 from graphwright.observe import Observer
 from graphwright.pipeline.graph_plans import plan_graph
@@ -115,7 +114,7 @@ def _make_static_run(
             return _make_eager_run(graph)
         plan, code = plan_graph(graph, settings, observer)
         run = make_plan_run(plan, code, wrapper=settings.wrapper)
-        return telling(run, refuses_first=refuses_first(plan)) if tells else run
+        return telling(run, plan) if tells else run
 
     if joint is None:
         return make_run(graph, tells=tells)

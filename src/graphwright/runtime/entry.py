@@ -121,7 +121,6 @@ class Entry:
         self._run = run
         self._go_on = go_on
         self.runs_again: Final = can_run_again(program)
-        self._refuses_first: Final = plan is not None and never_refuses_late(program, plan)
         self.on_failure: Callable[..., Any] | None = None
         self._calls = _CallCount()
         self._kernel_texts = tuple(kernel_texts)
@@ -260,7 +259,8 @@ class Entry:
         """Tell whether a call whose graph raised has changed nothing."""
         if self.runs_again or comes_first(error):
             return True
-        return self._refuses_first and is_refusal(error)
+        plan = self.plan
+        return plan is not None and is_refusal(error) and never_refuses_late(self.program, plan)
 
     def release(self) -> None:
         """Let go of the native form, whose memory holds the entry; no call is under way. Python serves whoever calls all the same."""

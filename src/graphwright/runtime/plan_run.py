@@ -18,6 +18,7 @@ from graphwright.ir.lookups import comes_first
 from graphwright.ir.plan import Plan
 from graphwright.ir.program import CallPattern, Program, SymbolBinding
 from graphwright.ir.recipes import BuildTuple, FromOutput
+from graphwright.ir.refusals import refuses_first
 from graphwright.ir.sources import ArgSource, Source
 from graphwright.runtime.again import RunFailed, is_refusal
 from graphwright.runtime.construction import make_entry
@@ -76,12 +77,12 @@ class PlanRun:
         return self._entry.call(inputs, symbols)
 
 
-def telling(run: PlanRun, *, refuses_first: bool) -> Run:
+def telling(run: PlanRun, plan: Plan) -> Run:
     """Give a run that tells where it raises before anything has changed: it raises `RunFailed` then.
 
     Args:
-        run: what runs a plan.
-        refuses_first: the plan refuses values only before it changes anything (`ir/refusals.py`); else its first checks alone tell.
+        run: what runs the plan.
+        plan: the plan; where it may refuse values behind what it changes (`ir/refusals.py`), its first checks alone tell.
     """
 
     def run_and_tell(
@@ -90,7 +91,7 @@ def telling(run: PlanRun, *, refuses_first: bool) -> Run:
         try:
             return run(inputs, symbols)
         except Exception as error:
-            if comes_first(error) or (refuses_first and is_refusal(error)):
+            if comes_first(error) or (is_refusal(error) and refuses_first(plan)):
                 raise RunFailed(error) from None
             raise
 
