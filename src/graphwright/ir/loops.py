@@ -97,6 +97,8 @@ class Load(Data, frozen=True, tag="load"):
     name: str
     buffer: str
     index: Index
+    ahead: int = 0
+    """How many elements behind this one the processor is asked for at the same time: they are far away and loaded soon. 0: none."""
 
 
 class Compute(Data, frozen=True, tag="compute"):

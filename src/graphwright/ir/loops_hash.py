@@ -109,7 +109,7 @@ class _Renamer:
                 return IndexValue(index=self._index(stmt.index), name=self._new(stmt.name))
             case Load():
                 index = self._index(stmt.index)
-                return Load(self._new(stmt.name), names[stmt.buffer], index)
+                return Load(self._new(stmt.name), names[stmt.buffer], index, stmt.ahead)
             case Compute():
                 args = tuple(names[arg] for arg in stmt.args)
                 return Compute(self._new(stmt.name), stmt.op, args, stmt.dtype)

@@ -48,7 +48,7 @@ _ESTIMATE: Final = re.compile(r"# moves (\d+) bytes, computes (\d+)")
 _LOC: Final = re.compile(r"# (.*):(\d+) in (.*)")
 _CONST: Final = re.compile(r"(\w+) = const (\S+): (\w+)")
 _INDEX: Final = re.compile(r"(\w+) = index (.*)")
-_LOAD: Final = re.compile(r"(\w+) = load (\w+)\[(.*)\]")
+_LOAD: Final = re.compile(r"(\w+) = load (\w+)\[(.*)\](?: ahead (\d+))?")
 _COMPUTE: Final = re.compile(r"(\w+) = (\w+)\((.*)\): (\w+)")
 _STORE: Final = re.compile(r"(store|stream) (\w+)\[(.*)\] = (\w+)")
 _IF: Final = re.compile(r"if (\w+):")
@@ -177,7 +177,7 @@ class _Parser:
         return (
             (_CONST, lambda m: Const(m[1], m[2], self._dtype(m[3]))),
             (_INDEX, lambda m: IndexValue(m[1], self._index(m[2]))),
-            (_LOAD, lambda m: Load(m[1], m[2], self._index(m[3]))),
+            (_LOAD, lambda m: Load(m[1], m[2], self._index(m[3]), int(m[4] or 0))),
             (_STORE, lambda m: Store(m[2], self._index(m[3]), m[4], m[1] == "stream")),
             (_TRANSPOSE, self._transpose),
             (_MATMUL, self._matmul),

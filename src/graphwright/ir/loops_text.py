@@ -93,8 +93,9 @@ def _render_head(stmt: Stmt) -> str:
             return f"{name} = const {value}: {SHORT_NAMES[dtype]}"
         case IndexValue(name, index):
             return f"{name} = index {render_index(index)}"
-        case Load(name, buffer, index):
-            return f"{name} = load {buffer}[{render_index(index)}]"
+        case Load(name, buffer, index, ahead):
+            suffix = f" ahead {ahead}" if ahead else ""
+            return f"{name} = load {buffer}[{render_index(index)}]{suffix}"
         case Compute(name, op, args, dtype):
             return f"{name} = {op.value}({', '.join(args)}): {SHORT_NAMES[dtype]}"
         case Store(buffer, index, value, is_streaming):

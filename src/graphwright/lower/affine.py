@@ -101,6 +101,16 @@ def range_of(value: Affine, extents: Sequence[int]) -> tuple[int, int]:
     return low, high
 
 
+def run_length(value: Affine, extents: Sequence[int]) -> int:
+    """Give how many numbers, from its least on, the value takes one after the other as its atoms count up; 1 where it leaves gaps."""
+    length = 1
+    for atom, coeff in sorted(value.terms, key=lambda term: term[1]):
+        if coeff != length:
+            break
+        length *= extents[atom]
+    return length
+
+
 def dot(indices: Sequence[Affine], strides: Sequence[int], offset: int) -> Affine:
     """Give `offset + Σ index * stride`."""
     coeffs: dict[int, int] = {}

@@ -32,6 +32,7 @@ from graphwright.ir.loops import (
 )
 from graphwright.ir.ops import ScalarOp
 from graphwright.lower.affine import Affine
+from graphwright.lower.far_memory import reading_ahead
 from graphwright.lower.programs import StoreTo, Target
 from graphwright.lower.scalars import Scalar, ScalarBuilder, ScalarKind
 from graphwright.lower.values import static
@@ -370,7 +371,11 @@ class NestWriter:
             case ScalarKind.LOAD:
                 assert scalar.affine is not None, "a load has its index"
                 target = Target(scalar.source, scalar.dtype)
-                return Load(name, self.kernel.param(target, Access.READ), self.index(scalar.affine))
+                buffer, index = self.kernel.param(target, Access.READ), self.index(scalar.affine)
+                ahead = 0
+                if self.kernel.is_input(target):
+                    ahead = reading_ahead(scalar.affine, scalar.dtype.size_bytes, self._builder)
+                return Load(name, buffer, index, ahead)
             case ScalarKind.COMPUTE:
                 assert scalar.op is not None, "a computation has its operation"
                 return Compute(name, scalar.op, tuple(args), scalar.dtype)

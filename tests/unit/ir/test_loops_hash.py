@@ -62,6 +62,7 @@ def test_the_canonical_kernel_is_sound():
         ("f32[16]", "f32[17]"),
         ("y: f32 write", "y: f32 write align 64"),
         ("store y[i]", "stream y[i]"),
+        ("x[i*16 + j]", "x[i*16 + j] ahead 512"),
     ],
 )
 def test_what_changes_the_code_changes_the_hash(old, new):

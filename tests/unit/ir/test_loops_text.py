@@ -43,7 +43,7 @@ kernel sums<s0>(in0: f32 read, out0: f32 write align 64):
   parallel i0 in 0..(s0) grain 8:
     c0 = const 0x1.0p+1: f32
     vector i1 in 0..min((s0), 16):
-      v0 = load in0[i0*(s0) + i1]
+      v0 = load in0[i0*(s0) + i1] ahead 128
       v1 = mul(v0, c0): f32
       carry total = sum(v1): f32
     stream out0[i0] = total
@@ -57,7 +57,7 @@ def test_text_is_what_the_module_says():
         (Index((), S0), Index((), 16)),
         LoopKind.VECTOR,
         (
-            Load("v0", "in0", HERE),
+            Load("v0", "in0", HERE, ahead=128),
             Compute("v1", ScalarOp.MUL, ("v0", "c0"), DType.FLOAT32),
         ),
         carries=(Carry("total", ReduceOp.SUM, "v1", DType.FLOAT32),),

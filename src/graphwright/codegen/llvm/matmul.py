@@ -24,7 +24,13 @@ import msgspec
 from graphwright.codegen.llvm.builder import Builder, Int
 from graphwright.codegen.llvm.counting import emit_counted_loop
 from graphwright.codegen.llvm.frame import Frame, Memory, Place
-from graphwright.codegen.llvm.memory import element_pointer, emit_load, emit_store
+from graphwright.codegen.llvm.memory import (
+    LINE_BYTES,
+    element_pointer,
+    emit_load,
+    emit_prefetch,
+    emit_store,
+)
 from graphwright.codegen.llvm.target import Target
 from graphwright.codegen.llvm.types import MEMORY_KIND, Kind, Value, type_text
 from graphwright.ir.loops import Ahead, MatmulTile
@@ -35,10 +41,6 @@ _LEAST_SUMS: Final = 8
 """Fewer sums under way would wait for each other: an addition takes 4 cycles, and two begin in each."""
 
 
-_LINE_BYTES: Final = 64
-"""Of the cache."""
-_LOCALITY: Final = 2
-"""Into the second cache: the first one is full of what the tile reads."""
 _PACE_BITS: Final = 16
 """Of the fraction in the number of lines for each step of the depth."""
 
@@ -236,7 +238,7 @@ class _AheadRun:
         self._frame = frame
         self._memory = frame.buffers[ahead.buffer]
         self._start = frame.uniform(ahead.index).base
-        self._line = _LINE_BYTES // self._memory.dtype.size_bytes
+        self._line = LINE_BYTES // self._memory.dtype.size_bytes
         self._rows, self._cols, self._depth = stmt.rows, stmt.cols, stmt.depth
         self._num_lines = -(-stmt.cols * stmt.depth // self._line)
         self._first: Int = 0
@@ -262,7 +264,7 @@ class _AheadRun:
         line = builder.index_add(self._first, passed)
         for number in range(self._at_once):
             place = builder.index_multiply(builder.index_add(line, number), self._line)
-            _emit_prefetch(builder, self._memory, builder.index_add(self._start, place))
+            emit_prefetch(builder, self._memory, builder.index_add(self._start, place))
 
 
 class _AheadLines:
@@ -278,7 +280,7 @@ class _AheadLines:
         self._start = frame.uniform(ahead.index).base
         self._stride = frame.dim(ahead.stride)
         self._is_transposed = ahead.is_transposed
-        self._line = _LINE_BYTES // self._memory.dtype.size_bytes
+        self._line = LINE_BYTES // self._memory.dtype.size_bytes
         self._rows = stmt.rows
         self._num_lines = -(-stmt.cols // self._line)
         self._lines: list[Int] = []
@@ -307,17 +309,7 @@ class _AheadLines:
             column = builder.emit(f"and i64 {depth}, {self._line - 1}", Kind.I64, 1).text
             offset = builder.index_add(depth, builder.index_multiply(column, self._stride))
         for line in self._lines:
-            _emit_prefetch(builder, self._memory, builder.index_add(line, offset))
-
-
-def _emit_prefetch(builder: Builder, memory: Memory, index: Int) -> None:
-    """Ask for an element, which need not exist."""
-    builder.declare("llvm.prefetch.p0", "void", ["ptr", *["i32 immarg"] * 3])
-    pointer, element = builder.fresh(), MEMORY_KIND[memory.dtype].value
-    builder.lines += [
-        f"{pointer} = getelementptr {element}, ptr {memory.pointer}, i64 {index}",
-        f"call void @llvm.prefetch.p0(ptr {pointer}, i32 0, i32 {_LOCALITY}, i32 1)",
-    ]
+            emit_prefetch(builder, self._memory, builder.index_add(line, offset))
 
 
 def _divided(builder: Builder, number: Int, divisor: int) -> Int:

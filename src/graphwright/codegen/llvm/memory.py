@@ -3,7 +3,7 @@
 In: a buffer, a place, the frame's lanes and mask.   Out: instructions.
 The alignment of masked accesses is written as an operand, which all LLVM versions in use read (22 turns it into an attribute).
 A store that streams goes past the caches where its address is known to be a multiple of a vector: that saves reading what is overwritten
-(a layer norm took 1.6 instead of 2.6 ms). On some processors it does so only where a loop computes little.
+(a layer norm took 1.6 instead of 2.6 ms). On some processors it does so only where a loop computes little, or asks for what it reads ahead.
 Keeps: no byte is touched that the loop IR does not name: lanes outside the mask read and write nothing.
 """
 
@@ -13,23 +13,29 @@ import math
 from typing import Final
 
 from graphwright.base.errors import InternalError
-from graphwright.codegen.llvm.builder import Builder
+from graphwright.codegen.llvm.builder import Builder, Int
 from graphwright.codegen.llvm.frame import Frame, Memory, Place
 from graphwright.codegen.llvm.types import MEMORY_KIND, Kind, Value, mangled, type_text
 from graphwright.ir.dtypes import DType
 
 LONGEST_STREAMING: Final = 15
 """Instructions for each load and store of a loop that stores past the caches, on processors that do not always gain by it."""
+LINE_BYTES: Final = 64
+"""Of the caches."""
+_SECOND_CACHE: Final = 2
+"""Where memory that was asked for ahead goes: the first cache is full of what is worked on."""
 MAX_SHUFFLED_STRIDE: Final = 4
 """Elements up to this distance apart are loaded and stored as whole vectors with shuffles."""
 
 
-def emit_load(frame: Frame, memory: Memory, place: Place) -> Value:
-    """Load the element (or the vector of elements) at `place`, as a register value."""
+def emit_load(frame: Frame, memory: Memory, place: Place, ahead: int = 0) -> Value:
+    """Load the element (or the vector of elements) at `place`, as a register value; ask for those `ahead` elements behind it."""
     kind = MEMORY_KIND[memory.dtype]
     if place.is_uniform:
         loaded = _load_scalar(frame.builder, memory, place)
     elif place.vector is None and place.stride == 1:
+        if ahead and frame.mask is None and frame.target.asks_ahead:
+            _ask_for_vector(frame, memory, frame.builder.index_add(place.base, ahead))
         loaded = _load_contiguous(frame, memory, place, kind)
     elif place.vector is None and place.stride == -1 and frame.mask is None:
         loaded = _load_reversed(frame, memory, place, kind)
@@ -72,6 +78,22 @@ def element_pointer(builder: Builder, memory: Memory, place: Place) -> str:
         f"{name} = getelementptr inbounds {element}, ptr {memory.pointer}, i64 {place.base}"
     )
     return name
+
+
+def emit_prefetch(builder: Builder, memory: Memory, index: Int) -> None:
+    """Ask for an element, which need not exist."""
+    builder.declare("llvm.prefetch.p0", "void", ["ptr", *["i32 immarg"] * 3])
+    pointer, element = builder.fresh(), MEMORY_KIND[memory.dtype].value
+    builder.lines += [
+        f"{pointer} = getelementptr {element}, ptr {memory.pointer}, i64 {index}",
+        f"call void @llvm.prefetch.p0(ptr {pointer}, i32 0, i32 {_SECOND_CACHE}, i32 1)",
+    ]
+
+
+def _ask_for_vector(frame: Frame, memory: Memory, index: Int) -> None:
+    """Ask for as many elements as the frame has lanes: one in each line."""
+    for offset in range(0, frame.lanes, LINE_BYTES // memory.dtype.size_bytes):
+        emit_prefetch(frame.builder, memory, frame.builder.index_add(index, offset))
 
 
 def _load_scalar(builder: Builder, memory: Memory, place: Place) -> Value:
@@ -220,6 +242,8 @@ def _gains_by_streaming(frame: Frame) -> bool:
     if frame.target.streams_always:
         return True
     lines = frame.builder.lines_of_block()
+    if any("@llvm.prefetch" in line for line in lines):
+        return True
     num_accesses = 1 + sum(" load " in line for line in lines)
     num_addresses = sum("getelementptr" in line for line in lines)
     return len(lines) - num_addresses <= LONGEST_STREAMING * num_accesses

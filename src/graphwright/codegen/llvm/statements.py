@@ -46,9 +46,10 @@ def _emit_statement(frame: Frame, stmt: Stmt) -> None:
             frame.locals[name] = Local(dtype, literal(frame.builder, value, dtype))
         case IndexValue(name, index):
             frame.locals[name] = Local(DType.INT64, frame.place(index))
-        case Load(name, buffer, index):
+        case Load(name, buffer, index, ahead):
             memory = frame.buffers[buffer]
-            frame.locals[name] = Local(memory.dtype, emit_load(frame, memory, frame.place(index)))
+            loaded = emit_load(frame, memory, frame.place(index), ahead)
+            frame.locals[name] = Local(memory.dtype, loaded)
         case Compute():
             _emit_compute(frame, stmt)
         case Store(buffer, index, value, is_streaming):
