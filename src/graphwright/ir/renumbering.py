@@ -6,6 +6,7 @@ Keeps: values stay dense and in order, as `ir/aten.py` asks.
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -27,18 +28,19 @@ from graphwright.ir.overloads import find_overload, is_effectful, is_random
 
 def iter_reads(node: AtenNode) -> Iterator[int]:
     """Give the values that `node` reads, in the order of its arguments, with repetition."""
-    for arg in node.args:
-        yield from _iter_refs(arg)
-    for kwarg in node.kwargs:
-        yield from _iter_refs(kwarg.value)
+    for arg in (*node.args, *[kwarg.value for kwarg in node.kwargs]):
+        if isinstance(arg, Ref):
+            yield arg.id
+        elif isinstance(arg, ListArg):
+            yield from _iter_listed(arg)
 
 
-def _iter_refs(arg: Arg) -> Iterator[int]:
-    if isinstance(arg, Ref):
-        yield arg.id
-    elif isinstance(arg, ListArg):
-        for item in arg.items:
-            yield from _iter_refs(item)
+def _iter_listed(arg: ListArg) -> Iterator[int]:
+    for item in arg.items:
+        if isinstance(item, Ref):
+            yield item.id
+        elif isinstance(item, ListArg):
+            yield from _iter_listed(item)
 
 
 def sole_readers(graph: AtenGraph) -> dict[int, AtenNode]:
@@ -93,21 +95,30 @@ def with_nodes(graph: AtenGraph, nodes: Sequence[AtenNode], same: Mapping[int, i
         nodes: some of its nodes, in order; they may read renamed values.
         same: for values of nodes that are left out, the value to read instead.
     """
-    numbers = {value: value for value in range(len(graph.inputs) + len(graph.constants))}
+    numbers = _Numbers(same)
+    numbers.update((value, value) for value in range(len(graph.inputs) + len(graph.constants)))
     return msgspec.structs.replace(
         graph,
-        nodes=renumbered((rename_reads(node, same) for node in nodes), numbers),
+        nodes=renumbered(nodes, numbers),
         outputs=tuple(
-            msgspec.structs.replace(
-                output, value_id=numbers[same.get(output.value_id, output.value_id)]
-            )
+            msgspec.structs.replace(output, value_id=numbers[output.value_id])
             for output in graph.outputs
         ),
         mutations=tuple(
-            InputMutation(item.input_index, numbers[same.get(item.value_id, item.value_id)])
-            for item in graph.mutations
+            InputMutation(item.input_index, numbers[item.value_id]) for item in graph.mutations
         ),
     )
+
+
+class _Numbers(dict[int, int]):
+    """New numbers of values; one that is not among them has that of the value that is read instead."""
+
+    def __init__(self, same: Mapping[int, int]) -> None:
+        super().__init__()
+        self._same = same
+
+    def __missing__(self, value: int) -> int:
+        return self[self._same[value]]
 
 
 def rename_reads(node: AtenNode, names: Mapping[int, int]) -> AtenNode:
@@ -131,20 +142,28 @@ def renumber(node: AtenNode, numbers: Mapping[int, int]) -> AtenNode:
 
 
 def _with_values(node: AtenNode, numbers: Mapping[int, int], results: tuple[int, ...]) -> AtenNode:
-    """Give `node` reading `numbers[v]` in the place of each value `v`, with these results."""
-    return AtenNode(
-        node.op,
-        tuple([_renumber_arg(arg, numbers) for arg in node.args]),
-        tuple([KwArg(item.name, _renumber_arg(item.value, numbers)) for item in node.kwargs]),
-        results,
-        node.metas,
-        node.loc,
-    )
+    """Give `node` reading `numbers[v]` in the place of each value `v`, with these results; itself where nothing changes."""
+    args = tuple([_renumber_arg(arg, numbers) for arg in node.args])
+    kwargs = tuple([_renumber_kwarg(item, numbers) for item in node.kwargs])
+    if results == node.results and _is_same(args, node.args) and _is_same(kwargs, node.kwargs):
+        return node
+    return AtenNode(node.op, args, kwargs, results, node.metas, node.loc)
+
+
+def _renumber_kwarg(item: KwArg, numbers: Mapping[int, int]) -> KwArg:
+    value = _renumber_arg(item.value, numbers)
+    return item if value is item.value else KwArg(item.name, value)
 
 
 def _renumber_arg(arg: Arg, numbers: Mapping[int, int]) -> Arg:
     if isinstance(arg, Ref):
-        return Ref(numbers[arg.id])
+        number = numbers[arg.id]
+        return arg if number == arg.id else Ref(number)
     if isinstance(arg, ListArg):
-        return ListArg(tuple(_renumber_arg(item, numbers) for item in arg.items))
+        items = tuple([_renumber_arg(item, numbers) for item in arg.items])
+        return arg if _is_same(items, arg.items) else ListArg(items)
     return arg
+
+
+def _is_same(made: tuple[object, ...], given: tuple[object, ...]) -> bool:
+    return all(map(operator.is_, made, given))
