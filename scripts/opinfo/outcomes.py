@@ -82,7 +82,7 @@ class Result(msgspec.Struct, frozen=True, tag="result"):
     """The compiled function's first call, compile included."""
     num_kernels: int = 0
     externs: tuple[str, ...] = ()
-    """The overloads that the plan calls, in order; told for the first sample of each dtype."""
+    """The overloads that the plan calls, in order; told for the form that is a function."""
     late_calls: tuple[str, ...] = ()
     """The functions that are called once the graph has run."""
     errors: Errors | None = None

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from opinfo.calls import reason_of_call
 from opinfo.known_failures import reason_of
 from opinfo.outcomes import FAILURES, Outcome, Result, Variant, samples_line
 
@@ -29,8 +30,9 @@ def render_page(results: Sequence[Result]) -> str:
         by_op[result.case.op].append(result)
     lines = [_HEAD, samples_line(results), *_totals(counted), "", "## Each op", ""]
     lines += [
-        "“Own” is code that graphwright makes; the ops named after it are calls of ATen. A late call is one whose result's size or",
-        "value depends on values: it is made once the graph has run, and what follows from it cannot be part of the program.",
+        "“Own” is code that graphwright makes, or a view; in brackets for how many of the samples, where not for all. The ops named after",
+        "it are calls of ATen, with the reason for them. A late call is one whose result's size or value depends on values: it is made",
+        "once the graph has run, and what follows from it cannot be part of the program.",
     ]
     lines += [
         "",
@@ -66,16 +68,24 @@ def _how(results: Sequence[Result]) -> str:
     passed = [
         result
         for result in results
-        if result.outcome is Outcome.PASSED and result.case.variant is not Variant.ERROR
+        if result.outcome is Outcome.PASSED and result.case.variant is Variant.FUNCTION
     ]
     if not passed:
         return "—"
-    externs = sorted({name for result in passed for name in result.externs})
-    parts = ["own"] if any(result.num_kernels for result in passed) else []
-    parts += [f"`{name}`" for name in externs]
+    num_own = sum(not result.externs and not result.late_calls for result in passed)
+    parts = (
+        []
+        if not num_own
+        else ["own" if num_own == len(passed) else f"own ({num_own} of {len(passed)})"]
+    )
+    dtypes: Mapping[str, set[str]] = defaultdict(set)
+    for result in passed:
+        for name in result.externs:
+            dtypes[name].add(result.case.dtype)
+    parts += [f"`{name}` ({reason_of_call(name, dtypes[name])})" for name in sorted(dtypes)]
     late = sorted({name for result in passed for name in result.late_calls})
     parts += [f"`{name}`, called late" for name in late]
-    return ", ".join(parts) or "own (a view, or nothing to compute)"
+    return ", ".join(parts)
 
 
 def _reasons(failures: Sequence[Result]) -> Iterator[str]:

@@ -56,14 +56,10 @@ def work(info: Any, position: int, budget: Budget, num_done: int, pipe: int) -> 
     def tell(item: msgspec.Struct) -> None:
         os.write(pipe, encoder.encode(item) + b"\n")
 
-    told_plans: set[str] = set()
     with gw.config.patch(strict=True, disk_cache=False):
         for trial in islice(iter_trials(info, position, budget), num_done, None):
             tell(trial.case)
-            is_first = trial.case.variant is Variant.FUNCTION and trial.case.dtype not in told_plans
-            if is_first:
-                told_plans.add(trial.case.dtype)
             try:
-                tell(run_trial(trial, tells_plan=is_first))
+                tell(run_trial(trial, tells_plan=trial.case.variant is Variant.FUNCTION))
             except Exception as error:  # noqa: BLE001  (a sample that cannot be copied, compared, …)
                 tell(Result(trial.case, Outcome.RAISED, f"in the trial itself: {error!r}"[:600]))

@@ -54,12 +54,19 @@ def _normalized_exponentials(emit: Emitter, x: Ref, axes: tuple[int, ...]) -> Re
 
 
 def _log_softmax(emit: Emitter, node: AtenNode) -> bool:
-    """log_softmax(x) = d - log Σ exp d, d = x - max x."""
-    x = emit.widened(tensor(node, 0))
-    axes = axes_of(node, 1, len(emit.shape(x)))
+    """log_softmax(x) = d - log Σ exp d, d = x - max x.
+
+    Along the last axis eager keeps the sum and its logarithm in the dtype of x, so that they are rounded there.
+    """
+    given = tensor(node, 0)
+    x = emit.widened(given)
+    num_axes = len(emit.shape(x))
+    axes = axes_of(node, 1, num_axes)
+    kept = emit.dtype(given if num_axes - 1 in axes else x)
     d = emit.pointwise("aten.sub.Tensor", x, emit.reduce("aten.amax.default", x, axes))
     total = emit.reduce("aten.sum.dim_IntList", emit.pointwise("aten.exp.default", d), axes)
-    logarithm = emit.pointwise("aten.log.default", total)
+    total = emit.widened(emit.cast(total, kept))
+    logarithm = emit.widened(emit.cast(emit.pointwise("aten.log.default", total), kept))
     give(emit, node, emit.pointwise("aten.sub.Tensor", d, logarithm))
     return True
 
