@@ -1,8 +1,8 @@
-"""The op that raises, in the place of ops whose indices are out of range, what eager raises.
+"""The op that raises, in the place of ops that refuse some values of their operands, what eager raises.
 
-In: whether an index is out of range, the indices, the op that looks up.   Out: nothing, or eager's exception.
-Keeps: the error is the op's own: where an index is out of range the op itself is called, on the indices and on memory that stands in
-for its other operands, and refuses.
+In: whether a value is refused (an index out of range, a divisor that is zero), the operand, the op.   Out: nothing, or eager's exception.
+Keeps: the error is the op's own: where a value is refused the op itself is called, on the operand and on zeros that stand in
+for its other operands, and raises.
 
     %2 = embedding(%0, %1)    →    %2 = clamp(%1, 0, 999);  %3 = any(ne(%2, %1));  check_lookup(%3, [%1], embedding(_, %1))
                                    %4 = embedding(%0, %2)
@@ -81,7 +81,7 @@ def check_lookup(
         if is_first:
             setattr(error, _MARK, True)
         raise
-    message = f"{call.op} takes indices that were held to be out of range: {list(indices)}"
+    message = f"{call.op} takes values that were held to be refused: {list(indices)}"
     raise InternalError(message)
 
 
@@ -99,7 +99,8 @@ def unmark(error: BaseException) -> None:
 def _stand_in(meta: TensorMeta) -> torch.Tensor:
     shape = [evaluate_dim(extent, NO_SYMBOLS) for extent in meta.shape]
     strides = [evaluate_dim(stride, NO_SYMBOLS) for stride in meta.strides]
-    return torch.empty_strided(shape, strides, dtype=meta.dtype.torch_dtype, device=meta.device)
+    dtype = meta.dtype.torch_dtype
+    return torch.empty_strided(shape, strides, dtype=dtype, device=meta.device).zero_()
 
 
 _LIBRARY.define(

@@ -144,7 +144,7 @@ def _serves_pointwise(values: Values, node: AtenNode) -> bool:
     if result is not None and result.dtype.is_float:
         return True
     divisor = argument(node, 1, "other")
-    return is_number(divisor) and number_of(divisor) != 0
+    return not is_number(divisor) or number_of(divisor) != 0
 
 
 def _serves_lookups(values: Values, node: AtenNode, row: ElementRow | ScatterRow) -> bool:
@@ -170,6 +170,26 @@ def unchecked_lookups(values: Values, node: AtenNode) -> tuple[Lookup, ...]:
     )
     is_known = all(is_in_range(values, lookup) for lookup in lookups)
     return lookups if can_check and not is_known else ()
+
+
+def unchecked_divisor(values: Values, node: AtenNode) -> int | None:
+    """Give the divisor of a node that divides integers by own code, where it may hold a zero.
+
+    A kernel divides by zero as by any number, and gives 0; eager refuses to, where there is anything to divide.
+    """
+    row = POINTWISE.get(node.op) or CHOICES.get(node.op)
+    divisor = argument(node, 1, "other")
+    value = node.first_tensor
+    if row is None or not row.divides or not isinstance(divisor, Ref) or value is None:
+        return None
+    is_own = values.kinds[value] is ValueKind.POINTWISE
+    if not is_own or values.dtype(value).is_float or not values.layouts[value].numel:
+        return None
+    if values.dtype(divisor.id) is not values.dtype(value):
+        return divisor.id
+    interval = interval_of(values, divisor.id)
+    is_known = interval is not None and (interval.low > 0 or interval.high < 0)
+    return None if is_known else divisor.id
 
 
 def is_in_range(values: Values, lookup: Lookup) -> bool:

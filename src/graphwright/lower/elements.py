@@ -64,7 +64,10 @@ def define_element(reader: Reader, value: int, indices: Indices) -> Scalar:
     is_result = common_from is CommonDType.RESULT
     common = values.dtype(value) if is_result else common_dtype(values, node)
     environment = _NodeEnvironment(reader, node, indices)
-    evaluation = Evaluation(reader.builder, environment, common, computation_dtype(common))
+    choice = CHOICES.get(node.op)
+    rounds_each = choice is not None and choice.rounds_each
+    dtype = computation_dtype(common)
+    evaluation = Evaluation(reader.builder, environment, common, dtype, rounds_each)
     return reader.builder.cast(evaluation.run(expression), values.dtype(value))
 
 

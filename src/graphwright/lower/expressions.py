@@ -30,6 +30,10 @@ _BOOL_TWINS: Final = {
     ScalarOp.MINIMUM: ScalarOp.BITWISE_AND,
 }
 """What arithmetic on bools means."""
+_KEEPS_PRECISION: Final = frozenset(
+    (ScalarOp.NEG, ScalarOp.ABS, ScalarOp.MAXIMUM, ScalarOp.MINIMUM, ScalarOp.WHERE)
+)
+"""Their results are their operands, which have been rounded already."""
 
 
 class Expression:
@@ -212,6 +216,8 @@ class Evaluation(msgspec.Struct, frozen=True):
     """What operands are cast to: the node's promoted dtype."""
     dtype: DType
     """The dtype of the computation: `common`, or float32 in place of a narrower float."""
+    rounds_each: bool = False
+    """The result of each operation is rounded to `common`."""
 
     def run(self, expression: Expression | Number) -> Scalar:
         """Give the value of `expression`."""
@@ -260,7 +266,10 @@ class Evaluation(msgspec.Struct, frozen=True):
         if last is DType.BOOL:
             op = _BOOL_TWINS.get(op, op)
         dtype = DType.BOOL if FACTS[op].gives_bool else last
-        return self.builder.compute(op, args, dtype)
+        value = self.builder.compute(op, args, dtype)
+        if not self.rounds_each or dtype is not self.dtype or op in _KEEPS_PRECISION:
+            return value
+        return self.builder.cast(self.builder.cast(value, self.common), dtype)
 
     def _arguments(self, args: Sequence[Expression | Number]) -> list[Scalar]:
         """Numbers take the dtype of the last argument that is none."""

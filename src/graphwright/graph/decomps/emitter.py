@@ -188,12 +188,12 @@ class Emitter:
             AtenNode("aten.full.default", (shape, number), kwargs, (result,), (meta,), self._loc)
         )
 
-    def check_lookup(self, node: AtenNode, indices: Ref, is_wrong: Ref) -> None:
-        """Let `node`, which looks up at `indices`, raise what it raises, where any of the flags `is_wrong` holds."""
+    def check_values(self, node: AtenNode, passed: Sequence[Ref], is_wrong: Ref) -> None:
+        """Let `node`, called with the operands `passed`, raise what it raises, where any of the flags `is_wrong` holds."""
         meta = TensorMeta(DType.BOOL, (), (), self.meta(is_wrong).device)
         is_any = self.node("aten.any.default", [is_wrong], meta)
-        text = describe_lookup(node, [indices.id], self._metas)
-        args = (is_any, ListArg((indices,)), LiteralArg(text))
+        text = describe_lookup(node, [value.id for value in passed], self._metas)
+        args = (is_any, ListArg(tuple(passed)), LiteralArg(text))
         self.nodes.append(AtenNode(CHECK_LOOKUP, args, (), (), (), self._loc))
 
     def slice(self, value: Ref, axis: int, start: int, extent: int) -> Ref:

@@ -116,7 +116,7 @@ def _places(emit: Emitter, node: AtenNode, own: _Likelihood, *, is_checked: bool
     if is_checked:
         differs = emit.pointwise("aten.ne.Tensor", safe, target, dtype=DType.BOOL)
         is_wrong = emit.pointwise("aten.bitwise_and.Tensor", is_counted, differs)
-        emit.check_lookup(node, own.target, is_wrong)
+        emit.check_values(node, [own.target], is_wrong)
     else:
         is_class = emit.pointwise("aten.eq.Tensor", safe, target, dtype=DType.BOOL)
         is_counted = emit.pointwise("aten.bitwise_and.Tensor", is_counted, is_class)

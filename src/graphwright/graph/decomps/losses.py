@@ -1,12 +1,15 @@
 """Losses and other small compositions, in terms of reductions and pointwise ops.
 
 In: nothing.   Out: `LOSSES`, overload name → `Decomposition`.
+Keeps: narrow floats are rounded where eager's kernels round them: most do after each operation, some once, which differs by dtype.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
+
+import torch
 
 from graphwright.graph.decomps.emitter import Emitter
 from graphwright.graph.decomps.rules import (
@@ -23,6 +26,9 @@ from graphwright.ir.aten import Arg, AtenNode, ListArg, LiteralArg, Ref, TensorM
 from graphwright.ir.dtypes import DType
 from graphwright.ir.node_arguments import argument, integer_of, is_number, number_of
 from graphwright.ir.strides import row_major
+
+_LEAST_LOGARITHM: Final = -100
+"""What eager takes for smaller logarithms in a cross entropy."""
 
 
 def _give_loss(emit: Emitter, node: AtenNode, loss: Ref, position: int) -> None:
@@ -43,65 +49,122 @@ def _mse_loss(emit: Emitter, node: AtenNode) -> bool:
     return True
 
 
-def _distance(emit: Emitter, node: AtenNode) -> Ref | None:
-    """Give x - target, for float32 and float64 of one dtype: eager rounds narrower ones in between."""
+def _distance(emit: Emitter, node: AtenNode, rounds_once: DType | None = None) -> Ref | None:
+    """Give x - target, of floats of one dtype; in float32 for the narrow one that eager `rounds_once`, at the end."""
     x, target = tensor(node, 0), tensor(node, 1)
     dtype = emit.dtype(x)
-    if dtype is not emit.dtype(target) or emit.widened(x) != x or not dtype.is_float:
+    if dtype is not emit.dtype(target) or not dtype.is_float:
         return None
+    if dtype is rounds_once:
+        x, target = emit.widened(x), emit.widened(target)
     return emit.pointwise("aten.sub.Tensor", x, target)
+
+
+def _limit(emit: Emitter, node: AtenNode, name: str, distance: Ref) -> float:
+    """Give beta or delta in the dtype of the distance."""
+    given = argument(node, 3, name)
+    limit = float(number_of(given)) if is_number(given) else 1.0
+    return torch.tensor(limit, dtype=emit.dtype(distance).torch_dtype).item()
 
 
 def _smooth_l1_loss(emit: Emitter, node: AtenNode) -> bool:
     """Where |d| < beta: d²/2/beta, else |d| - beta/2, d = x - target."""
-    distance = _distance(emit, node)
-    given = argument(node, 3, "beta")
-    beta = float(number_of(given)) if is_number(given) else 1.0
-    if distance is None or beta == 0:
+    distance = _distance(emit, node, rounds_once=DType.BFLOAT16)
+    if distance is None:
+        return False
+    beta = _limit(emit, node, "beta", distance)
+    if beta == 0:
         return False
     size = emit.pointwise("aten.abs.default", distance)
     is_near = emit.pointwise("aten.lt.Scalar", size, beta, dtype=DType.BOOL)
-    half = emit.pointwise("aten.mul.Scalar", emit.pointwise("aten.mul.Tensor", size, size), 0.5)
-    near = emit.pointwise("aten.div.Scalar", half, beta)
+    near = emit.pointwise("aten.div.Scalar", _half_square(emit, size), beta)
     far = emit.pointwise("aten.sub.Scalar", size, 0.5 * beta)
-    loss = emit.pointwise("aten.where.self", is_near, near, far, dtype=emit.dtype(size))
-    _give_loss(emit, node, loss, 2)
+    _give_either(emit, node, is_near, near, far)
     return True
 
 
 def _huber_loss(emit: Emitter, node: AtenNode) -> bool:
     """Where |d| < delta: d²/2, else delta·(|d| - delta/2), d = x - target."""
-    distance = _distance(emit, node)
+    distance = _distance(emit, node, rounds_once=DType.FLOAT16)
     if distance is None:
         return False
-    given = argument(node, 3, "delta")
-    delta = float(number_of(given)) if is_number(given) else 1.0
+    delta = _limit(emit, node, "delta", distance)
     size = emit.pointwise("aten.abs.default", distance)
     is_near = emit.pointwise("aten.le.Scalar", size, delta, dtype=DType.BOOL)
-    near = emit.pointwise("aten.mul.Scalar", emit.pointwise("aten.mul.Tensor", size, size), 0.5)
     far = emit.pointwise(
         "aten.mul.Scalar", emit.pointwise("aten.sub.Scalar", size, 0.5 * delta), delta
     )
-    loss = emit.pointwise("aten.where.self", is_near, near, far, dtype=emit.dtype(size))
-    _give_loss(emit, node, loss, 2)
+    _give_either(emit, node, is_near, _half_square(emit, size), far)
     return True
+
+
+def _half_square(emit: Emitter, size: Ref) -> Ref:
+    """Give (size / 2)·size, rounded in this order."""
+    half = emit.pointwise("aten.mul.Scalar", size, 0.5)
+    return emit.pointwise("aten.mul.Tensor", half, size)
+
+
+def _give_either(emit: Emitter, node: AtenNode, is_near: Ref, near: Ref, far: Ref) -> None:
+    loss = emit.pointwise("aten.where.self", is_near, near, far, dtype=emit.dtype(near))
+    _give_loss(emit, node, emit.cast(loss, result_meta(node).dtype), 2)
+
+
+def _cross_entropy(emit: Emitter, node: AtenNode) -> bool:
+    """binary_cross_entropy(x, target, weight, reduction): (t - 1)·max(log(1 - x), -100) - t·max(log(x), -100).
+
+    An x or a target outside of 0..1 raises what the op raises.
+    """
+    x, target, weight = tensor(node, 0), tensor(node, 1), maybe_tensor(node, 2, "weight")
+    dtype = emit.dtype(x)
+    others = [target] if weight is None else [target, weight]
+    is_served = dtype.is_float and all(emit.dtype(other) is dtype for other in others)
+    if not is_served or any(emit.shape(other) != emit.shape(x) for other in others):
+        return False
+    if 0 not in emit.shape(x):
+        _refuse_outside(emit, node, x, target)
+    to_one = emit.pointwise("aten.log1p.default", emit.pointwise("aten.neg.default", x))
+    to_one = emit.pointwise("aten.clamp_min.default", to_one, _LEAST_LOGARITHM)
+    to_zero = emit.pointwise("aten.log.default", x)
+    to_zero = emit.pointwise("aten.clamp_min.default", to_zero, _LEAST_LOGARITHM)
+    rest = emit.pointwise("aten.sub.Scalar", target, 1)
+    first = emit.pointwise("aten.mul.Tensor", rest, to_one)
+    second = emit.pointwise("aten.mul.Tensor", target, to_zero)
+    loss = emit.pointwise("aten.sub.Tensor", first, second)
+    if weight is not None:
+        loss = emit.pointwise("aten.mul.Tensor", loss, weight)
+    _give_loss(emit, node, loss, 3)
+    return True
+
+
+def _refuse_outside(emit: Emitter, node: AtenNode, *values: Ref) -> None:
+    """Let `node` raise where a value is not in 0..1, as NaN is not."""
+    inside = [
+        emit.pointwise(op, value, limit, dtype=DType.BOOL)
+        for value in values
+        for op, limit in (("aten.ge.Scalar", 0), ("aten.le.Scalar", 1))
+    ]
+    are_inside = inside[0]
+    for other in inside[1:]:
+        are_inside = emit.pointwise("aten.bitwise_and.Tensor", are_inside, other)
+    emit.check_values(node, values, emit.pointwise("aten.logical_not.default", are_inside))
 
 
 def _log_sigmoid(emit: Emitter, node: AtenNode) -> bool:
     """min(x, 0) - log1p(exp(-|x|)); the second result, which the backward may read, is exp(-|x|) on the CPU."""
-    logarithm, e = _logarithm_of_sigmoid(emit, emit.widened(tensor(node, 0)))
+    logarithm, e = _logarithm_of_sigmoid(emit, tensor(node, 0))
     give(emit, node, logarithm)
     give(emit, node, e, 1)
     return True
 
 
 def _logarithm_of_sigmoid(emit: Emitter, x: Ref) -> tuple[Ref, Ref]:
-    """Give min(x, 0) - log1p(e), and e = exp(-|x|)."""
+    """Give min(x, 0) - log1p(e), and e = exp(-|x|); the first in the dtype of `x`, the second perhaps wider."""
+    dtype, x = emit.dtype(x), emit.widened(x)
     size = emit.pointwise("aten.abs.default", x)
     e = emit.pointwise("aten.exp.default", emit.pointwise("aten.neg.default", size))
     low = emit.pointwise("aten.clamp_max.default", x, 0)
     more = emit.pointwise("aten.log1p.default", e)
-    return emit.pointwise("aten.sub.Tensor", low, more), e
+    return emit.cast(emit.pointwise("aten.sub.Tensor", low, more), dtype), e
 
 
 def _cross_entropy_with_logits(emit: Emitter, node: AtenNode) -> bool:
@@ -113,7 +176,7 @@ def _cross_entropy_with_logits(emit: Emitter, node: AtenNode) -> bool:
     weight, positive = maybe_tensor(node, 2, "weight"), maybe_tensor(node, 3, "pos_weight")
     others = [other for other in (target, weight, positive) if other is not None]
     dtype = emit.dtype(x)
-    if emit.widened(x) != x or any(emit.dtype(other) is not dtype for other in others):
+    if any(emit.dtype(other) is not dtype for other in others):
         return False
     logarithm = _logarithm_of_sigmoid(emit, x)[0]
     if positive is not None:
@@ -133,7 +196,7 @@ def _soft_margin_loss(emit: Emitter, node: AtenNode) -> bool:
     """log1p(exp(-target·x))."""
     x, target = tensor(node, 0), tensor(node, 1)
     dtype = emit.dtype(x)
-    if emit.widened(x) != x or emit.dtype(target) is not dtype or not dtype.is_float:
+    if emit.dtype(target) is not dtype or not dtype.is_float:
         return False
     product = emit.pointwise("aten.mul.Tensor", emit.pointwise("aten.neg.default", x), target)
     e = emit.pointwise("aten.exp.default", product)
@@ -191,6 +254,7 @@ LOSSES: Final[Mapping[str, Decomposition]] = rows(
     Decomposition("aten.smooth_l1_loss.default", _smooth_l1_loss),
     Decomposition("aten.huber_loss.default", _huber_loss),
     Decomposition("aten.log_sigmoid_forward.default", _log_sigmoid),
+    Decomposition("aten.binary_cross_entropy.default", _cross_entropy),
     Decomposition("aten.binary_cross_entropy_with_logits.default", _cross_entropy_with_logits),
     Decomposition("aten.soft_margin_loss.default", _soft_margin_loss),
     Decomposition("aten.glu.default", _glu),

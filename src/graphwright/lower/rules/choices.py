@@ -10,9 +10,9 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from graphwright.ir.aten import Arg, AtenNode, FloatArg, LiteralArg, Ref
+from graphwright.ir.aten import Arg, AtenNode, FloatArg, LiteralArg
 from graphwright.ir.dtypes import DType
-from graphwright.ir.node_arguments import argument, is_given, number_of
+from graphwright.ir.node_arguments import argument, is_given, is_number, number_of
 from graphwright.ir.ops import ScalarOp
 from graphwright.lower.expressions import (
     Expression,
@@ -116,9 +116,9 @@ def _divide(node: AtenNode) -> Expression | None:
 
 
 def _divide_integers(node: AtenNode, mode: str) -> Expression | None:
-    """A zero divisor is an error in eager, so that only numbers are divisors here."""
+    """The number zero is left to eager, which refuses it; tensors are checked (`checks.py`)."""
     divisor = argument(node, 1, "other")
-    if isinstance(divisor, Ref) or number_of(divisor) == 0:
+    if is_number(divisor) and number_of(divisor) == 0:
         return None
     return _floor_div(x, y) if mode == "floor" else function(ScalarOp.TRUNC_DIV)(x, y)
 
@@ -194,8 +194,8 @@ CHOICES: Final[Mapping[str, ChoiceRow]] = rows(
     ChoiceRow("aten.pow.Tensor_Scalar", _power),
     ChoiceRow("aten.pow.Scalar", _power_of_number),
     ChoiceRow("aten.pow.Tensor_Tensor", _power_of_tensors),
-    ChoiceRow("aten.div.Tensor_mode", _divide),
-    ChoiceRow("aten.div.Scalar_mode", _divide),
+    ChoiceRow("aten.div.Tensor_mode", _divide, divides=True),
+    ChoiceRow("aten.div.Scalar_mode", _divide, divides=True),
     ChoiceRow("aten.elu_backward.default", _elu_backward),
     ChoiceRow("aten.nan_to_num.default", _nan_to_num),
     ChoiceRow("aten.logit.default", _logit),

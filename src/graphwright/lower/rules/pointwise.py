@@ -128,6 +128,7 @@ POINTWISE: Final[Mapping[str, PointwiseRow]] = rows(
     PointwiseRow("aten.fmod.Scalar", function(ScalarOp.FMOD)(x, y), divides=True),
     PointwiseRow("aten.remainder.Tensor", function(ScalarOp.MOD)(x, y), divides=True),
     PointwiseRow("aten.remainder.Scalar", function(ScalarOp.MOD)(x, y), divides=True),
+    PointwiseRow("aten.remainder.Scalar_Tensor", function(ScalarOp.MOD)(x, y), divides=True),
     PointwiseRow(
         "aten.floor_divide.default", function(ScalarOp.FLOOR_DIV)(x, exact_y), divides=True
     ),

@@ -40,7 +40,7 @@ class PointwiseRow(msgspec.Struct, frozen=True):
     expression: Expression
     common: CommonDType = CommonDType.RESULT
     divides: bool = False
-    """An integer zero divisor is an error in eager: only numbers other than zero are divisors here."""
+    """An integer divided by zero is an error in eager: the second operand is checked before (`checks.py`)."""
 
 
 class ChoiceRow(msgspec.Struct, frozen=True):
@@ -50,6 +50,10 @@ class ChoiceRow(msgspec.Struct, frozen=True):
     choose: Callable[[AtenNode], Expression | None]
     """Gives the expression, or None where there is none: then the op is called as it is."""
     common: CommonDType = CommonDType.RESULT
+    divides: bool = False
+    """As of a pointwise row."""
+    rounds_each: bool = False
+    """Eager's kernel rounds narrow floats after each operation, and not only at the end."""
 
 
 class Lookup(msgspec.Struct, frozen=True):
