@@ -205,6 +205,47 @@ def test_linear_interpolation_along_memory_is_left_to_eager():
     check_against_double(lambda x: F.interpolate(x, mode="bilinear", size=20), image, externs=1)
 
 
+TWICE_AND_MORE = {
+    "lines by 2": ("linear", 2, (2, 3, 9)),
+    "lines by 4": ("linear", 4, (2, 3, 2)),
+    "images by 2": ("bilinear", 2, (2, 3, 9, 7)),
+    "images by 4": ("bilinear", 4, (2, 3, 5, 8)),
+    "images by unlike factors": ("bilinear", (3, 2), (2, 3, 5, 8)),
+    "volumes by 2": ("trilinear", 2, (1, 2, 3, 4, 5)),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("name", TWICE_AND_MORE)
+def test_linear_interpolation_along_memory_by_whole_factors(name, dtype):
+    mode, factor, shape = TWICE_AND_MORE[name]
+    image = torch.randn(shape).to(dtype)
+
+    check_against_double(
+        lambda x: F.interpolate(x, mode=mode, scale_factor=factor), image, externs=0
+    )
+
+
+def test_interpolation_by_whole_factors_spreads_what_is_no_number():
+    check(lambda x: F.interpolate(x, mode="bilinear", scale_factor=2), drawn(IMAGE))
+
+
+def test_interpolation_by_whole_factors_joins_its_neighbours():
+    def step(x):
+        return F.interpolate(torch.relu(x), mode="bilinear", scale_factor=2).sigmoid()
+
+    lowered = lower_graph(graph_of(step, torch.randn(2, 3, 8, 8)), num_threads=1)
+    assert len(lowered.kernels) == 1
+
+
+def test_what_is_interpolated_may_be_summed():
+    check_against_double(
+        lambda x: F.interpolate(x, mode="bilinear", scale_factor=2).sum((2, 3)),
+        torch.randn(2, 3, 8, 9),
+        externs=0,
+    )
+
+
 def check_against_double(function, x, *, externs):
     exact, eager = function(x.double()), function(x)
     (actual,), calls = run(function, x)
