@@ -47,7 +47,13 @@ _MOVES: Final = frozenset(
         *("eye.default", "eye.m", "tril.default", "triu.default"),
         *("full.default", "full_like.default", "scalar_tensor.default"),
         *("zeros.default", "zeros_like.default", "ones.default", "ones_like.default"),
-        *("new_zeros.default", "new_ones.default", "new_full.default"),
+        *("new_zeros.default", "new_ones.default", "new_full.default", "roll.default"),
+        *(f"reflection_pad{rank}d.default" for rank in (1, 2, 3)),
+        *(f"replication_pad{rank}d.default" for rank in (1, 2, 3)),
+        *(f"upsample_nearest{rank}d.default" for rank in (1, 2, 3)),
+        *(f"_upsample_nearest_exact{rank}d.default" for rank in (1, 2, 3)),
+        *(f"max_pool{rank}d_with_indices.default" for rank in (2, 3)),
+        *(f"adaptive_max_pool{rank}d.default" for rank in (2, 3)),
     )
 )
 """Ops whose elements are operands' elements, or numbers among the arguments."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from compiled_plans import run_compiled
 from eager_graphs import graph_of
 from torch.nn import functional as F
 
+from graphwright.ir.numerics import Numerics
 from graphwright.ir.plan import CallExtern
 from graphwright.lower import lower_graph
 
@@ -40,6 +42,13 @@ OWN = {
     "nearest": (lambda x: F.interpolate(x, scale_factor=2), IMAGE),
     "nearest by unlike factors": (lambda x: F.interpolate(x, size=(36, 20)), IMAGE),
     "nearest exact": (lambda x: F.interpolate(x, scale_factor=3, mode="nearest-exact"), IMAGE),
+    "nearest at an uneven size": (lambda x: F.interpolate(x, size=(13, 30)), IMAGE),
+    "nearest and smaller": (lambda x: F.interpolate(x, size=(4, 11)), IMAGE),
+    "nearest by a fraction": (lambda x: F.interpolate(x, scale_factor=(0.5, 0.3)), IMAGE),
+    "nearest exact at an uneven size": (
+        lambda x: F.interpolate(x, size=(5, 31), mode="nearest-exact"),
+        IMAGE,
+    ),
     "nearest lines": (lambda x: F.interpolate(x, scale_factor=5), LINE),
     "nearest volumes": (lambda x: F.interpolate(x, scale_factor=2), VOLUME),
     "roll": (lambda x: torch.roll(x, (2, -5), (0, 2)), FLAT),
@@ -54,7 +63,6 @@ EXTERN = {
     "an average cut at the end": (lambda x: F.avg_pool2d(x, 3, 2, ceil_mode=True), IMAGE),
     "uneven windows": (lambda x: F.adaptive_avg_pool2d(x, (5, 7)), IMAGE),
     "large windows": (lambda x: F.avg_pool2d(x, 7), IMAGE),
-    "an uneven size": (lambda x: F.interpolate(x, size=(13, 30)), IMAGE),
     "roll of all": (lambda x: torch.roll(x, 2), FLAT),
 }
 
@@ -105,6 +113,51 @@ def test_the_rest_is_left_to_eager(name):
     function, shape = EXTERN[name]
 
     check(function, drawn(shape), externs=1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
+def test_nearest_elements_are_those_that_eager_takes(dtype):
+    drawer = random.Random(0)
+    for _ in range(25):
+        extent, size = drawer.randint(1, 200), drawer.randint(1, 400)
+        scale = drawer.choice(
+            [None, drawer.uniform(0.3, 4), drawer.choice([2, 3, 1.5, 0.5, 1 / 3])]
+        )
+        size = size if scale is None else max(int(extent * scale), 1)
+        line = torch.arange(extent).to(dtype)[None, None]
+
+        for name in ("upsample_nearest1d", "_upsample_nearest_exact1d"):
+            op = getattr(A, name)
+            (actual,), _ = run(lambda x: op(x, [size], scale), line)  # noqa: B023
+            assert torch.equal(actual, op(line, [size], scale)), (name, extent, size, scale)
+
+
+def test_long_lines_are_repeated_without_computed_indices():
+    line = torch.randn(1, 1, 20000)
+
+    check(lambda x: F.interpolate(x, scale_factor=4), line)
+
+
+def test_a_size_at_which_eagers_kernels_differ_is_left_to_eager():
+    line = torch.randn(1, 1, 158)
+
+    check(lambda x: A.upsample_nearest1d(x, [158], 1.0013114411883208), line, externs=1)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: F.interpolate(x, size=(13, 30)),
+        lambda x: F.max_pool2d(x, 3),
+        lambda x: F.pad(x, (1, 2, 3, 4), "reflect"),
+        lambda x: torch.roll(x, (2, -5), (0, 2)),
+    ],
+)
+def test_moves_stay_own_code_where_bits_count(function):
+    numerics = Numerics(is_strict=True)
+    lowered = lower_graph(graph_of(function, torch.randn(IMAGE)), num_threads=1, numerics=numerics)
+
+    assert not any(isinstance(step, CallExtern) for step in lowered.plan.steps)
 
 
 def test_a_dear_operand_is_computed_once():
