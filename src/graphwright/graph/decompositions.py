@@ -21,16 +21,24 @@ def decompositions(graph: AtenGraph) -> AtenGraph:
     if not any(node.op in DECOMPOSITIONS for node in graph.nodes):
         return graph
     metas = list(iter_metas(graph))
+    read = _values_read(graph)
     nodes: list[AtenNode] = []
     for node in graph.nodes:
         row = DECOMPOSITIONS.get(node.op)
         if row is None or not _can_decompose(node, metas):
             nodes.append(node)
             continue
-        emit = Emitter(metas, node.loc)
+        emit = Emitter(metas, node.loc, read)
         is_done = row.write(emit, node)
         nodes += emit.nodes if is_done else [node]
     return with_nodes(graph, nodes, {})
+
+
+def _values_read(graph: AtenGraph) -> set[int]:
+    read = {value for node in graph.nodes for value in iter_reads(node)}
+    read.update(output.value_id for output in graph.outputs)
+    read.update(mutation.value_id for mutation in graph.mutations)
+    return read
 
 
 def _can_decompose(node: AtenNode, metas: list[TensorMeta]) -> bool:

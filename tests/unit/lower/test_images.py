@@ -31,6 +31,27 @@ OWN = {
     "average with a divisor": (lambda x: F.avg_pool2d(x, 2, divisor_override=3), IMAGE),
     "average of volumes": (lambda x: F.avg_pool3d(x, 2), VOLUME),
     "average of lines": (lambda x: F.avg_pool1d(x, 4, 2), LINE),
+    "average of what is in the image": (
+        lambda x: F.avg_pool2d(x, 3, 1, 1, count_include_pad=False),
+        IMAGE,
+    ),
+    "average of what is in the image, by steps": (
+        lambda x: F.avg_pool2d(x, (3, 4), 2, (1, 2), count_include_pad=False),
+        IMAGE,
+    ),
+    "average cut at the end": (lambda x: F.avg_pool2d(x, 3, 2, ceil_mode=True), IMAGE),
+    "average cut past the padding": (lambda x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True), IMAGE),
+    "average of lines, cut": (lambda x: F.avg_pool1d(x, 3, 2, ceil_mode=True), LINE),
+    "average of volumes, cut": (
+        lambda x: F.avg_pool3d(x, 3, 2, 1, ceil_mode=True, count_include_pad=False),
+        VOLUME,
+    ),
+    "adaptive, uneven": (lambda x: F.adaptive_avg_pool2d(x, (5, 7)), IMAGE),
+    "adaptive, larger": (lambda x: F.adaptive_avg_pool2d(x, (17, 40)), IMAGE),
+    "adaptive lines": (lambda x: F.adaptive_avg_pool1d(x, 7), LINE),
+    "adaptive maxima": (lambda x: F.adaptive_max_pool2d(x, (6, 7)), IMAGE),
+    "adaptive maxima of volumes": (lambda x: F.adaptive_max_pool3d(x, (4, 8, 3)), VOLUME),
+    "adaptive, uneven volumes": (lambda x: F.adaptive_avg_pool3d(x, (4, 8, 3)), VOLUME),
     "adaptive": (lambda x: F.adaptive_avg_pool2d(x, (3, 5)), IMAGE),
     "adaptive of volumes": (lambda x: F.adaptive_avg_pool3d(x, (3, 4, 5)), VOLUME),
     "reflect": (lambda x: F.pad(x, (1, 2, 3, 4), "reflect"), IMAGE),
@@ -58,11 +79,13 @@ OWN = {
     "sum of a padded image": (lambda x: F.pad(x, (1, 1, 1, 1), "reflect").sum((2, 3)), IMAGE),
     "pool of a padded image": (lambda x: F.max_pool2d(F.pad(x, (1,) * 4, "replicate"), 2), IMAGE),
 }
+WIDE_ONLY = [
+    *("average of volumes", "average of volumes, cut"),
+    *("adaptive of volumes", "adaptive, uneven volumes"),
+]
 EXTERN = {
-    "unlike divisors": (lambda x: F.avg_pool2d(x, 3, 1, 1, count_include_pad=False), IMAGE),
-    "an average cut at the end": (lambda x: F.avg_pool2d(x, 3, 2, ceil_mode=True), IMAGE),
-    "uneven windows": (lambda x: F.adaptive_avg_pool2d(x, (5, 7)), IMAGE),
     "large windows": (lambda x: F.avg_pool2d(x, 7), IMAGE),
+    "large uneven windows": (lambda x: F.adaptive_max_pool2d(x, (1, 3)), IMAGE),
     "roll of all": (lambda x: torch.roll(x, 2), FLAT),
 }
 
@@ -95,7 +118,7 @@ def check(function, x, *, externs=0):
 @pytest.mark.parametrize("name", OWN)
 def test_images_are_what_eager_makes(name, dtype):
     function, shape = OWN[name]
-    if dtype is torch.bfloat16 and name in ("average of volumes", "adaptive of volumes"):
+    if dtype is torch.bfloat16 and name in WIDE_ONLY:
         pytest.skip("eager has no kernel")
 
     check(function, drawn(shape, dtype))

@@ -9,6 +9,7 @@ from graphwright.graph.decomps.attention import ATTENTION
 from graphwright.graph.decomps.likelihoods import LIKELIHOODS
 from graphwright.graph.decomps.losses import LOSSES
 from graphwright.graph.decomps.norms import NORMS
+from graphwright.graph.decomps.pools import POOLS
 from graphwright.graph.decomps.rules import Decomposition, rows
 from graphwright.graph.decomps.scatters import SCATTERS
 from graphwright.graph.decomps.softmax import SOFTMAX
@@ -24,6 +25,7 @@ DECOMPOSITIONS = rows(
     *SCATTERS.values(),
     *VECTORS.values(),
     *ATTENTION.values(),
+    *POOLS.values(),
 )
 
 __all__ = ["DECOMPOSITIONS", "Decomposition"]

@@ -6,7 +6,7 @@ Keeps: static shapes only; results of intermediate nodes are laid out as their o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Final
 
 import msgspec
@@ -41,10 +41,12 @@ class Emitter:
     Args:
         metas: metadata of the graph's values by number; grows with the new ones.
         loc: the user's line.
+        read: the values that the graph reads.
     """
 
-    def __init__(self, metas: list[TensorMeta], loc: Loc | None) -> None:
+    def __init__(self, metas: list[TensorMeta], loc: Loc | None, read: Container[int] = ()) -> None:
         self.nodes: list[AtenNode] = []
+        self._read = read
         self._metas = metas
         self._loc = loc
 
@@ -162,13 +164,30 @@ class Emitter:
         kwargs = (KwArg("memory_format", MemoryFormatArg("contiguous_format")),)
         return self.node("aten.clone.default", [value], result, kwargs)
 
+    def is_read(self, value: int) -> bool:
+        """Tell whether the graph reads a value of its own."""
+        return value in self._read
+
     def node(
         self, op: str, args: Sequence[Arg], meta: TensorMeta, kwargs: Sequence[KwArg] = ()
     ) -> Ref:
         """Add a node with one result."""
+        return self.first_of(1, op, args, meta, kwargs)
+
+    def first_of(
+        self,
+        count: int,
+        op: str,
+        args: Sequence[Arg],
+        meta: TensorMeta,
+        kwargs: Sequence[KwArg] = (),
+    ) -> Ref:
+        """Add a node with `count` results, of which the first is wanted."""
         number = len(self._metas)
         self._metas.append(meta)
-        self.nodes.append(AtenNode(op, tuple(args), tuple(kwargs), (number,), (meta,), self._loc))
+        results = (number,) + (-1,) * (count - 1)
+        metas = (meta,) + (None,) * (count - 1)
+        self.nodes.append(AtenNode(op, tuple(args), tuple(kwargs), results, metas, self._loc))
         return Ref(number)
 
     def give(self, value: Ref, result: int, meta: TensorMeta) -> None:

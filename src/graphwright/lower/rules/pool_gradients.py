@@ -14,12 +14,14 @@ from typing import Final
 from graphwright.ir.aten import AtenNode
 from graphwright.ir.node_arguments import argument, integers_of, is_given, is_number, number_of
 from graphwright.ir.ops import ScalarOp
+from graphwright.ir.pools import MOST_TAPS, spread
 from graphwright.lower.affine import Affine
 from graphwright.lower.promotion import computation_dtype
 from graphwright.lower.reader import Indices, Reader, shape_of
 from graphwright.lower.rules.joining import Piece, join
-from graphwright.lower.rules.pools import MOST_TAPS, Window, spread, sum_pool
+from graphwright.lower.rules.pools import sum_pool
 from graphwright.lower.rules.rows import ElementRow, rows
+from graphwright.lower.rules.windows import Window, num_taps
 from graphwright.lower.scalars import Scalar
 from graphwright.lower.values import Values
 
@@ -143,7 +145,7 @@ def _known_repetitions(values: Values, node: AtenNode, rank: int) -> list[Window
     return windows
 
 
-def _as_it_is(_reader: Reader, _node: AtenNode, total: Scalar, _windows: list[Window]) -> Scalar:
+def _as_it_is(_reader: Reader, _node: AtenNode, _indices: Indices, total: Scalar) -> Scalar:
     return total
 
 
@@ -152,8 +154,7 @@ def _serves_repetitions(rank: int) -> Callable[[Values, AtenNode], bool]:
         windows = _repetitions(values, node, rank)
         result = node.metas[0]
         is_float = result is not None and result.dtype.is_float
-        count = math.prod(window.taps for window in windows or ())
-        return windows is not None and is_float and count <= MOST_TAPS
+        return windows is not None and is_float and num_taps(windows) <= MOST_TAPS
 
     return serves
 

@@ -35,8 +35,6 @@ from graphwright.lower.values import Values
 _CUBIC: Final = -0.75
 """The polynomials' parameter in eager (Keys 1981 has -0.5)."""
 _SHUFFLED: Final = (2, 4)
-"""Factors by which neighbours in memory are weighed without gathers: so many residues of the index are written out."""
-_SHUFFLED: Final = (2, 4)
 """Factors by which an image is made larger along memory without gathers: so many residues of the index are written out."""
 _LINEAR_COST: Final = 8
 _CUBIC_COST: Final = 16
@@ -62,7 +60,7 @@ class _Axis(msgspec.Struct, frozen=True):
 
     @property
     def factor(self) -> int:
-        """How often the result's elements are as dense as the image's; 0 where that is no small power of two."""
+        """How many elements of the result there are for each of the image; 0 where it is none of `_SHUFFLED`."""
         is_factor = not self.has_aligned_corners and self.size % self.extent == 0
         factor = self.size // self.extent if is_factor and self.extent > 1 else 0
         return factor if factor in _SHUFFLED and self.scale * factor == 1 else 0
