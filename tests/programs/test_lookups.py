@@ -26,6 +26,14 @@ LOOKUPS = {
     "index_add, scaled": lambda x, i: x.index_add(0, i, x[:2], alpha=2),
     "index_copy": lambda x, i: x.index_copy(0, i, x[:2]),
     "index_fill": lambda x, i: x.index_fill(0, i, 1.0),
+    "take": lambda x, i: x.take(i),
+    "take of a line": lambda x, i: x[0].take(i),
+    "put": lambda x, i: A.put(x, i, x[0, :2]),
+    "index_reduce": lambda x, i: x.index_reduce(0, i, x[:2], "amax"),
+    "index_reduce of new rows": lambda x, i: x.index_reduce(
+        0, i, x[:2], "prod", include_self=False
+    ),
+    "index_reduce by mean": lambda x, i: x.index_reduce(1, i, x[:, :2], "mean"),
     "index_put": lambda x, i: torch.index_put(x, (i,), x[:2], accumulate=True),
 }
 REFUSED = {
@@ -57,6 +65,7 @@ def outcome(function, *args):
         return repr(error)
 
 
+@pytest.mark.filterwarnings("ignore:index_reduce")
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 @pytest.mark.parametrize("name", LOOKUPS)
 def test_indices_out_of_range_raise_what_eager_raises(name, wrapper):
@@ -64,7 +73,7 @@ def test_indices_out_of_range_raise_what_eager_raises(name, wrapper):
     with gw.config.patch(wrapper=wrapper):
         compiled = gw.compile(LOOKUPS[name], fullgraph=True)
 
-        for index in (1, 2, 4, 7, -1, -5, 0):
+        for index in (1, 2, 4, 7, 12, -1, -5, -13, 0):
             places = torch.tensor([0, index])
             assert outcome(compiled, x, places) == outcome(LOOKUPS[name], x, places)
 

@@ -295,6 +295,7 @@ def _indexing():
     torch.cat([x, x[:2]]), torch.cat([x, torch.zeros(0)], 1), torch.cat([x, x.double()], -1)
     torch.cat(images(), 1), torch.stack([x, x], 1), torch.diag_embed(x, 1, 0, 2)
     torch.bucketize(x, torch.tensor([0.2, 0.5]), out_int32=True)
+    torch.isin(x.transpose(0, 2), x[0, 0]), torch.isin(x.transpose(0, 2), 0.5, invert=True)
     (
         torch.searchsorted(torch.tensor([0.2, 0.5]), x),
         torch.searchsorted(torch.tensor([0.2, 0.5]), 0.3),

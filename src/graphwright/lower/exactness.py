@@ -44,6 +44,7 @@ _MOVES: Final = frozenset(
         *("cat.default", "stack.default", "constant_pad_nd.default", "flip.default"),
         *("select_scatter.default", "slice_scatter.default", "repeat.default"),
         *("embedding.default", "index_select.default", "gather.default", "index.Tensor"),
+        *("take.default", "roll.default"),
         *("eye.default", "eye.m", "tril.default", "triu.default"),
         *("full.default", "full_like.default", "scalar_tensor.default"),
         *("zeros.default", "zeros_like.default", "ones.default", "ones_like.default"),

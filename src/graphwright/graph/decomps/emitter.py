@@ -154,6 +154,14 @@ class Emitter:
         sizes = as_list(static_dims(shape))
         return self.node("aten.view.default", [value, sizes], result)
 
+    def overlaid(self, value: Ref, shape: Sequence[int], strides: Sequence[int]) -> Ref:
+        """See a value in another shape whose elements lie by these strides, several perhaps in one place."""
+        meta = self.meta(value)
+        result = msgspec.structs.replace(meta, shape=tuple(shape), strides=tuple(strides))
+        (offset,) = static_dims([meta.offset])
+        args: list[Arg] = [value, as_list(shape), as_list(strides), LiteralArg(offset)]
+        return self.node("aten.as_strided.default", args, result)
+
     def row_major(self, value: Ref) -> Ref:
         """Give a value whose memory is row-major: the same, or a copy."""
         meta = self.meta(value)
@@ -190,6 +198,24 @@ class Emitter:
         self.nodes.append(AtenNode(op, tuple(args), tuple(kwargs), results, metas, self._loc))
         return Ref(number)
 
+    def fresh(self, op: str, args: Sequence[Arg], shape: Sequence[int], like: Ref) -> Ref:
+        """Add a node whose result has the dtype of `like`, and a memory of its own, row by row."""
+        meta = self.meta(like)
+        result = TensorMeta(meta.dtype, tuple(shape), row_major(shape), meta.device)
+        return self.node(op, args, result)
+
+    def full(self, shape: Sequence[int], number: int, like: Ref) -> Ref:
+        """Give a tensor of one number, of the dtype of `like`."""
+        meta = self.meta(like)
+        result = TensorMeta(meta.dtype, tuple(shape), row_major(shape), meta.device)
+        kwargs = (KwArg("dtype", DTypeArg(meta.dtype)),)
+        return self.node("aten.full.default", [as_list(shape), LiteralArg(number)], result, kwargs)
+
+    def arange(self, start: int, stop: int, like: Ref) -> Ref:
+        """Give the int64 numbers from `start` to before `stop`, on the device of `like`."""
+        meta = TensorMeta(DType.INT64, (stop - start,), (1,), self.meta(like).device)
+        return self.node("aten.arange.start", [LiteralArg(start), LiteralArg(stop)], meta)
+
     def give(self, value: Ref, result: int, meta: TensorMeta) -> None:
         """Say that `value`, converted and laid out as `meta` has it, is the decomposed node's result number `result`."""
         kwargs: tuple[KwArg, ...] = ()
@@ -214,6 +240,13 @@ class Emitter:
         text = describe_lookup(node, [value.id for value in passed], self._metas)
         args = (is_any, ListArg(tuple(passed)), LiteralArg(text))
         self.nodes.append(AtenNode(CHECK_LOOKUP, args, (), (), (), self._loc))
+
+    def checked(self, node: AtenNode, indices: Ref, low: int, high: int) -> Ref:
+        """Give `indices`, brought to `low` .. `high`; `node` raises what it raises for them where that changes any."""
+        safe = self.pointwise("aten.clamp.default", indices, low, high)
+        differs = self.pointwise("aten.ne.Tensor", safe, indices, dtype=DType.BOOL)
+        self.check_values(node, [indices], differs)
+        return safe
 
     def slice(self, value: Ref, axis: int, start: int, extent: int) -> Ref:
         """See a part of a value along one axis."""

@@ -9,12 +9,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from graphwright.graph.decomps.emitter import Emitter, as_list
+from graphwright.graph.decomps.emitter import Emitter
 from graphwright.graph.decomps.rules import Decomposition, give, rows, tensor
 from graphwright.ir.aten import (
     Arg,
     AtenNode,
-    DTypeArg,
     FloatArg,
     KwArg,
     LiteralArg,
@@ -87,18 +86,11 @@ def _scatter_reduce(emit: Emitter, node: AtenNode) -> bool:
 def _counts(emit: Emitter, node: AtenNode, like: Ref, *, includes: bool) -> Ref:
     """Count what each element is the mean of; 1 where that is nothing."""
     x, source = tensor(node, 0), tensor(node, 3)
-    start = _filled(emit, emit.shape(x), like, int(includes))
-    ones = _filled(emit, emit.shape(source), like, 1)
+    start = emit.full(emit.shape(x), int(includes), like)
+    ones = emit.full(emit.shape(source), 1, like)
     args = [start, *node.args[1:3], ones]
     counts = emit.cast(_like(emit, "aten.scatter_add.default", args, start), emit.dtype(x))
     return emit.pointwise("aten.clamp_min.default", counts, 1)
-
-
-def _filled(emit: Emitter, shape: tuple[int, ...], like: Ref, number: int) -> Ref:
-    meta = emit.meta(like)
-    kwargs = (KwArg("dtype", DTypeArg(meta.dtype)),)
-    full = TensorMeta(meta.dtype, shape, row_major(shape), meta.device)
-    return emit.node("aten.full.default", [as_list(shape), LiteralArg(number)], full, kwargs)
 
 
 SCATTERS: Final[Mapping[str, Decomposition]] = rows(

@@ -20,6 +20,7 @@ from graphwright.lower.rules.resampling import RESAMPLING
 from graphwright.lower.rules.rows import rows
 from graphwright.lower.rules.scan import SCANS, scan_axis
 from graphwright.lower.rules.scatter import SCATTERS
+from graphwright.lower.rules.search import SEARCHES
 
 CHOICES = rows(*NUMBERED.values(), *LOSSES.values())
 ELEMENTS = rows(
@@ -30,6 +31,7 @@ ELEMENTS = rows(
     *POOLS.values(),
     *POOL_GRADIENTS.values(),
     *RESAMPLING.values(),
+    *SEARCHES.values(),
 )
 
 __all__ = [

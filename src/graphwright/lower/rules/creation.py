@@ -21,6 +21,8 @@ from graphwright.lower.scalars import Number, Scalar
 from graphwright.lower.values import Values
 
 Element = Callable[[Reader, AtenNode, tuple[Affine, ...]], Scalar]
+_Serves = Callable[[Values, AtenNode], bool]
+_SPACED: Final = frozenset({DType.FLOAT32, DType.FLOAT64})
 
 
 def always(_values: Values, _node: AtenNode) -> bool:
@@ -91,6 +93,68 @@ def _arange_is_known(_values: Values, node: AtenNode) -> bool:
     return all(is_number(arg) for arg in _arange_bounds(node))
 
 
+def _spaced(reader: Reader, node: AtenNode, indices: tuple[Affine, ...]) -> Scalar:
+    """linspace(start, end, steps): the first half counted from the start, the other one from the end, as eager does.
+
+    Eager rounds `start + step * index` once; of float32, float64 makes that sure.
+    """
+    builder, dtype = reader.builder, _result_dtype(node)
+    own = dtype if dtype.is_float else DType.FLOAT64
+    start, end = (
+        builder.cast(builder.cast(_bound(reader, node, place), dtype), own) for place in (0, 1)
+    )
+    count = integer_of(node, 2, "steps", 0)
+    if count == 1:
+        return start
+    distance = builder.compute(ScalarOp.SUB, (end, start), own)
+    step = builder.compute(ScalarOp.DIV, (distance, builder.const(count - 1, own)), own)
+    wide = DType.FLOAT64
+    start, end, step = (builder.cast(value, wide) for value in (start, end, step))
+    from_start = builder.cast(builder.index(indices[0]), wide)
+    from_end = builder.cast(builder.index(indices[0].times(-1).shifted(count - 1)), wide)
+    low = builder.compute(ScalarOp.MUL, (step, from_start), wide)
+    low = builder.compute(ScalarOp.ADD, (start, low), wide)
+    high = builder.compute(ScalarOp.MUL, (step, from_end), wide)
+    high = builder.compute(ScalarOp.SUB, (end, high), wide)
+    half = builder.const(count // 2, DType.INT64)
+    is_first = builder.compute(ScalarOp.LT, (builder.index(indices[0]), half), DType.BOOL)
+    return builder.cast(builder.compute(ScalarOp.WHERE, (is_first, low, high), wide), own)
+
+
+def _powers(reader: Reader, node: AtenNode, indices: tuple[Affine, ...]) -> Scalar:
+    """logspace(start, end, steps, base): the base to the power of what `linspace` gives."""
+    exponent = _spaced(reader, node, indices)
+    base = argument(node, 3, "base")
+    number = reader.builder.const(10.0 if base is None else number_of(base), exponent.dtype)
+    return reader.builder.compute(ScalarOp.POW, (number, exponent), exponent.dtype)
+
+
+def _bound(reader: Reader, node: AtenNode, place: int) -> Scalar:
+    given = node.args[place]
+    if isinstance(given, Ref):
+        return reader.read(given.id, ())
+    number = number_of(given)
+    return reader.builder.const(number, DType.FLOAT64 if isinstance(number, float) else DType.INT64)
+
+
+def _is_spaced(values: Values, node: AtenNode) -> bool:
+    """Tell whether eager would compute in the very dtype: narrow floats are rounded at each step; bounds have no dimensions."""
+    dtype = _result_dtype(node)
+    are_single = not any(isinstance(arg, Ref) and values.layouts[arg.id].shape for arg in node.args)
+    is_known = all(is_number(arg) or isinstance(arg, Ref) for arg in node.args[:3])
+    return are_single and is_known and (dtype in _SPACED or dtype.is_integer)
+
+
+def _are_powers(values: Values, node: AtenNode) -> bool:
+    """The powers of integers are cut to integers: a last bit less would be one less."""
+    return _is_spaced(values, node) and _result_dtype(node).is_float
+
+
+def _spaced_rows(name: str, element: Element, serves: _Serves) -> tuple[ElementRow, ...]:
+    overloads = ("default", "Tensor_Tensor", "Tensor_Scalar", "Scalar_Tensor")
+    return tuple(ElementRow(f"aten.{name}.{own}", element, serves, cost=6) for own in overloads)
+
+
 def _triangle(op: ScalarOp) -> Element:
     """X where column - row `op` diagonal, else 0."""
 
@@ -151,6 +215,8 @@ CREATION: Final[Mapping[str, ElementRow]] = rows(
     ElementRow("aten.arange.default", _arange, _arange_is_known),
     ElementRow("aten.arange.start", _arange, _arange_is_known),
     ElementRow("aten.arange.start_step", _arange, _arange_is_known),
+    *_spaced_rows("linspace", _spaced, _is_spaced),
+    *_spaced_rows("logspace", _powers, _are_powers),
     ElementRow("aten.eye.default", _eye, always),
     ElementRow("aten.eye.m", _eye, always),
     ElementRow("aten.tril.default", _triangle(ScalarOp.LE), always, cost=3, same_index=(0,)),

@@ -198,6 +198,23 @@ def _has_rows(values: Values, node: AtenNode) -> bool:
     return len(shape_of(values, node, 0)) == 2
 
 
+def taken_lookups(values: Values, node: AtenNode) -> tuple[Lookup, ...]:
+    """Give the lookup of op(x, indices, …), where x has a single axis."""
+    return (Lookup(ref_of(node.args[1]), 0, shape_of(values, node)[0], wraps=True),)
+
+
+def _taken(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
+    """take(x, indices)."""
+    (lookup,) = taken_lookups(reader.values, node)
+    return reader.operand(node, 0, (looked_up(reader, reader.operand(node, 1, indices), lookup),))
+
+
+def takes_from_line(values: Values, node: AtenNode) -> bool:
+    """Tell whether the indices of op(x, indices, …) name the elements of a single axis, in the dtype that eager asks for."""
+    is_long = values.dtype(ref_of(node.args[1])) is DType.INT64
+    return is_long and len(shape_of(values, node)) == 1
+
+
 LOOKUPS: Final[Mapping[str, ElementRow]] = rows(
     ElementRow("aten.embedding.default", _embedding, _has_rows, lookups=_embedding_lookups),
     ElementRow(
@@ -212,4 +229,5 @@ LOOKUPS: Final[Mapping[str, ElementRow]] = rows(
     ElementRow(
         "aten.index.Tensor", _element_at(place_by_index), indexes_by_numbers, lookups=index_lookups
     ),
+    ElementRow("aten.take.default", _taken, takes_from_line, lookups=taken_lookups),
 )

@@ -32,6 +32,8 @@ from graphwright.lower.rules.lookup import (
     place_by_index,
     place_by_list,
     replaced_extent,
+    taken_lookups,
+    takes_from_line,
 )
 from graphwright.lower.rules.rows import Lookup, ScatterRow, rows
 from graphwright.lower.scalars import Scalar
@@ -152,6 +154,12 @@ def _has_source(values: Values, node: AtenNode) -> bool:
     return is_served and shape_of(values, node, 3) == _filled_shape(values, node)
 
 
+def _reduces_rows(values: Values, node: AtenNode) -> bool:
+    includes = argument(node, 5, "include_self") != LiteralArg(value=False)
+    is_known = _reduction(node) is not None and _result_dtype(node) is not DType.BOOL
+    return is_known and includes and _has_source(values, node)
+
+
 def _copies_rows(values: Values, node: AtenNode) -> bool:
     return _has_source(values, node) and _is_long(values, node)
 
@@ -205,6 +213,25 @@ def _puts(values: Values, node: AtenNode) -> bool:
     return len(shape) <= len(wanted) and all(
         extent in (1, other) for extent, other in zip(shape, own, strict=True)
     )
+
+
+# put(x, index, source, accumulate): x has a single axis, and so have the others
+
+
+def _index_of_line(values: Values, node: AtenNode) -> tuple[int, ...]:
+    return shape_of(values, node, 1)
+
+
+def _place_in_line(reader: Reader, node: AtenNode, indices: Indices) -> Indices:
+    (lookup,) = taken_lookups(reader.values, node)
+    return (looked_up(reader, reader.operand(node, 1, indices), lookup),)
+
+
+def _puts_in_line(values: Values, node: AtenNode) -> bool:
+    is_alike = values.dtype(ref_of(node.args[2])) is _result_dtype(node)
+    adds_bools = _accumulates(node) is not None and _result_dtype(node) is DType.BOOL
+    has_all = shape_of(values, node, 1) == shape_of(values, node, 2)
+    return is_alike and has_all and not adds_bools and takes_from_line(values, node)
 
 
 # Rows of gradients, added to the rows of an embedding
@@ -369,6 +396,26 @@ SCATTERS: Final[Mapping[str, ScatterRow]] = rows(
         update=_broadcast_values,
         combine=_accumulates,
         lookups=index_lookups,
+        initial=_first,
+    ),
+    ScatterRow(
+        op="aten.put.default",
+        can_lower=_puts_in_line,
+        domain=_index_of_line,
+        place=_place_in_line,
+        update=_element(2),
+        combine=_accumulates,
+        lookups=taken_lookups,
+        initial=_first,
+    ),
+    ScatterRow(
+        op="aten.index_reduce.default",
+        can_lower=_reduces_rows,
+        domain=_source_shape,
+        place=place_by_list,
+        update=_element(3),
+        combine=_reduction,
+        lookups=along_axis(),
         initial=_first,
     ),
     _pool_gradient("max_pool2d_with_indices_backward", 7, rank=2),

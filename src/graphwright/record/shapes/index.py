@@ -322,6 +322,10 @@ def _searchsorted(
     return fresh(_sequence, (), dtype)
 
 
+def _isin(self: TensorSpec, _wanted: Any, **_options: object) -> TensorSpec:
+    return fresh(self, self.shape, torch.bool)
+
+
 def _take(self: TensorSpec, index: TensorSpec) -> TensorSpec:
     return fresh(self, index.shape)
 
@@ -378,6 +382,8 @@ _COPIES: Final = {
 
 RULES: Final[dict[str, Callable[..., Any]]] = {
     **_COPIES,
+    "aten.isin.Tensor_Tensor": _isin,
+    "aten.isin.Tensor_Scalar": _isin,
     "aten.take": _take,
     "aten.put": _kept,
     "aten.diag_embed": _diag_embed,
