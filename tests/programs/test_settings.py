@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 import torch
 from torch import backends
+from torch.random import fork_rng, manual_seed
 
 import graphwright as gw
 from graphwright.base.counters import counters
@@ -285,6 +286,42 @@ def test_streams_of_random_numbers_are_seen_anew(name: str) -> None:
     finally:
         random.setstate(kept[0])
         np.random.set_state(kept[1])
+
+
+def _as_pytorchs(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a function that its code holds to be PyTorch's own."""
+    code: types.CodeType = function.__code__
+    return types.FunctionType(code, vars(torch.random))
+
+
+def _drop_in_fork(x: torch.Tensor) -> torch.Tensor:
+    with fork_rng():
+        manual_seed(3)
+        return torch.nn.functional.dropout(x)
+
+
+SEEDING: dict[str, Callable[..., Any]] = {
+    "by itself": _as_pytorchs(lambda x: manual_seed(3) and torch.nn.functional.dropout(x)),
+    "for a while": _as_pytorchs(_drop_in_fork),
+    "deeper": _as_pytorchs(lambda x: (lambda y: manual_seed(3) and torch.rand_like(y))(x) + x),
+}
+
+
+@pytest.mark.parametrize("name", SEEDING)
+def test_code_of_pytorchs_that_seeds_draws_the_same_at_each_call(name: str) -> None:
+    """However deep it seeds: the draw is refused, and plain Python makes the call."""
+    function = SEEDING[name]
+    x = torch.randn(64)
+    torch.manual_seed(1)
+    expected = [(function(x), torch.rand(3)) for _ in range(3)]
+    compiled = gw.compile(lambda x: (function(x), torch.rand(3)))
+
+    torch.manual_seed(1)
+    found = [compiled(x) for _ in range(3)]
+
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one[0], other[0])
+        assert torch.equal(one[1], other[1])
 
 
 CONTEXTS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {

@@ -65,6 +65,10 @@ class DType(enum.Enum):
         """True where negative values exist."""
         return self.torch_dtype.is_signed
 
+    def held(self, number: float) -> float:
+        """Give a number as a tensor of this dtype holds it, rounded to it or infinite."""
+        return torch.tensor(number, dtype=self.torch_dtype).item()
+
 
 FROM_TORCH: Final = {dtype.torch_dtype: dtype for dtype in DType}
 """PyTorch dtype → `DType`; a missing key is a dtype that graphwright does not know (quantised ones)."""

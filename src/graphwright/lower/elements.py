@@ -64,10 +64,9 @@ def define_element(reader: Reader, value: int, indices: Indices) -> Scalar:
     is_result = common_from is CommonDType.RESULT
     common = values.dtype(value) if is_result else common_dtype(values, node)
     environment = _NodeEnvironment(reader, node, indices)
-    choice = CHOICES.get(node.op)
-    rounds_each = choice is not None and choice.rounds_each
+    row = POINTWISE.get(node.op) or CHOICES[node.op]
     dtype = computation_dtype(common)
-    evaluation = Evaluation(reader.builder, environment, common, dtype, rounds_each)
+    evaluation = Evaluation(reader.builder, environment, common, dtype, row.rounds_each)
     return reader.builder.cast(evaluation.run(expression), values.dtype(value))
 
 

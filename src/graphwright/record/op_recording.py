@@ -80,6 +80,7 @@ class OpRecording:
         self.abstract_of = abstract_of
         self.paused = paused
         self._on_fallback = on_fallback
+        self._stream = _state_of_stream()
 
     def record_functional(
         self, known: KnownOp, args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -145,6 +146,9 @@ class OpRecording:
     def infer(self, known: KnownOp, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Give the specs of the results: by rule, else on `meta` tensors, which also give eager's own errors."""
         rule = known.rule
+        if known.facts.is_random:
+            with self.paused():
+                self._check_stream()
         if known.check is not None:
             known.check(*args, **kwargs)
         if known.asks_kernel:
@@ -171,6 +175,15 @@ class OpRecording:
         """Give the specs of the results as torch itself finds them, or raise what it raises."""
         with self.paused():
             return infer_on_meta(known.facts.overload, args, kwargs)
+
+    def _check_stream(self) -> None:
+        """Refuse to record a draw from a stream that was set anew since the recording began: a call would draw from its own."""
+        if _state_of_stream() != self._stream:
+            raise Unsupported(
+                "random numbers drawn by code of PyTorch's that sets the stream first",
+                why="the stream would be set once, while the program is captured, and not at each call",
+                remedy="call `torch.manual_seed` in your own code, before",
+            )
 
     def fresh(self, spec: TensorSpec, value: int) -> AbstractTensor:
         """Give a tensor with memory of its own that holds `value`."""
@@ -239,3 +252,8 @@ def _foreign(tensor: AbstractTensor) -> Unsupported:
         why="it has no value in this graph: it outlived the recording that made it",
         remedy="keep tensors made inside a compiled function out of globals and attributes that other functions read",
     )
+
+
+def _state_of_stream() -> bytes:
+    state: bytes = torch.default_generator.get_state().numpy().tobytes()
+    return state

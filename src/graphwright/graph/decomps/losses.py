@@ -73,8 +73,8 @@ def _smooth_l1_loss(emit: Emitter, node: AtenNode) -> bool:
     if distance is None:
         return False
     beta = _limit(emit, node, "beta", distance)
-    if beta == 0:
-        return False
+    if not beta > 0:
+        return False  # 0 is another loss, and what is less is refused
     size = emit.pointwise("aten.abs.default", distance)
     is_near = emit.pointwise("aten.lt.Scalar", size, beta, dtype=DType.BOOL)
     near = emit.pointwise("aten.div.Scalar", _half_square(emit, size), beta)
@@ -89,6 +89,8 @@ def _huber_loss(emit: Emitter, node: AtenNode) -> bool:
     if distance is None:
         return False
     delta = _limit(emit, node, "delta", distance)
+    if not delta > 0:
+        return False  # refused
     size = emit.pointwise("aten.abs.default", distance)
     is_near = emit.pointwise("aten.le.Scalar", size, delta, dtype=DType.BOOL)
     far = emit.pointwise(

@@ -59,7 +59,9 @@ def _spread(emit: Emitter, node: AtenNode, *, is_root: bool, has_mean: bool) -> 
         x = emit.cast(x, DType.FLOAT64)
     axes = axes_of(node, 1, len(emit.shape(x)))
     parts = moments(emit, x, axes)
-    freedom = max(parts.count - _correction(node), 0.0)
+    freedom = max(
+        0.0, parts.count - _correction(node)
+    )  # 0 where the difference is NaN, as in eager
     result = emit.pointwise("aten.div.Tensor", parts.squares, freedom)
     if is_root:
         result = emit.pointwise("aten.sqrt.default", result)
@@ -109,8 +111,11 @@ def _norm(emit: Emitter, node: AtenNode, order: float, *, axes_at: int) -> bool:
     axes = axes_of(node, axes_at, len(emit.shape(x)))
     if 0 in emit.shape(x):
         return False
+    is_limit = math.isinf(order)
+    if math.isinf(emit.dtype(x).held(order)) != is_limit:
+        return False  # eager takes it for a power all the same, with 1 / inf as the root's
     size = emit.pointwise("aten.abs.default", x)
-    if math.isinf(order):
+    if is_limit:
         name = "aten.amax.default" if order > 0 else "aten.amin.default"
         give_reduced(emit, node, emit.reduce(name, size, axes), axes)
         return True

@@ -85,6 +85,8 @@ def _power(node: AtenNode) -> Expression | None:
     forms |= {0.5: sqrt(x), -0.5: _rsqrt(x), -1: 1 / x, -2: 1 / (x * x)}
     if exponent == 0:
         return where(x.equals(x), 1, 1)
+    if not result.dtype.held(exponent):
+        return None  # less than the dtype holds: eager's kernel does not take it for 0
     return forms.get(exponent, power(x, Operand(1, "exponent")))
 
 

@@ -100,6 +100,7 @@ _PRODUCTS_WITH_LOGARITHMS: Final = tuple(
     PointwiseRow(
         f"aten.{name}.{overload}",
         where(is_nan(y), math.nan, where(x.equals(0), 0, x * function(op)(y))),
+        rounds_each=True,
     )
     for name, op, overloads in (
         ("xlogy", ScalarOp.LOG, ("Tensor", "Scalar_Self", "Scalar_Other")),

@@ -41,6 +41,8 @@ class PointwiseRow(msgspec.Struct, frozen=True):
     common: CommonDType = CommonDType.RESULT
     divides: bool = False
     """An integer divided by zero is an error in eager: the second operand is checked before (`checks.py`)."""
+    rounds_each: bool = False
+    """Eager's kernel rounds narrow floats after each operation, and not only at the end."""
 
 
 class ChoiceRow(msgspec.Struct, frozen=True):
@@ -53,7 +55,7 @@ class ChoiceRow(msgspec.Struct, frozen=True):
     divides: bool = False
     """As of a pointwise row."""
     rounds_each: bool = False
-    """Eager's kernel rounds narrow floats after each operation, and not only at the end."""
+    """As of a pointwise row."""
 
 
 class Lookup(msgspec.Struct, frozen=True):

@@ -228,13 +228,11 @@ def _among_ones(index: TensorSpec, indexed: Shape) -> tuple[Extent, Shape, Exten
 
 
 def _cat(tensors: Sequence[TensorSpec], dim: int = 0) -> TensorSpec:
-    kept = [tensor for tensor in tensors if not (tensor.ndim == 1 and tensor.shape[0] == 0)] or [
-        tensors[0]
-    ]
-    first = kept[0]
-    place = wrap_dim(dim, first.ndim)
+    kept = [tensor for tensor in tensors if not (tensor.ndim == 1 and tensor.shape[0] == 0)]
+    first = kept[0] if kept else tensors[0]
+    place = wrap_dim(dim if kept else 0, first.ndim)  # along any dimension, nothing is nothing
     total: Extent = 0
-    for tensor in kept:
+    for tensor in kept or [first]:
         if tensor.ndim != first.ndim:
             msg = f"cat: tensors of {first.ndim} and {tensor.ndim} dimensions"
             raise ValueError(msg)
