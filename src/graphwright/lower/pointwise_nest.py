@@ -11,7 +11,10 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
+import msgspec
+
 from graphwright.ir.loops import Index, LoopKind
+from graphwright.lower.affine import Affine
 from graphwright.lower.loops import (
     PARALLEL_COST,
     SHARES,
@@ -22,6 +25,7 @@ from graphwright.lower.loops import (
     reachable,
 )
 from graphwright.lower.programs import Program
+from graphwright.lower.scalars import Scalar
 from graphwright.lower.transposed_nest import TransposedNest, find_transposition
 from graphwright.lower.writer import KernelWriter, NestWriter, Slot
 
@@ -30,6 +34,27 @@ LARGEST_BLOCK: Final = 16384
 """Elements of a block of a parallel loop over contiguous data."""
 UNROLLED_EXTENT: Final = 4
 """Inner loops of no more iterations are written out, and the next one is the vector loop."""
+
+
+LEAST_SHARED_COST: Final = 24
+"""Work (in multiplications) for which several iterations of an outer loop are taken together: they do it once."""
+GROUP_ATOM: Final = 4002
+"""Stands for the number of such a group."""
+_TOGETHER: Final = (4, 3, 2)
+
+
+class _Unrolled(msgspec.Struct, frozen=True):
+    """Iterations that are written out in the body of the vector loop."""
+
+    atom: int
+    count: int
+    first: Affine
+    """What the atom is in the first of them."""
+
+    @classmethod
+    def whole(cls, loop: LoopSpec) -> _Unrolled:
+        """Give all iterations of a loop."""
+        return cls(loop.atom, loop.extent, Affine())
 
 
 def write_pointwise(
@@ -47,13 +72,15 @@ def write_pointwise(
         TransposedNest(kernel, program, loops, transposition, num_threads, slots).write(cost)
         return
     writer = NestWriter(kernel, program.builder, slots)
-    unrolled = loops.pop() if _unrolls(loops) else None
-    if unrolled is not None:
-        cost *= unrolled.extent
+    unrolled = _Unrolled.whole(loops.pop()) if _unrolls(loops) else None
     if not loops:
         _write_body(writer, program, unrolled)
         return
     inner = loops.pop()
+    if unrolled is None:
+        unrolled = _take_together(loops, inner, scalars)
+    if unrolled is not None:
+        cost *= unrolled.count
     opened = OpenLoops(writer, num_threads)
     start, stops = _open_outer(opened, loops, inner, cost, num_threads)
     writer.open_loop(inner.atom)
@@ -83,12 +110,37 @@ def _open_outer(
     return constant(0), (constant(inner.extent),)
 
 
-def _write_body(writer: NestWriter, program: Program, unrolled: LoopSpec | None) -> None:
+def _take_together(
+    loops: list[LoopSpec], inner: LoopSpec, scalars: Sequence[Scalar]
+) -> _Unrolled | None:
+    """Cut the outer loop that most of the work of the inner one does not depend on: what a few of its iterations share is computed once."""
+    costs = [_shared_cost(scalars, inner, loop) for loop in loops]
+    best = max(range(len(loops)), key=costs.__getitem__, default=-1)
+    if best < 0 or costs[best] < LEAST_SHARED_COST:
+        return None
+    loop = loops[best]
+    count = next((count for count in _TOGETHER if loop.extent % count == 0), 0)
+    if not count:
+        return None
+    loops[best] = LoopSpec(loop.extent // count, is_reduced=False, atoms=(GROUP_ATOM,))
+    return _Unrolled(loop.atom, count, Affine(((GROUP_ATOM, count),)))
+
+
+def _shared_cost(scalars: Sequence[Scalar], inner: LoopSpec, loop: LoopSpec) -> int:
+    return sum(
+        scalar.cost
+        for scalar in scalars
+        if scalar.mask & inner.mask and not scalar.mask & loop.mask
+    )
+
+
+def _write_body(writer: NestWriter, program: Program, unrolled: _Unrolled | None) -> None:
     if unrolled is None:
         writer.emit_stores(program.stores)
         return
-    for step in range(unrolled.extent):
+    first = writer.index(unrolled.first)
+    for step in range(unrolled.count):
         writer.open_variant()
-        writer.bind_atom(unrolled.atom, constant(step))
+        writer.bind_atom(unrolled.atom, writer.sum_of(first, constant(step)))
         writer.emit_stores(program.stores)
         writer.close_variant()

@@ -286,6 +286,8 @@ TWICE_AND_MORE = {
     "lines by 4": ("linear", 4, (2, 3, 2)),
     "images by 2": ("bilinear", 2, (2, 3, 9, 7)),
     "images by 4": ("bilinear", 4, (2, 3, 5, 8)),
+    "images by 8": ("bilinear", 8, (1, 2, 3, 5)),
+    "images by 32": ("bilinear", 32, (1, 1, 2, 3)),
     "images by unlike factors": ("bilinear", (3, 2), (2, 3, 5, 8)),
     "volumes by 2": ("trilinear", 2, (1, 2, 3, 4, 5)),
 }

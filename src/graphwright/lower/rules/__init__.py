@@ -18,6 +18,7 @@ from graphwright.lower.rules.pools import POOLS
 from graphwright.lower.rules.reduction import REDUCTIONS
 from graphwright.lower.rules.resampling import RESAMPLING
 from graphwright.lower.rules.rows import rows
+from graphwright.lower.rules.sampling import SAMPLING
 from graphwright.lower.rules.scan import SCANS, scan_axis
 from graphwright.lower.rules.scatter import SCATTERS
 from graphwright.lower.rules.search import SEARCHES
@@ -32,6 +33,7 @@ ELEMENTS = rows(
     *POOL_GRADIENTS.values(),
     *RESAMPLING.values(),
     *SEARCHES.values(),
+    *SAMPLING.values(),
 )
 
 __all__ = [

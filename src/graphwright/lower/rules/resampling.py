@@ -2,9 +2,9 @@
 
 In: nothing.   Out: `RESAMPLING`, overload name → `ElementRow`.
 Keeps: places and weights are computed as eager computes them, in the dtype that it computes elements in; no place is outside of the image.
-Does not: interpolate linearly along the innermost axis of memory by other factors than 2 and 4, where neighbours are gathered one by one:
-eager's kernel, which has its places in a table, takes 1.1 ms for 16×32×2048 elements where gathers take 1.6 (AMD EPYC 9004). By 2 and 4 own
-code takes 0.14 to 0.31 of eager's time (Intel Xeon), where channels are innermost 0.6, and cubic polynomials 0.02 to 0.9 of it.
+Does not: interpolate linearly along the innermost axis of memory by other factors than powers of two, where neighbours are gathered one
+by one: eager's kernel, which has its places in a table, takes 1.1 ms for 16×32×2048 elements where gathers take 1.6 (AMD EPYC 9004). By
+powers of two own code takes 0.14 to 0.4 of eager's time (Intel Xeon), where channels are innermost 0.6, cubic polynomials 0.02 to 0.9.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Final
 import msgspec
 
 from graphwright.ir.aten import AtenNode
-from graphwright.ir.dtypes import DType
 from graphwright.ir.node_arguments import (
     argument,
     flag_of,
@@ -28,14 +27,13 @@ from graphwright.ir.ops import ScalarOp
 from graphwright.lower.affine import Affine
 from graphwright.lower.promotion import computation_dtype
 from graphwright.lower.reader import Indices, Reader, ref_of, shape_of
+from graphwright.lower.rules.arithmetic import Arithmetic
 from graphwright.lower.rules.rows import ElementRow, rows
-from graphwright.lower.scalars import Number, Scalar, ScalarBuilder
+from graphwright.lower.scalars import Scalar
 from graphwright.lower.values import Values
 
-_CUBIC: Final = -0.75
-"""The polynomials' parameter in eager (Keys 1981 has -0.5)."""
-_SHUFFLED: Final = (2, 4)
-"""Factors by which an image is made larger along memory without gathers: so many residues of the index are written out."""
+_SHUFFLED: Final = (2, 4, 8, 16, 32)
+"""Factors by which an image is made larger along memory without gathers."""
 _LINEAR_COST: Final = 8
 _CUBIC_COST: Final = 16
 """Of an element, along one axis."""
@@ -84,35 +82,12 @@ def _axes(values: Values, node: AtenNode, rank: int) -> list[_Axis]:
     return axes
 
 
-class _Arithmetic:
-    """Computes with places, in the dtype that elements are computed in."""
-
-    def __init__(self, builder: ScalarBuilder, dtype: DType) -> None:
-        self._builder = builder
-        self.dtype = dtype
-
-    def of(self, op: ScalarOp, *operands: Scalar | Number) -> Scalar:
-        """Apply an operation; numbers get the dtype of the scalars."""
-        dtype = next(one.dtype for one in operands if isinstance(one, Scalar))
-        scalars = [
-            one if isinstance(one, Scalar) else self._builder.const(one, dtype) for one in operands
-        ]
-        return self._builder.compute(op, scalars, dtype)
-
-    def clamped(self, value: Scalar, low: Number, high: Number) -> Scalar:
-        """Give low <= value <= high."""
-        return self.of(ScalarOp.MINIMUM, self.of(ScalarOp.MAXIMUM, value, low), high)
-
-    def polynomial(self, x: Scalar, *coefficients: float) -> Scalar:
-        """Give the polynomial's value, its highest coefficient first."""
-        value = self.of(ScalarOp.MUL, x, coefficients[0])
-        for coefficient in coefficients[1:-1]:
-            value = self.of(ScalarOp.MUL, self.of(ScalarOp.ADD, value, coefficient), x)
-        return self.of(ScalarOp.ADD, value, coefficients[-1])
+class _Arithmetic(Arithmetic):
+    """Computes with places on an axis."""
 
     def place(self, axis: _Axis, index: Affine) -> Scalar:
         """Give where on the image an index of the result lies."""
-        position = self._builder.cast(self._builder.index(index), self.dtype)
+        position = self.builder.cast(self.builder.index(index), self.dtype)
         if axis.has_aligned_corners:
             return self.of(ScalarOp.MUL, position, axis.scale)
         middle = self.of(ScalarOp.ADD, position, 0.5)
@@ -121,15 +96,11 @@ class _Arithmetic:
     def element(self, axis: _Axis, index: Scalar) -> Affine:
         """Give a computed index, clamped to the image, as an index."""
         inside = self.clamped(index, 0, axis.extent - 1)
-        return self._builder.dynamic_index(inside, axis.extent)
-
-    def whole(self, value: Scalar) -> Scalar:
-        """Give a whole number as an integer."""
-        return self._builder.cast(value, DType.INT64)
+        return self.builder.dynamic_index(inside, axis.extent)
 
     def distance(self, value: Scalar, whole: Scalar) -> Scalar:
         """Give how far `value` is past a whole number, at most 1."""
-        rest = self.of(ScalarOp.SUB, value, self._builder.cast(whole, self.dtype))
+        rest = self.of(ScalarOp.SUB, value, self.builder.cast(whole, self.dtype))
         return self.clamped(rest, 0.0, 1.0)
 
 
@@ -142,7 +113,7 @@ def _linear(reader: Reader, arithmetic: _Arithmetic, axis: _Axis, index: Affine)
     first = arithmetic.of(ScalarOp.MINIMUM, arithmetic.whole(place), axis.extent - 1)
     past = arithmetic.distance(place, first)
     second = arithmetic.of(ScalarOp.ADD, first, 1)
-    before = arithmetic.of(ScalarOp.ADD, arithmetic.of(ScalarOp.NEG, past), 1.0)
+    before = arithmetic.rest(past)
     return [
         _Tap(arithmetic.element(axis, first), before),
         _Tap(arithmetic.element(axis, second), past),
@@ -166,25 +137,16 @@ def _between(reader: Reader, arithmetic: _Arithmetic, axis: _Axis, index: Affine
     first, step = reader.divide(index.shifted(-half), factor, axis.extent)
     position = builder.cast(builder.index(step), arithmetic.dtype)
     past = arithmetic.of(ScalarOp.MUL, arithmetic.of(ScalarOp.ADD, position, 0.5), 1.0 / factor)
-    before = arithmetic.of(ScalarOp.ADD, arithmetic.of(ScalarOp.NEG, past), 1.0)
+    before = arithmetic.rest(past)
     second = first.shifted(1) if piece == 1 else Affine((), last)
     return [_Tap(first, before), _Tap(second, past)]
 
 
 def _cubic(_reader: Reader, arithmetic: _Arithmetic, axis: _Axis, index: Affine) -> list[_Tap]:
-    """Weigh four elements around the place by polynomials of their distance (Keys 1981, equation 4)."""
+    """Weigh four elements around the place by polynomials of their distance."""
     place = arithmetic.place(axis, index)
     whole = arithmetic.whole(arithmetic.of(ScalarOp.FLOOR, place))
-    past = arithmetic.distance(place, whole)
-    rest = arithmetic.of(ScalarOp.ADD, arithmetic.of(ScalarOp.NEG, past), 1.0)
-    near = (_CUBIC + 2, -(_CUBIC + 3), 0.0, 1.0)
-    far = (_CUBIC, -5 * _CUBIC, 8 * _CUBIC, -4 * _CUBIC)
-    weights = (
-        arithmetic.polynomial(arithmetic.of(ScalarOp.ADD, past, 1.0), *far),
-        arithmetic.polynomial(past, *near),
-        arithmetic.polynomial(rest, *near),
-        arithmetic.polynomial(arithmetic.of(ScalarOp.ADD, rest, 1.0), *far),
-    )
+    weights = arithmetic.cubic_weights(arithmetic.distance(place, whole))
     return [
         _Tap(arithmetic.element(axis, arithmetic.of(ScalarOp.ADD, whole, number - 1)), weight)
         for number, weight in enumerate(weights)
