@@ -240,7 +240,26 @@ def test_gradients_of_lines_and_volumes():
     check(lambda g: A.upsample_nearest1d_backward(g, [4], [3, 2, 2]), gradient[0, :, 0])
 
 
-def test_gradients_of_windows_that_overlap_are_left_to_eager():
+OVERLAPPING = {
+    "padded": ([3, 3], [1, 1], [1, 1], False, True, None),
+    "padding does not count": ([3, 3], [1, 1], [1, 1], False, False, None),
+    "unlike axes": ([2, 4], [1, 1], [0, 2], False, False, None),
+    "with a divisor": ([3, 2], [1, 1], [1, 0], False, True, 5),
+}
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("name", OVERLAPPING)
+def test_gradients_of_windows_that_begin_at_each_element(name, dtype, memory_format):
+    window = OVERLAPPING[name]
+    image = torch.randn(2, 5, 9, 11).to(dtype).contiguous(memory_format=memory_format)
+    gradient = torch.randn_like(A.avg_pool2d(image, *window))
+
+    check(lambda g: A.avg_pool2d_backward(g, image, *window), gradient)
+
+
+def test_gradients_of_windows_that_overlap_by_steps_are_left_to_eager():
     image, window = torch.randn(1, 2, 9, 9), ([3, 3], [2, 2], [1, 1], False, True, None)
 
     check(lambda g: A.avg_pool2d_backward(g, image, *window), torch.randn(1, 2, 5, 5), externs=1)

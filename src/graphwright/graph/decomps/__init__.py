@@ -12,6 +12,7 @@ from graphwright.graph.decomps.losses import LOSSES
 from graphwright.graph.decomps.norms import NORMS
 from graphwright.graph.decomps.pools import POOLS
 from graphwright.graph.decomps.rearrangements import REARRANGEMENTS
+from graphwright.graph.decomps.resampling import RESAMPLING
 from graphwright.graph.decomps.rules import Decomposition, rows
 from graphwright.graph.decomps.scatters import SCATTERS
 from graphwright.graph.decomps.softmax import SOFTMAX
@@ -32,6 +33,7 @@ DECOMPOSITIONS = rows(
     *VIEWS.values(),
     *LOOKUPS.values(),
     *REARRANGEMENTS.values(),
+    *RESAMPLING.values(),
 )
 
 __all__ = ["DECOMPOSITIONS", "Decomposition"]

@@ -17,6 +17,7 @@ from graphwright.lower.rules.pool_gradients import POOL_GRADIENTS
 from graphwright.lower.rules.pools import POOLS
 from graphwright.lower.rules.reduction import REDUCTIONS
 from graphwright.lower.rules.resampling import RESAMPLING
+from graphwright.lower.rules.resampling_gradients import RESAMPLING_GRADIENTS
 from graphwright.lower.rules.rows import rows
 from graphwright.lower.rules.sampling import SAMPLING
 from graphwright.lower.rules.scan import SCANS, scan_axis
@@ -33,6 +34,7 @@ ELEMENTS = rows(
     *POOL_GRADIENTS.values(),
     *RESAMPLING.values(),
     *SEARCHES.values(),
+    *RESAMPLING_GRADIENTS.values(),
     *SAMPLING.values(),
 )
 

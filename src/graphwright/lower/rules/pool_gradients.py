@@ -1,7 +1,8 @@
 """Gradients of averages and of repetitions: what each element of the image gave to. One row an overload.
 
 In: nothing.   Out: `POOL_GRADIENTS`, overload name → `ElementRow`.
-Keeps: only windows side by side are served, so that an element of the image is in one of them at most; sums are taken in eager's order.
+Keeps: sums are taken in eager's order. Windows lie side by side, so that an element of the image is in one of them at most, or begin at
+each element.
 """
 
 from __future__ import annotations
@@ -11,17 +12,18 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from graphwright.ir.aten import AtenNode
+from graphwright.ir.aten import AtenNode, LiteralArg
+from graphwright.ir.dtypes import DType
 from graphwright.ir.node_arguments import argument, integers_of, is_given, is_number, number_of
 from graphwright.ir.ops import ScalarOp
 from graphwright.ir.pools import MOST_TAPS, spread
 from graphwright.lower.affine import Affine
 from graphwright.lower.promotion import computation_dtype
-from graphwright.lower.reader import Indices, Reader, shape_of
+from graphwright.lower.reader import Indices, Reader, ref_of, shape_of
 from graphwright.lower.rules.joining import Piece, join
 from graphwright.lower.rules.pools import sum_pool
 from graphwright.lower.rules.rows import ElementRow, rows
-from graphwright.lower.rules.windows import Window, num_taps
+from graphwright.lower.rules.windows import Window, covered, divide_by, iter_taps, num_taps
 from graphwright.lower.scalars import Scalar
 from graphwright.lower.values import Values
 
@@ -63,6 +65,76 @@ def _adaptive_divisors(node: AtenNode, taps: Sequence[int]) -> Sequence[int]:
     assert result is not None, f"{node.op} has a result"
     has_channels_last = result.strides[-1] != 1
     return (math.prod(taps),) if has_channels_last else taps
+
+
+def _overlapping_windows(values: Values, node: AtenNode, rank: int) -> list[Window] | None:
+    """Give the windows of the average over the image; None where they do not begin at each element."""
+    taps = spread(node, 2, "kernel_size", rank, ())
+    steps = spread(node, 3, "stride", rank, taps)
+    pads = spread(node, 4, "padding", rank, (0,))
+    extents = shape_of(values, node, 1)[-rank:]
+    windows = [Window(*one) for one in zip(extents, taps, steps, pads, strict=True)]
+    return windows if all(window.step == 1 for window in windows) else None
+
+
+def _overlapping_gradient(
+    reader: Reader, node: AtenNode, indices: Indices, windows: Sequence[Window]
+) -> Scalar:
+    """Give each element the sum of its shares of all windows that it is in."""
+    builder, rank = reader.builder, len(windows)
+    counts_padding = argument(node, 6, "count_include_pad") != LiteralArg(value=False)
+    given = argument(node, 7, "divisor_override")
+    around = [
+        Window(extent, window.taps, 1, window.taps - 1 - window.before)
+        for window, extent in zip(windows, shape_of(reader.values, node, 0)[-rank:], strict=True)
+    ]
+
+    def share(places: Indices) -> Scalar:
+        divisor = covered(reader, windows, places[-rank:], counts_padding=counts_padding)
+        divisor = int(number_of(given)) if is_number(given) else divisor
+        return divide_by(reader, reader.operand(node, 0, places), divisor)
+
+    dtype = reader.values.dtype(ref_of(node.args[0]))
+    zero = builder.const(0, dtype)
+    total = zero
+    for part in iter_taps(reader, indices, around, share, zero):
+        if total is zero:
+            total = part
+        elif part is not zero:
+            total = builder.compute(ScalarOp.ADD, (total, part), dtype)
+    return total
+
+
+def _average_gradient(rank: int) -> Callable[[Reader, AtenNode, Indices], Scalar]:
+    share = _gradient(rank, _average_taps, _average_divisors)
+
+    def element(reader: Reader, node: AtenNode, indices: Indices) -> Scalar:
+        if _average_taps(reader.values, node, rank) is not None:
+            return share(reader, node, indices)
+        windows = _overlapping_windows(reader.values, node, rank)
+        assert windows is not None, "checked by `can_lower`"
+        return _overlapping_gradient(reader, node, indices, windows)
+
+    return element
+
+
+def _serves_average(rank: int) -> Callable[[Values, AtenNode], bool]:
+    """Narrow floats are rounded after each window in eager: they are served where there is one."""
+    serves_one = _serves(rank, _average_taps)
+
+    def serves(values: Values, node: AtenNode) -> bool:
+        if serves_one(values, node):
+            return True
+        windows = _overlapping_windows(values, node, rank)
+        result = node.metas[0]
+        is_wide = result is not None and result.dtype in (DType.FLOAT32, DType.FLOAT64)
+        given = argument(node, 7, "divisor_override")
+        is_refused = is_number(given) and not number_of(given)
+        is_known = windows is not None and is_wide and not is_refused
+        is_full = 0 not in shape_of(values, node, 0) and 0 not in shape_of(values, node, 1)
+        return is_known and is_full and 0 < num_taps(windows or ()) <= MOST_TAPS
+
+    return serves
 
 
 def _gradient(
@@ -167,14 +239,15 @@ def _rows_of_rank(rank: int) -> tuple[ElementRow, ...]:
         )
         for name in ("upsample_nearest", "_upsample_nearest_exact")
     ]
-    for name, taps, divisors in (
-        ("avg_pool", _average_taps, _average_divisors),
-        ("_adaptive_avg_pool", _adaptive_taps, _adaptive_divisors),
-    ):
-        if rank > 1:
-            share = _gradient(rank, taps, divisors)
-            op = f"aten.{name}{rank}d_backward.default"
-            found.append(ElementRow(op, share, _serves(rank, taps), _COST))
+    if rank > 1:
+        name, serves = f"aten.avg_pool{rank}d_backward.default", _serves_average(rank)
+        found.append(ElementRow(name, _average_gradient(rank), serves, _COST, rereads=True))
+        name, serves = (
+            f"aten._adaptive_avg_pool{rank}d_backward.default",
+            _serves(rank, _adaptive_taps),
+        )
+        share = _gradient(rank, _adaptive_taps, _adaptive_divisors)
+        found.append(ElementRow(name, share, serves, _COST))
     return tuple(found)
 
 

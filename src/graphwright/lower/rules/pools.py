@@ -23,7 +23,15 @@ from graphwright.lower.identities import identity_of
 from graphwright.lower.promotion import computation_dtype
 from graphwright.lower.reader import Indices, Reader, ref_of, shape_of
 from graphwright.lower.rules.rows import ElementRow, rows
-from graphwright.lower.rules.windows import AnyWindow, Share, Window, iter_taps, num_taps
+from graphwright.lower.rules.windows import (
+    AnyWindow,
+    Share,
+    Window,
+    covered,
+    divide_by,
+    iter_taps,
+    num_taps,
+)
 from graphwright.lower.scalars import Scalar, ScalarBuilder
 from graphwright.lower.values import Values
 
@@ -185,37 +193,16 @@ def sum_pool(
     return element
 
 
-def _divide_by(reader: Reader, total: Scalar, divisor: int | Scalar) -> Scalar:
-    builder, dtype = reader.builder, total.dtype
-    by = (
-        builder.cast(divisor, dtype)
-        if isinstance(divisor, Scalar)
-        else builder.const(divisor, dtype)
-    )
-    op = ScalarOp.DIV if dtype.is_float else ScalarOp.TRUNC_DIV
-    return builder.compute(op, (total, by), dtype)
-
-
 def _average(reader: Reader, node: AtenNode, indices: Indices, total: Scalar) -> Scalar:
     """Divide by the number of elements in the image (and its padding), or by what the call says."""
     given = argument(node, 6, "divisor_override")
     if is_number(given):
-        return _divide_by(reader, total, int(number_of(given)))
+        return divide_by(reader, total, int(number_of(given)))
     counts_padding = argument(node, 5, "count_include_pad") != LiteralArg(value=False)
     windows = _average_windows(reader.values, node, len(indices))
-    known, computed = 1, []
-    for window, index in zip(windows, indices, strict=True):
-        count = window.count(reader, index, counts_padding=counts_padding)
-        if isinstance(count, int):
-            known *= count
-        else:
-            computed.append(count)
-    if not computed:
-        return _divide_by(reader, total, known)
-    divisor = reader.builder.const(known, DType.INT64)
-    for count in computed:
-        divisor = reader.builder.compute(ScalarOp.MUL, (divisor, count), DType.INT64)
-    return _divide_by(reader, total, divisor)
+    return divide_by(
+        reader, total, covered(reader, windows, indices, counts_padding=counts_padding)
+    )
 
 
 def _average_by_axis(reader: Reader, node: AtenNode, indices: Indices, total: Scalar) -> Scalar:
@@ -223,7 +210,7 @@ def _average_by_axis(reader: Reader, node: AtenNode, indices: Indices, total: Sc
     windows = _adaptive_windows(reader.values, node, len(indices))
     for window, index in zip(windows, indices, strict=True):
         count = window.count(reader, index) if isinstance(window, Share) else window.taps
-        total = _divide_by(reader, total, count)
+        total = divide_by(reader, total, count)
     return total
 
 

@@ -146,6 +146,37 @@ def num_taps(windows: Sequence[AnyWindow]) -> int:
     return math.prod(window.taps for window in windows)
 
 
+def covered(
+    reader: Reader, windows: Sequence[Window], indices: Indices, *, counts_padding: bool
+) -> int | Scalar:
+    """Give how many elements of the image (or of the padding around it) a window covers, for an index of the result."""
+    known, computed = 1, []
+    for window, index in zip(windows, indices, strict=True):
+        count = window.count(reader, index, counts_padding=counts_padding)
+        if isinstance(count, int):
+            known *= count
+        else:
+            computed.append(count)
+    if not computed:
+        return known
+    product = reader.builder.const(known, DType.INT64)
+    for count in computed:
+        product = reader.builder.compute(ScalarOp.MUL, (product, count), DType.INT64)
+    return product
+
+
+def divide_by(reader: Reader, total: Scalar, divisor: int | Scalar) -> Scalar:
+    """Divide a sum as eager does: integers towards 0."""
+    builder, dtype = reader.builder, total.dtype
+    by = (
+        builder.cast(divisor, dtype)
+        if isinstance(divisor, Scalar)
+        else builder.const(divisor, dtype)
+    )
+    op = ScalarOp.DIV if dtype.is_float else ScalarOp.TRUNC_DIV
+    return builder.compute(op, (total, by), dtype)
+
+
 def iter_taps(
     reader: Reader,
     indices: Indices,
