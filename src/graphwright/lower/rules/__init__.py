@@ -22,7 +22,9 @@ from graphwright.lower.rules.rows import rows
 from graphwright.lower.rules.sampling import SAMPLING
 from graphwright.lower.rules.scan import SCANS, scan_axis
 from graphwright.lower.rules.scatter import SCATTERS
+from graphwright.lower.rules.scatter import SCATTERS as PLACED
 from graphwright.lower.rules.search import SEARCHES
+from graphwright.lower.rules.unpooling import UNPOOLING
 
 CHOICES = rows(*NUMBERED.values(), *LOSSES.values())
 ELEMENTS = rows(
@@ -37,6 +39,7 @@ ELEMENTS = rows(
     *RESAMPLING_GRADIENTS.values(),
     *SAMPLING.values(),
 )
+SCATTERS = rows(*PLACED.values(), *UNPOOLING.values())
 
 __all__ = [
     "CHOICES",
