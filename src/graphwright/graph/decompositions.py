@@ -1,6 +1,7 @@
 """Express composite ops by reductions and pointwise ops, which the lowering fuses.
 
-In: a graph.   Out: the graph with each node that has a decomposition (`decomps/`) replaced by the nodes it stands for.
+In: a graph.   Out: the graph with each node that has a decomposition (`decomps/`) replaced by the nodes it stands for, and each
+whose results have no elements by numbers that are none.
 Keeps: values to the accuracy of eager's kernels (not bit for bit: sums may be taken in another order); nodes with symbolic
 shapes, on other devices than the CPU, or of complex numbers.
 
@@ -10,20 +11,29 @@ shapes, on other devices than the CPU, or of complex numbers.
 
 from __future__ import annotations
 
+from typing import Final
+
 from graphwright.graph.decomps import DECOMPOSITIONS
 from graphwright.graph.decomps.emitter import Emitter, is_static
 from graphwright.ir.aten import AtenGraph, AtenNode, TensorMeta
+from graphwright.ir.overloads import find_overload, gives_view
+from graphwright.ir.refusals import changes, is_own, may_refuse
 from graphwright.ir.renumbering import iter_metas, iter_reads, with_nodes
+
+_FULL: Final = "aten.full.default"
 
 
 def decompositions(graph: AtenGraph) -> AtenGraph:
     """Replace the nodes that have a decomposition."""
-    if not any(node.op in DECOMPOSITIONS for node in graph.nodes):
+    if not any(node.op in DECOMPOSITIONS or _gives_nothing(node) for node in graph.nodes):
         return graph
     metas = list(iter_metas(graph))
     read = _values_read(graph)
     nodes: list[AtenNode] = []
     for node in graph.nodes:
+        if _gives_nothing(node):
+            nodes += _nothing(node, metas)
+            continue
         row = DECOMPOSITIONS.get(node.op)
         if row is None or not _can_decompose(node, metas):
             nodes.append(node)
@@ -39,6 +49,24 @@ def _values_read(graph: AtenGraph) -> set[int]:
     read.update(output.value_id for output in graph.outputs)
     read.update(mutation.value_id for mutation in graph.mutations)
     return read
+
+
+def _gives_nothing(node: AtenNode) -> bool:
+    """Tell whether all results are without elements, and nothing else comes of a node: it refuses no values, and changes nothing."""
+    given = [meta for meta in node.metas if meta is not None]
+    if not given or not all(0 in meta.shape and _is_plain(meta) for meta in given):
+        return False
+    is_pure = is_own(node.op) and not gives_view(find_overload(node.op)) and not changes(node.op)
+    return is_pure and not may_refuse(node.op) and node.op != _FULL
+
+
+def _nothing(node: AtenNode, metas: list[TensorMeta]) -> list[AtenNode]:
+    """Write results without elements; whoever refuses shapes has done so when the program was captured."""
+    emit = Emitter(metas, node.loc)
+    for result, meta in zip(node.results, node.metas, strict=True):
+        if result >= 0 and meta is not None:
+            emit.give_filled(result, meta, value=False)
+    return emit.nodes
 
 
 def _can_decompose(node: AtenNode, metas: list[TensorMeta]) -> bool:

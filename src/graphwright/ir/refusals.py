@@ -39,6 +39,11 @@ _IMAGES: Final = (
 _REST: Final = (
     "copy_ copy clone _to_copy cat stack flip roll sort topk median cumsum cumprod cummax cummin logcumsumexp sum mean amax amin "
     "_fft_r2c _fft_c2c _fft_c2r conj_physical empty_like fill constant_pad_nd "
+    "repeat glu glu_backward log_sigmoid_forward pixel_shuffle pixel_unshuffle channel_shuffle rot90 block_diag diag_embed "
+    "diagonal_scatter slice_scatter select_scatter select_backward slice_backward diagonal_backward unfold_backward tril triu trace "
+    "isin bucketize searchsorted linspace logspace alias_copy detach_copy diagonal_copy expand_copy narrow_copy permute_copy "
+    "select_copy slice_copy split_copy split_with_sizes_copy squeeze_copy t_copy transpose_copy unbind_copy unfold_copy "
+    "unsqueeze_copy view_copy "
     "rand randn rand_like randn_like randint randint_like randperm uniform normal_functional exponential"
 )
 _TAKES_ALL: Final = frozenset(" ".join((_PRODUCTS, _ATTENTION, _LAYERS, _IMAGES, _REST)).split())

@@ -247,3 +247,88 @@ def test_the_trace_of_floats_is_rounded_once():
     x[3, 3], x[5, 5] = 1e8, -1e8
 
     check(torch.trace, x)
+
+
+MASKS = {
+    "a column": (2, 5, 1),
+    "a column, transposed": (5, 1),
+    "a row of rows": (2, 1, 1),
+    "a number": (),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64], ids=str)
+@pytest.mark.parametrize("name", MASKS)
+def test_rows_are_scattered_by_masks(name, dtype):
+    x, source = drawn(2, 5, 32, dtype=dtype), numbers(20, 16, dtype=dtype)
+    mask = places(*MASKS[name], high=2).bool()
+
+    check(lambda x, m, s: x.masked_scatter(m, s), x, mask, source)
+    check(
+        lambda x, m, s: (
+            (x * 2).transpose(0, 1).masked_scatter(m.expand(2, 5, 32).mT.mT.transpose(0, 1), s.t())
+        ),
+        *(x, mask, source),
+    )
+
+
+def test_masks_of_elements_are_left_to_eager():
+    lowered = lowered_of(
+        lambda x, m, s: x.masked_scatter(m, s), drawn(5, 32), drawn(5, 32) > 0, drawn(5, 32)
+    )
+
+    assert calls_of(lowered) == ["aten.masked_scatter.default"]
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.uint8], ids=str)
+@pytest.mark.parametrize("how", ["sum", "prod", "amax", "amin"])
+def test_integers_are_reduced_at_places_that_start_anew(how, dtype):
+    check(
+        lambda x, i, s: torch.scatter_reduce(x, 0, i, s, how, include_self=False),
+        *(numbers(6, 7, dtype=dtype), places(9, 7, high=6), numbers(9, 7, dtype=dtype, seed=1)),
+    )
+
+
+@pytest.mark.parametrize("scan", [torch.cumsum, torch.cumprod, torch.cummax, torch.logcumsumexp])
+def test_scans_of_a_number_are_the_number(scan):
+    check(lambda x: scan(x + 1, 0), torch.tensor(-1.5))
+    if scan is not torch.logcumsumexp:
+        check(lambda x: scan(x, -1), torch.tensor(7, dtype=torch.int32))
+
+
+NOTHING = {
+    "softmax": lambda x: torch.softmax(x, 1),
+    "layer norm": lambda x: torch.native_layer_norm(x, [4], None, None, 1e-5),
+    "glu": lambda x: F.glu(x, -1),
+    "pad": lambda x: F.pad(x[None], (1, 2)),
+    "pad by itself": lambda x: F.pad(x[:, None], (1, 2), "reflect"),
+    "stack": lambda x: torch.stack([x, x], 1),
+    "repeat": lambda x: x.repeat(2, 3),
+    "copies of views": lambda x: A.split_copy(x, 2, 1),
+    "windows": lambda x: F.unfold(x.view(0, 1, 4, 4), 2),
+}
+
+
+@pytest.mark.parametrize("name", NOTHING)
+def test_nothing_needs_no_code(name):
+    lowered = lowered_of(NOTHING[name], torch.zeros(0, 4))
+
+    assert not lowered.kernels
+    check(NOTHING[name], torch.zeros(0, 4))
+
+
+def test_indices_are_checked_where_nothing_is_read():
+    lowered = lowered_of(lambda x, i: x.index_select(0, i), torch.zeros(3, 0), torch.tensor([2]))
+
+    assert [step.kind for step in lowered.plan.steps if isinstance(step, CallExtern)] == [
+        ExternKind.CHECK
+    ]
+
+
+@pytest.mark.parametrize("divide", [torch.remainder, torch.fmod, torch.floor_divide])
+def test_integers_are_divided_by_tensors_known_to_hold_no_zero(divide):
+    divisors = torch.tensor([3, -7, 1, 11, -1])
+
+    for chosen in (divisors.abs(), -divisors.abs()):
+        check(lambda x, by=chosen: divide(x, by), places(4, 5, low=-90, high=90))
+    assert calls_of(lowered_of(lambda x: divide(x, divisors), places(4, 5)))

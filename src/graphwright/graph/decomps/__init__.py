@@ -14,6 +14,7 @@ from graphwright.graph.decomps.pools import POOLS
 from graphwright.graph.decomps.rearrangements import REARRANGEMENTS
 from graphwright.graph.decomps.resampling import RESAMPLING
 from graphwright.graph.decomps.rules import Decomposition, rows
+from graphwright.graph.decomps.scans import SCANS
 from graphwright.graph.decomps.scatters import SCATTERS
 from graphwright.graph.decomps.softmax import SOFTMAX
 from graphwright.graph.decomps.statistics import STATISTICS
@@ -31,6 +32,7 @@ DECOMPOSITIONS = rows(
     *ATTENTION.values(),
     *POOLS.values(),
     *VIEWS.values(),
+    *SCANS.values(),
     *LOOKUPS.values(),
     *REARRANGEMENTS.values(),
     *RESAMPLING.values(),

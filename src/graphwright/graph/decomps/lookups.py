@@ -10,8 +10,6 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-import torch
-
 from graphwright.graph.decomps.emitter import (
     Emitter,
     as_argument,
@@ -20,12 +18,15 @@ from graphwright.graph.decomps.emitter import (
     static_layout,
 )
 from graphwright.graph.decomps.rules import Decomposition, give, result_meta, rows, tensor
+from graphwright.graph.decomps.scatters import identity_of_update
 from graphwright.ir.aten import Arg, AtenNode, ListArg, LiteralArg, Ref
 from graphwright.ir.dtypes import DType
 from graphwright.ir.node_arguments import argument, flag_of, integer_of
 
 _MOST_COMPARED: Final = 64
 """With more of them, eager sorts."""
+_NARROWEST_ROW: Final = 16
+"""A mask of narrower rows is gone over element by element, which eager does as fast."""
 _MOST_WRITTEN: Final = 8
 """So few are compared one by one: a reduction over 4 elements takes longer than eager, 70 µs for 8192 of 4."""
 
@@ -72,7 +73,7 @@ def _index_reduce(emit: Emitter, node: AtenNode) -> bool:
         return False
     axis = integer_of(node, 1, "dim", 0) % len(shape)
     count = emit.shape(indices)[0]
-    identity = _identity(name, dtype)
+    identity = identity_of_update(name, dtype)
     is_served = (
         identity is not None
         and emit.dtype(source) is dtype
@@ -105,15 +106,55 @@ def _added(emit: Emitter, x: Ref, axis: int, places: Ref, source: Ref) -> Ref:
     return emit.fresh("aten.index_put.default", args, emit.shape(x), x)
 
 
-def _identity(name: str, dtype: DType) -> float | int | None:
-    if name in ("mean", "prod"):
-        return int(name == "prod")
-    if dtype.is_float:
-        return {"amax": -math.inf, "amin": math.inf}.get(name)
-    if not dtype.is_integer:
+def _masked_scatter(emit: Emitter, node: AtenNode) -> bool:
+    """masked_scatter(x, mask, source), for a mask of whole rows: the row's number among those that it holds leads to the source's."""
+    x, mask, source = (tensor(node, place) for place in range(3))
+    shape, given = emit.shape(x), static_layout(emit.meta(mask))
+    strides = _expanded(*given, shape)
+    if strides is None:
+        return False
+    outer = _rows_of_mask(shape, strides)
+    width, available = math.prod(shape[outer:]), math.prod(emit.shape(source))
+    is_alike = emit.dtype(source) is emit.dtype(x) and emit.dtype(mask) is DType.BOOL
+    if width < _NARROWEST_ROW or available % width or not is_alike:
+        return False
+    num_rows, num_given = math.prod(shape[:outer]), available // width
+    flags = emit.overlaid(mask, shape[:outer], strides[:outer])
+    flags = emit.view(emit.row_major(flags), (num_rows,))
+    ones = emit.cast(flags, DType.INT64)
+    counts = emit.fresh("aten.cumsum.default", [ones, LiteralArg(0)], (num_rows,), ones)
+    places = emit.pointwise("aten.sub.Tensor", counts, 1)
+    is_past = emit.pointwise("aten.gt.Scalar", counts, num_given, dtype=DType.BOOL)
+    emit.check_lookup(node, mask, is_past)
+    places = emit.pointwise("aten.clamp.default", places, 0, num_given - 1)
+    rows_given = emit.view(emit.row_major(source), (num_given, width))
+    taken = emit.fresh("aten.index.Tensor", [rows_given, ListArg((places,))], (num_rows, width), x)
+    chosen = emit.pointwise(
+        "aten.where.self", mask, emit.view(taken, shape), x, dtype=emit.dtype(x)
+    )
+    give(emit, node, chosen)
+    return True
+
+
+def _expanded(
+    shape: tuple[int, ...], strides: tuple[int, ...], wanted: tuple[int, ...]
+) -> tuple[int, ...] | None:
+    """Give the strides of a tensor that is expanded to the `wanted` shape; None where it cannot be."""
+    missing = len(wanted) - len(shape)
+    if missing < 0 or any(
+        extent not in (1, other) for extent, other in zip(shape, wanted[missing:], strict=True)
+    ):
         return None
-    limits = torch.iinfo(dtype.torch_dtype)
-    return {"amax": limits.min, "amin": limits.max}.get(name)
+    own = [0 if extent == 1 else stride for extent, stride in zip(shape, strides, strict=True)]
+    return (*[0] * missing, *own)
+
+
+def _rows_of_mask(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
+    """Count the axes before those that a mask is expanded over, to the last."""
+    outer = len(shape)
+    while outer and (strides[outer - 1] == 0 or shape[outer - 1] == 1):
+        outer -= 1
+    return outer
 
 
 def _isin(emit: Emitter, node: AtenNode) -> bool:
@@ -163,6 +204,7 @@ LOOKUPS: Final[Mapping[str, Decomposition]] = rows(
     Decomposition("aten.take.default", _take),
     Decomposition("aten.put.default", _put),
     Decomposition("aten.index_reduce.default", _index_reduce),
+    Decomposition("aten.masked_scatter.default", _masked_scatter),
     Decomposition("aten.isin.Tensor_Tensor", _isin),
     Decomposition("aten.trace.default", _trace),
 )

@@ -9,22 +9,34 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from graphwright.graph.decomps.emitter import Emitter
+import torch
+
+from graphwright.graph.decomps.emitter import Emitter, as_argument
 from graphwright.graph.decomps.rules import Decomposition, give, rows, tensor
 from graphwright.ir.aten import (
     Arg,
     AtenNode,
-    FloatArg,
     KwArg,
     LiteralArg,
     Ref,
     TensorMeta,
 )
+from graphwright.ir.dtypes import DType
 from graphwright.ir.node_arguments import argument
 from graphwright.ir.scatters import rounds_once
 from graphwright.ir.strides import row_major
 
-_IDENTITIES: Final = {"sum": 0.0, "mean": 0.0, "prod": 1.0, "amax": -math.inf, "amin": math.inf}
+
+def identity_of_update(name: str, dtype: DType) -> float | int | None:
+    """Give what an update by `name` leaves as it is; None where there is no such update."""
+    if name in ("sum", "mean", "prod"):
+        return int(name == "prod")
+    if dtype.is_float:
+        return {"amax": -math.inf, "amin": math.inf}.get(name)
+    if not dtype.is_integer:
+        return None
+    limits = torch.iinfo(dtype.torch_dtype)
+    return {"amax": limits.min, "amin": limits.max}.get(name)
 
 
 def _combine(emit: Emitter, node: AtenNode) -> bool:
@@ -63,15 +75,18 @@ def _scatter_reduce(emit: Emitter, node: AtenNode) -> bool:
     includes = argument(node, 5, "include_self") != LiteralArg(value=False)
     if name != "mean" and includes:
         return _combine(emit, node)
-    if not emit.dtype(x).is_float or name not in _IDENTITIES or not _is_alike(emit, x, source):
+    dtype = emit.dtype(x)
+    identity = identity_of_update(name, dtype)
+    is_served = dtype.is_float or (dtype.is_integer and name != "mean")
+    if identity is None or not is_served or not _is_alike(emit, x, source):
         return False
     dim_and_index = node.args[1:3]
     is_sum = name in ("sum", "mean", "prod")
     start = emit.widened(x) if is_sum else x
     update = emit.widened(source) if is_sum else source
     if not includes:
-        identity = FloatArg(_IDENTITIES[name].hex())
-        start = _like(emit, "aten.scatter.value", [start, *dim_and_index, identity], start)
+        numbers = [start, *dim_and_index, as_argument(identity)]
+        start = _like(emit, "aten.scatter.value", numbers, start)
     how = LiteralArg("sum" if name == "mean" else name)
     args = [start, *dim_and_index, update, how]
     result = emit.cast(_like(emit, "aten.scatter_reduce.two", args, start), emit.dtype(x))

@@ -21,7 +21,6 @@ from graphwright.lower.rules.resampling_gradients import RESAMPLING_GRADIENTS
 from graphwright.lower.rules.rows import rows
 from graphwright.lower.rules.sampling import SAMPLING
 from graphwright.lower.rules.scan import SCANS, scan_axis
-from graphwright.lower.rules.scatter import SCATTERS
 from graphwright.lower.rules.scatter import SCATTERS as PLACED
 from graphwright.lower.rules.search import SEARCHES
 from graphwright.lower.rules.unpooling import UNPOOLING

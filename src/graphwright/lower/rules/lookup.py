@@ -2,6 +2,8 @@
 
 In: nothing.   Out: `LOOKUPS`, overload name → `ElementRow`; for ops that write at such indices, the same ways to read them.
 Keeps: memory safety. A row is used only where all indices are known to be in range, or have been checked (`checks.py`).
+Does not: add up rows by bags (`embedding_bag`). Bags are values; found by search, and added one row after the other, 512 of 50 rows of 128
+take 540 µs on two threads, and eager 58 µs.
 """
 
 from __future__ import annotations
