@@ -77,7 +77,7 @@ def _make_example() -> tuple[Callable[..., Any], tuple[torch.Tensor, ...]]:
     linecache.cache[name] = (len(_SOURCE), None, lines, name)
     namespace: dict[str, Any] = {"__name__": "example"}
     exec(compile(_SOURCE, name, "exec"), namespace)
-    return namespace["attend"], (torch.ones(16, 32), torch.ones(32, 8))
+    return namespace["attend"], (torch.ones(16, 32), torch.ones(32, 12))
 
 
 def _make_artifacts(

@@ -38,8 +38,8 @@ def test_breaks_are_told_with_their_lines(capsys):
 
 
 def test_whole_graph_is_told_with_its_kernels():
-    model = nn.Sequential(nn.Linear(4, 4), nn.GELU()).requires_grad_(False)
-    report = gw.explain(gw.compile(model))(torch.ones(2, 4))
+    model = nn.Sequential(nn.Conv3d(2, 3, 2), nn.GELU()).requires_grad_(False)
+    report = gw.explain(gw.compile(model))(torch.ones(1, 2, 4, 4, 4))
 
     (graph,) = report.graphs
     assert graph.ends_at is None

@@ -69,6 +69,24 @@ CASES = {
     "matrix by column": (torch.mm, X[0], W[:, None]),
     "rows by matrices": (torch.bmm, X[:, :1], Y.transpose(1, 2)),
     "matrix by vector": (torch.mv, X[0], W),
+    "matrices, small": (torch.mm, X[0], X[1].t()),
+    "matrices, small, side by side": (torch.bmm, X, Y.transpose(1, 2).contiguous()),
+    "matrices by a deep weight": (torch.mm, normal(16, 70), normal(3, 70).t()),
+    "vectors": (torch.dot, W, B),
+    "vectors apart": (torch.vdot, X[0, 0], Y[0, :, 0].repeat(2)[:5]),
+    "sum with small matrices": (
+        lambda a, x, y: torch.addmm(a, x, y, beta=3, alpha=0.5),
+        *(C, X[0], X[1].t()),
+    ),
+    "sum with matrix by vector": (
+        lambda a, x, y: torch.addmv(a, x, y, beta=3, alpha=0.5),
+        *(C, X[0], W),
+    ),
+    "outer product": (
+        lambda a, x, y: torch.addr(a, x, y, beta=3, alpha=0.5),
+        *(X[0], C, W),
+    ),
+    "outer product alone": (lambda a, x, y: torch.addr(a, x, y, beta=0), X[0] * NAN, C, W),
     "sum with row by matrix": (lambda a, x, y: torch.addmm(a, x, y), C, X[0, :1], Y[0].t()),
     "sum with rows by matrices": (
         lambda a, x, y: torch.baddbmm(a, x, y, beta=2, alpha=0.5),
@@ -132,6 +150,11 @@ CASES = {
     "count of what is not zero in rows": (lambda x: A.count_nonzero(x.round(), [1]), X),
     "sum without NaN": (lambda x: A.nansum(x, [1]), masked()),
     "sum of all without NaN": (lambda x: A.nansum(x), masked()),
+    "cross entropy": (lambda x, y: A.binary_cross_entropy(x, y, None, 1), X.sigmoid(), Y.sigmoid()),
+    "cross entropy, weighted": (
+        lambda x, y, w: A.binary_cross_entropy(x, y, w, 0),
+        *(X.sigmoid(), Y.sigmoid(), X.abs()),
+    ),
     "cross entropy with logits": (
         lambda x, y: A.binary_cross_entropy_with_logits(x, y, None, None, 1),
         *(X * 20, Y.sigmoid()),
@@ -173,8 +196,7 @@ CASES = {
 
 
 NOT_NARROW = (
-    *("squared", "smooth", "huber", "cross entropy", "soft margin"),
-    *("row", "matrix", "sum with", "no addend", "attention"),
+    *("row", "matrix", "matrices", "sum with", "no addend", "vectors", "outer", "attention"),
 )
 """Ops that stay as they are for bfloat16: eager rounds in between, or not where their parts would."""
 

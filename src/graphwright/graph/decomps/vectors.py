@@ -1,32 +1,50 @@
-"""Products of a matrix with a vector, as sums of products: they wait for the matrix's memory, which is read once in its order.
+"""Products of a matrix with a vector, and of matrices too small for a tile of a product, as sums of products.
 
 In: nothing.   Out: `VECTORS`, overload name → `Decomposition`.
-Keeps: float32 and float64 only: narrower floats would be rounded between the product and the sum.
+Keeps: float32, float64 and integers only: narrower floats would be rounded between the product and the sum.
 
-A row by 2048 × 2048 (float32, AMD EPYC 9004, 2 threads): 103 µs; PyTorch's library takes 400 µs, oneDNN with packed weights 180 µs.
+A product with a vector waits for the matrix's memory, which is read once in its order. A row by 2048 × 2048 (float32, AMD EPYC 9004,
+2 threads): 103 µs; PyTorch's library takes 400 µs, oneDNN with packed weights 180 µs. Small matrices are products of fewer columns than
+`lower/products.py` has a kernel for, where sums beat a call (float32, the library's time in parentheses): 4 × 4 × 4 0.8 µs (1.2), a
+thousand of them 6 µs (31), 64 × 768 × 2 by a transposed weight 3.9 µs (17); but 8 × 768 × 7 2.6 µs (2.0), and 64 × 64 × 7 by a weight
+that is not 5.1 µs (2.6).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Final
 
-from graphwright.graph.decomps.emitter import Emitter
+from graphwright.graph.decomps.emitter import Emitter, static_layout
 from graphwright.graph.decomps.rules import (
     Decomposition,
     give,
     give_reduced,
     result_meta,
     rows,
+    squeeze,
     tensor,
 )
 from graphwright.ir.aten import AtenNode, Ref
 from graphwright.ir.dtypes import DType
 from graphwright.ir.node_arguments import is_number, number_of
+from graphwright.lower.products import LEAST_COLS
+
+_SUM: Final = "aten.sum.dim_IntList"
+_FEW: Final = 1 << 9
+"""So many multiplications are quicker than a call however the matrices lie."""
+_SMALL: Final = 1 << 12
+"""So many in one product are where columns fill a vector."""
+_SMALL_ALONG_DEPTH: Final = 1 << 14
+"""So many are where both sides lie along the depth."""
+_EVEN_COLS: Final = (2, 4, 8)
+_DEEP: Final = 64
+_MANY_ROWS: Final = 16
 
 
 def _product(emit: Emitter, node: AtenNode) -> bool:
-    """Give left @ right where one side has but one row or column."""
+    """Give left @ right where one side has but one row or column, or both are small."""
     total = _sum(emit, node, tensor(node, 0), tensor(node, 1))
     if total is None:
         return False
@@ -48,12 +66,44 @@ def _matrix_vector(emit: Emitter, node: AtenNode) -> bool:
     if not _is_served(node):
         return False
     products = emit.pointwise("aten.mul.Tensor", tensor(node, 0), tensor(node, 1))
-    give_reduced(emit, node, emit.reduce("aten.sum.dim_IntList", products, [1]), [1])
+    give_reduced(emit, node, emit.reduce(_SUM, products, [1]), [1])
+    return True
+
+
+def _inner_product(emit: Emitter, node: AtenNode) -> bool:
+    """Give the sum of the products of two vectors."""
+    if not _is_served(node):
+        return False
+    products = emit.pointwise("aten.mul.Tensor", tensor(node, 0), tensor(node, 1))
+    give_reduced(emit, node, emit.reduce(_SUM, products, [0]), [0])
+    return True
+
+
+def _matrix_vector_and_sum(emit: Emitter, node: AtenNode) -> bool:
+    """Give beta * addend + alpha * matrix @ vector."""
+    if not _is_served(node):
+        return False
+    products = emit.pointwise("aten.mul.Tensor", tensor(node, 1), tensor(node, 2))
+    total = squeeze(emit, emit.reduce(_SUM, products, [1]), [1])
+    give(emit, node, _with_addend(emit, node, total))
+    return True
+
+
+def _outer_product_and_sum(emit: Emitter, node: AtenNode) -> bool:
+    """Give beta * addend + alpha * (a column by a row)."""
+    if not _is_served(node) or any(
+        emit.dtype(tensor(node, place)) is not result_meta(node).dtype for place in range(3)
+    ):
+        return False
+    column, row = tensor(node, 1), tensor(node, 2)
+    (extent,), (stride,) = static_layout(emit.meta(column))
+    column = emit.seen_as(column, (extent, 1), (stride, 1))
+    give(emit, node, _with_addend(emit, node, emit.pointwise("aten.mul.Tensor", column, row)))
     return True
 
 
 def _sum(emit: Emitter, node: AtenNode, left: Ref, right: Ref) -> Ref | None:
-    """Give the sums over the depth; None for a product of two matrices, or of others than floats."""
+    """Give the sums over the depth; None for a product of two larger matrices, or of narrow floats."""
     if not _is_served(node):
         return None
     if emit.shape(left)[-2] == 1:
@@ -61,32 +111,77 @@ def _sum(emit: Emitter, node: AtenNode, left: Ref, right: Ref) -> Ref | None:
     if emit.shape(right)[-1] == 1:
         right = emit.transposed(right)
         products = emit.pointwise("aten.mul.Tensor", left, right)
-        return emit.reduce("aten.sum.dim_IntList", products, [len(emit.shape(left)) - 1])
-    return None
+        return emit.reduce(_SUM, products, [len(emit.shape(left)) - 1])
+    return _products_of_rows(emit, left, right) if _are_small(emit, left, right) else None
+
+
+def _are_small(emit: Emitter, left: Ref, right: Ref) -> bool:
+    """Tell whether sums are quicker than a call, and no kernel multiplies such matrices as matrices."""
+    *batch, rows, depth = emit.shape(left)
+    cols, is_float = emit.shape(right)[-1], emit.dtype(left).is_float
+    if is_float and cols >= LEAST_COLS:
+        return False
+    multiplications, num_products = rows * cols * depth, math.prod(batch)
+    if _has_columns(emit, left, right):
+        is_deep = is_float and depth >= _DEEP and rows >= _MANY_ROWS and cols <= max(_EVEN_COLS)
+        return is_deep or multiplications <= _SMALL_ALONG_DEPTH
+    if cols in _EVEN_COLS or cols >= LEAST_COLS:
+        return multiplications <= _SMALL
+    return num_products * multiplications <= _FEW
+
+
+def _products_of_rows(emit: Emitter, left: Ref, right: Ref) -> Ref:
+    """Give left @ right as sums over the products of each row with each column, the axis along which both sides lie innermost."""
+    rank = len(emit.shape(left))
+    if _has_columns(emit, left, right):
+        rows, cols = _with_axis(emit, left, rank - 1), emit.transposed(right)
+        depth = rank
+    else:
+        rows, cols = _with_axis(emit, left, rank), right
+        depth = rank - 1
+    products = emit.pointwise("aten.mul.Tensor", rows, _with_axis(emit, cols, rank - 2))
+    return squeeze(emit, emit.reduce(_SUM, products, [depth]), [depth])
+
+
+def _has_columns(emit: Emitter, left: Ref, right: Ref) -> bool:
+    """Tell whether both sides lie along the depth."""
+    left_steps, right_steps = (static_layout(emit.meta(side))[1] for side in (left, right))
+    return left_steps[-1] == 1 and right_steps[-2] == 1
+
+
+def _with_axis(emit: Emitter, value: Ref, axis: int) -> Ref:
+    """See a value with one more axis, of extent 1."""
+    shape, steps = static_layout(emit.meta(value))
+    return emit.seen_as(value, (*shape[:axis], 1, *shape[axis:]), (*steps[:axis], 1, *steps[axis:]))
 
 
 def products_of_vectors(emit: Emitter, left: Ref, right: Ref) -> Ref:
     """Give left @ right for a left side of one row."""
     column = emit.transposed(left)
     products = emit.pointwise("aten.mul.Tensor", column, right)
-    return emit.reduce("aten.sum.dim_IntList", products, [len(emit.shape(column)) - 2])
+    return emit.reduce(_SUM, products, [len(emit.shape(column)) - 2])
 
 
 def _is_served(node: AtenNode) -> bool:
-    has_numbers = all(is_number(kwarg.value) for kwarg in node.kwargs)
-    return has_numbers and result_meta(node).dtype in (DType.FLOAT32, DType.FLOAT64)
+    dtype = result_meta(node).dtype
+    if not all(is_number(kwarg.value) for kwarg in node.kwargs):
+        return False
+    if dtype.is_integer:
+        return all(isinstance(number_of(kwarg.value), int) for kwarg in node.kwargs)
+    return dtype in (DType.FLOAT32, DType.FLOAT64)
 
 
 def _with_addend(emit: Emitter, node: AtenNode, total: Ref) -> Ref:
     factors = {kwarg.name: number_of(kwarg.value) for kwarg in node.kwargs}
     alpha, beta = factors.get("alpha", 1), factors.get("beta", 1)
+    number = float if emit.dtype(total).is_float else int
     if alpha != 1:
-        total = emit.pointwise("aten.mul.Tensor", total, float(alpha))
+        total = emit.pointwise("aten.mul.Tensor", total, number(alpha))
     addend = tensor(node, 0)
     if beta == 0:
         return total  # eager does not read the addend then
     if beta != 1:
-        addend = emit.pointwise("aten.mul.Tensor", addend, float(beta))
+        addend = emit.pointwise("aten.mul.Tensor", addend, number(beta))
     return emit.pointwise("aten.add.Tensor", total, addend)
 
 
@@ -96,4 +191,8 @@ VECTORS: Final[Mapping[str, Decomposition]] = rows(
     Decomposition("aten.addmm.default", _product_and_sum),
     Decomposition("aten.baddbmm.default", _product_and_sum),
     Decomposition("aten.mv.default", _matrix_vector),
+    Decomposition("aten.addmv.default", _matrix_vector_and_sum),
+    Decomposition("aten.dot.default", _inner_product),
+    Decomposition("aten.vdot.default", _inner_product),
+    Decomposition("aten.addr.default", _outer_product_and_sum),
 )
