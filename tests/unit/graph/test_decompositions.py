@@ -130,6 +130,10 @@ CASES = {
         lambda x, w, b: A.native_batch_norm(x, w, b, None, None, True, 0.1, 1e-5),
         *(X, C, C),
     ),
+    "batch norm without statistics": (
+        lambda x, w: A._native_batch_norm_legit.no_stats(x, w, None, True, 0.1, 1e-5),
+        *(X, C),
+    ),
     "batch norm in training": (
         lambda x, w, m, v: A._native_batch_norm_legit_functional(x, w, None, m, v, True, 0.2, 1e-5),
         *(X, C, C, C * C),
@@ -185,6 +189,8 @@ CASES = {
     "norm -inf": (lambda x: A.linalg_vector_norm(x, -INF, [1]), X),
     "old norm": (lambda x: A.norm.ScalarOpt_dim(x, 2, [1]), X),
     "old norm of all": (lambda x: A.norm.Scalar(x, 2), X),
+    "distance": (lambda x, y: A.dist(x, y), X, Y),
+    "distance, largest": (lambda x, y: A.dist(x, y, INF), X, W),
     "squared error": (lambda x, y: A.mse_loss(x, y), X, Y),
     "squared error, no reduction": (lambda x, y: A.mse_loss(x, y, 0), X, Y),
     "smooth l1": (lambda x, y: A.smooth_l1_loss(x, y, 2, 0.5), X, Y),
@@ -196,7 +202,17 @@ CASES = {
 
 
 NOT_NARROW = (
-    *("row", "matrix", "matrices", "sum with", "no addend", "vectors", "outer", "attention"),
+    *(
+        "row",
+        "matrix",
+        "matrices",
+        "sum with",
+        "no addend",
+        "vectors",
+        "outer",
+        "attention",
+        "distances",
+    ),
 )
 """Ops that stay as they are for bfloat16: eager rounds in between, or not where their parts would."""
 
@@ -220,6 +236,44 @@ def test_decomposition_gives_what_the_op_gives(name, dtype):
         torch.testing.assert_close(nearer, wanted, equal_nan=True)
     stays = dtype is torch.bfloat16 and name.startswith(NOT_NARROW)
     assert stays or not {node.op for node in simpler.nodes} & DECOMPOSITIONS.keys()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("x", "y", "order", "mode"),
+    [
+        *((X, Y[:, :3], order, None) for order in (1.0, 2.0, 3.0, INF)),
+        (X[1], Y, 2.0, 0),
+        (X, Y[0], 1.0, 1),
+        *((masked(), normal(2, 4), order, 0) for order in (1.0, 2.0, INF)),
+        (normal(30, 3), normal(30, 3, seed=1), 2.0, 2),
+    ],
+)
+def test_distances_of_rows(x, y, order, mode, dtype):
+    x, y = x.to(dtype), y.to(dtype)
+    graph = graph_of(lambda x, y: A._cdist_forward(x, y, order, mode), x, y)
+    simpler = decompositions(graph)
+
+    actual, expected = (execute(one, [x, y])[0] for one in (simpler, graph))
+
+    torch.testing.assert_close(actual, expected, equal_nan=True, check_stride=True)
+    assert "aten._cdist_forward.default" not in {node.op for node in simpler.nodes}
+
+
+def test_logsumexp_of_integers():
+    x = torch.arange(12).reshape(3, 4)
+    graph = graph_of(lambda x: A.logsumexp(x, [1]), x)
+    simpler = decompositions(graph)
+
+    torch.testing.assert_close(execute(simpler, [x]), execute(graph, [x]))
+    assert "aten.logsumexp.default" not in {node.op for node in simpler.nodes}
+
+
+def test_euclidean_distances_of_many_rows_stay_a_product():
+    x = normal(30, 3)
+    nodes = decompositions(graph_of(lambda x: A._cdist_forward(x, x, 2.0, None), x)).nodes
+
+    assert [node.op for node in nodes] == ["aten._cdist_forward.default"]
 
 
 def test_training_dropout_and_batch_norm_stay():

@@ -162,6 +162,13 @@ class Emitter:
         args: list[Arg] = [value, as_list(shape), as_list(strides), LiteralArg(offset)]
         return self.node("aten.as_strided.default", args, result)
 
+    def with_axis(self, value: Ref, axis: int) -> Ref:
+        """See a value with one more axis, of extent 1."""
+        shape, steps = static_layout(self.meta(value))
+        return self.seen_as(
+            value, (*shape[:axis], 1, *shape[axis:]), (*steps[:axis], 1, *steps[axis:])
+        )
+
     def row_major(self, value: Ref) -> Ref:
         """Give a value whose memory is row-major: the same, or a copy."""
         meta = self.meta(value)

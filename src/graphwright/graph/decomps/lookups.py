@@ -125,7 +125,7 @@ def _masked_scatter(emit: Emitter, node: AtenNode) -> bool:
     counts = emit.fresh("aten.cumsum.default", [ones, LiteralArg(0)], (num_rows,), ones)
     places = emit.pointwise("aten.sub.Tensor", counts, 1)
     is_past = emit.pointwise("aten.gt.Scalar", counts, num_given, dtype=DType.BOOL)
-    emit.check_lookup(node, mask, is_past)
+    emit.check_values(node, [mask], is_past)
     places = emit.pointwise("aten.clamp.default", places, 0, num_given - 1)
     rows_given = emit.view(emit.row_major(source), (num_given, width))
     taken = emit.fresh("aten.index.Tensor", [rows_given, ListArg((places,))], (num_rows, width), x)

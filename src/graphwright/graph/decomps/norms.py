@@ -191,6 +191,14 @@ def _batch_norm(emit: Emitter, node: AtenNode) -> bool:
     return _batch_norm_by_own(emit, node, momentum=momentum, eps=eps)
 
 
+def _batch_norm_without_statistics(emit: Emitter, node: AtenNode) -> bool:
+    """_native_batch_norm_legit.no_stats(x, weight, bias, training, momentum, eps)."""
+    if argument(node, 3, "training") != LiteralArg(value=True):
+        return False
+    momentum, eps = (float(number_of(node.args[place])) for place in (4, 5))
+    return _batch_norm_by_own(emit, node, momentum=momentum, eps=eps)
+
+
 def _batch_norm_no_training(emit: Emitter, node: AtenNode) -> bool:
     """As `native_batch_norm` without training."""
     return _normalize_by_running(emit, node, eps=float(number_of(node.args[6])))
@@ -308,6 +316,7 @@ NORMS: Final[Mapping[str, Decomposition]] = rows(
     Decomposition("aten.native_group_norm.default", _group_norm),
     Decomposition("aten.native_batch_norm.default", _batch_norm),
     Decomposition("aten._native_batch_norm_legit_functional.default", _batch_norm_functional),
+    Decomposition("aten._native_batch_norm_legit.no_stats", _batch_norm_without_statistics),
     Decomposition("aten.native_batch_norm_backward.default", _batch_norm_backward),
     Decomposition("aten._native_batch_norm_legit_no_training.default", _batch_norm_no_training),
 )

@@ -16,6 +16,7 @@ from graphwright.graph.decomps.rules import (
     axes_of,
     give,
     give_reduced,
+    result_meta,
     rows,
     tensor,
 )
@@ -93,10 +94,12 @@ def _log_softmax_backward(emit: Emitter, node: AtenNode) -> bool:
 
 
 def _logsumexp(emit: Emitter, node: AtenNode) -> bool:
-    """Give m + log Σ exp(x - m), m the largest x where that is finite, else 0."""
+    """Give m + log Σ exp(x - m), m the largest x where that is finite, else 0; of integers as of the floats that they are cast to."""
     x = emit.widened(tensor(node, 0))
-    if not emit.dtype(x).is_float or 0 in emit.shape(x):
+    if 0 in emit.shape(x):
         return False
+    if not emit.dtype(x).is_float:
+        x = emit.cast(x, result_meta(node).dtype)
     axes = axes_of(node, 1, len(emit.shape(x)))
     largest = emit.reduce("aten.amax.default", x, axes)
     size = emit.pointwise("aten.abs.default", largest)

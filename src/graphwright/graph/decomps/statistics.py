@@ -1,4 +1,4 @@
-"""Variances and vector norms, in terms of reductions and pointwise ops.
+"""Variances, vector norms and distances, in terms of reductions and pointwise ops.
 
 In: nothing.   Out: `STATISTICS`, overload name → `Decomposition`; `variance`, which the norm layers use too.
 Keeps: two passes (the mean, then the squared distances from it), which in float32 is nearly as accurate as eager's single one in
@@ -25,6 +25,12 @@ from graphwright.graph.decomps.rules import (
 from graphwright.ir.aten import AtenNode, Ref
 from graphwright.ir.dtypes import DType
 from graphwright.ir.node_arguments import argument, is_given, is_number, number_of
+
+_AS_FITS: Final = 0
+_BY_PRODUCT: Final = 1
+"""Values of `compute_mode`."""
+_MOST_ROWS: Final = 25
+"""Of more rows eager computes Euclidean distances by a product, where that fits."""
 
 
 class Moments(msgspec.Struct, frozen=True):
@@ -107,23 +113,63 @@ def _norm(emit: Emitter, node: AtenNode, order: float, *, axes_at: int) -> bool:
     source = tensor(node, 0)
     if not emit.dtype(source).is_float or result_meta(node).dtype is not emit.dtype(source):
         return False
-    x = emit.widened(source)
-    axes = axes_of(node, axes_at, len(emit.shape(x)))
-    if 0 in emit.shape(x):
+    if 0 in emit.shape(source) or _is_too_large(order, emit.dtype(source)):
         return False
-    is_limit = math.isinf(order)
-    if math.isinf(emit.dtype(x).held(order)) != is_limit:
-        return False  # eager takes it for a power all the same, with 1 / inf as the root's
-    size = emit.pointwise("aten.abs.default", x)
-    if is_limit:
-        name = "aten.amax.default" if order > 0 else "aten.amin.default"
-        give_reduced(emit, node, emit.reduce(name, size, axes), axes)
-        return True
-    give_reduced(emit, node, _sum_norm(emit, x, size, axes, order), axes)
+    axes = axes_of(node, axes_at, len(emit.shape(source)))
+    give_reduced(emit, node, _norm_of(emit, source, axes, order), axes)
     return True
 
 
-def _sum_norm(emit: Emitter, x: Ref, size: Ref, axes: Sequence[int], order: float) -> Ref:
+def _dist(emit: Emitter, node: AtenNode) -> bool:
+    """Give the norm of x - y."""
+    x, y = tensor(node, 0), tensor(node, 1)
+    order = float(number_of(node.args[2])) if len(node.args) > 2 else 2.0
+    if not emit.dtype(x).is_float or emit.dtype(x) is not emit.dtype(y):
+        return False
+    if _is_too_large(order, emit.dtype(x)):
+        return False
+    distance = emit.pointwise("aten.sub.Tensor", x, y)
+    axes = range(len(emit.shape(distance)))
+    give_reduced(emit, node, _norm_of(emit, distance, axes, order), axes)
+    return True
+
+
+def _distances(emit: Emitter, node: AtenNode) -> bool:
+    """Give the norms of the differences of each row of x and each of y: _cdist_forward(x, y, p, compute_mode).
+
+    Where eager takes a product of matrices, that stays. A largest difference passes over NaN; a count of differences (p = 0), in which
+    NaN counts as NaN, stays as it is.
+    """
+    x, y = tensor(node, 0), tensor(node, 1)
+    order, mode = float(number_of(node.args[2])), _AS_FITS
+    if is_given(node, 3, "compute_mode"):
+        mode = int(number_of(node.args[3]))
+    rows = max(emit.shape(value)[-2] for value in (x, y))
+    by_product = mode == _BY_PRODUCT or (mode == _AS_FITS and rows > _MOST_ROWS)
+    if order == 0 or (order == 2 and by_product) or _is_too_large(order, emit.dtype(x)):
+        return False
+    rank = max(len(emit.shape(value)) for value in (x, y))
+    x, y = emit.with_axis(x, len(emit.shape(x)) - 1), emit.with_axis(y, len(emit.shape(y)) - 2)
+    distance = emit.pointwise("aten.sub.Tensor", x, y)
+    if math.isinf(order):
+        is_nan = emit.pointwise("aten.isnan.default", distance, dtype=DType.BOOL)
+        distance = emit.pointwise("aten.masked_fill.Scalar", distance, is_nan, 0)
+    give_reduced(emit, node, _norm_of(emit, distance, [rank], order), [rank])
+    return True
+
+
+def _is_too_large(order: float, dtype: DType) -> bool:
+    """Tell whether the computation's dtype does not hold an order: eager takes powers and roots with what it holds instead."""
+    wide = DType.FLOAT64 if dtype is DType.FLOAT64 else DType.FLOAT32
+    return math.isinf(wide.held(order)) != math.isinf(order)
+
+
+def _norm_of(emit: Emitter, x: Ref, axes: Sequence[int], order: float) -> Ref:
+    x = emit.widened(x)
+    size = emit.pointwise("aten.abs.default", x)
+    if math.isinf(order):
+        name = "aten.amax.default" if order > 0 else "aten.amin.default"
+        return emit.reduce(name, size, axes)
     if order == 0:
         ones = emit.cast(emit.pointwise("aten.ne.Scalar", x, 0, dtype=DType.BOOL), emit.dtype(x))
         return emit.reduce("aten.sum.dim_IntList", ones, axes)
@@ -168,6 +214,8 @@ STATISTICS: Final[Mapping[str, Decomposition]] = rows(
     Decomposition("aten.linalg_vector_norm.default", _vector_norm),
     Decomposition("aten.norm.ScalarOpt_dim", _old_norm),
     Decomposition("aten.norm.Scalar", _old_norm),
+    Decomposition("aten.dist.default", _dist),
+    Decomposition("aten._cdist_forward.default", _distances),
     Decomposition("aten.count_nonzero.default", _count_nonzero),
     Decomposition("aten.count_nonzero.dim_IntList", _count_nonzero),
     Decomposition("aten.nansum.default", _nansum),

@@ -96,9 +96,8 @@ def _outer_product_and_sum(emit: Emitter, node: AtenNode) -> bool:
     ):
         return False
     column, row = tensor(node, 1), tensor(node, 2)
-    (extent,), (stride,) = static_layout(emit.meta(column))
-    column = emit.seen_as(column, (extent, 1), (stride, 1))
-    give(emit, node, _with_addend(emit, node, emit.pointwise("aten.mul.Tensor", column, row)))
+    products = emit.pointwise("aten.mul.Tensor", emit.with_axis(column, 1), row)
+    give(emit, node, _with_addend(emit, node, products))
     return True
 
 
@@ -134,12 +133,12 @@ def _products_of_rows(emit: Emitter, left: Ref, right: Ref) -> Ref:
     """Give left @ right as sums over the products of each row with each column, the axis along which both sides lie innermost."""
     rank = len(emit.shape(left))
     if _has_columns(emit, left, right):
-        rows, cols = _with_axis(emit, left, rank - 1), emit.transposed(right)
+        rows, cols = emit.with_axis(left, rank - 1), emit.transposed(right)
         depth = rank
     else:
-        rows, cols = _with_axis(emit, left, rank), right
+        rows, cols = emit.with_axis(left, rank), right
         depth = rank - 1
-    products = emit.pointwise("aten.mul.Tensor", rows, _with_axis(emit, cols, rank - 2))
+    products = emit.pointwise("aten.mul.Tensor", rows, emit.with_axis(cols, rank - 2))
     return squeeze(emit, emit.reduce(_SUM, products, [depth]), [depth])
 
 
@@ -147,12 +146,6 @@ def _has_columns(emit: Emitter, left: Ref, right: Ref) -> bool:
     """Tell whether both sides lie along the depth."""
     left_steps, right_steps = (static_layout(emit.meta(side))[1] for side in (left, right))
     return left_steps[-1] == 1 and right_steps[-2] == 1
-
-
-def _with_axis(emit: Emitter, value: Ref, axis: int) -> Ref:
-    """See a value with one more axis, of extent 1."""
-    shape, steps = static_layout(emit.meta(value))
-    return emit.seen_as(value, (*shape[:axis], 1, *shape[axis:]), (*steps[:axis], 1, *steps[axis:]))
 
 
 def products_of_vectors(emit: Emitter, left: Ref, right: Ref) -> Ref:
