@@ -18,7 +18,14 @@ from graphwright.ir.dtypes import DType
 from graphwright.ir.node_arguments import Number, argument, is_number, number_of
 from graphwright.ir.ops import ReduceOp, ScalarOp
 from graphwright.lower.elements import expression_of
-from graphwright.lower.expressions import Apply, Expression, Operand, Parameter
+from graphwright.lower.expressions import (
+    Apply,
+    Expression,
+    InDouble,
+    Operand,
+    Parameter,
+    Rounded,
+)
 from graphwright.lower.rules import REDUCTIONS, SCATTERS
 from graphwright.lower.values import ValueKind
 
@@ -93,11 +100,17 @@ def _gives_integers(node: AtenNode) -> bool:
 
 def _num_roundings(expression: Expression | Number, node: AtenNode) -> int:
     """Count the roundings on the way to a value; `_TOO_MANY` where another library may give another value."""
+    if isinstance(expression, (InDouble, Rounded)):
+        return _TOO_MANY
     if not isinstance(expression, Apply):
         return 0
     if expression.op not in _NEVER_ROUNDED | _ROUNDED_ONCE:
         return _TOO_MANY
-    below = sum(_num_roundings(arg, node) for arg in expression.args)
+    below = 0
+    for arg in expression.args:
+        below += _num_roundings(arg, node)
+        if below >= _TOO_MANY:
+            return _TOO_MANY
     if below and expression.op is not ScalarOp.WHERE:
         return _TOO_MANY  # eager may round to a narrow dtype before it goes on
     is_rounded = expression.op in _ROUNDED_ONCE and not _is_by_one(expression, node)

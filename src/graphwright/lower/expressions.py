@@ -157,6 +157,27 @@ class Apply(Expression):
         self.args = args
 
 
+class InDouble(Expression):
+    """An expression that is computed in float64, and rounded once to the dtype of the computation around it.
+
+    What is accurate in float64 to a few units in the last place is so exactly rounded in float32, nearly always.
+    """
+
+    __slots__ = ("inner",)
+
+    def __init__(self, inner: Expression) -> None:
+        self.inner = inner
+
+
+class Rounded(Expression):
+    """An expression whose value is rounded to the common dtype: bfloat16 or float16, where the computation is in float32."""
+
+    __slots__ = ("inner",)
+
+    def __init__(self, inner: Expression | Number) -> None:
+        self.inner = inner
+
+
 def function(op: ScalarOp) -> Callable[..., Apply]:
     """Give the function that applies `op`."""
 
@@ -174,6 +195,14 @@ def where(condition: Expression, first: Expression | Number, second: Expression 
     return Apply(ScalarOp.WHERE, condition, first, second)
 
 
+def polynomial(coefficients: Sequence[float], variable: Expression) -> Expression:
+    """`Σ coefficients[i] * variable**i`, of two coefficients at least, by Horner's rule."""
+    value: Expression = coefficients[-1] * variable + coefficients[-2]
+    for coefficient in reversed(coefficients[:-2]):
+        value = value * variable + coefficient
+    return value
+
+
 exp: Final = function(ScalarOp.EXP)
 expm1: Final = function(ScalarOp.EXPM1)
 log: Final = function(ScalarOp.LOG)
@@ -187,6 +216,8 @@ maximum: Final = function(ScalarOp.MAXIMUM)
 minimum: Final = function(ScalarOp.MINIMUM)
 power: Final = function(ScalarOp.POW)
 is_nan: Final = function(ScalarOp.IS_NAN)
+is_inf: Final = function(ScalarOp.IS_INF)
+copysign: Final = function(ScalarOp.COPYSIGN)
 
 NAN: Final = math.nan
 
@@ -218,6 +249,8 @@ class Evaluation(msgspec.Struct, frozen=True):
     """The dtype of the computation: `common`, or float32 in place of a narrower float."""
     rounds_each: bool = False
     """The result of each operation is rounded to `common`."""
+    known: dict[int, Scalar] = msgspec.field(default_factory=dict)
+    """Values by the identity of their expression: a part that occurs often is evaluated once."""
 
     def run(self, expression: Expression | Number) -> Scalar:
         """Give the value of `expression`."""
@@ -230,6 +263,8 @@ class Evaluation(msgspec.Struct, frozen=True):
                 return self._operand(operand, self.dtype if is_scalar else self.common)
             case Apply():
                 return self._apply(expression)
+            case InDouble() | Rounded():
+                return self.builder.cast(self._other_precision(expression), self.dtype)
             case Parameter():
                 return self.builder.const(self.environment.parameter(expression), self.dtype)
             case Truth():
@@ -241,6 +276,13 @@ class Evaluation(msgspec.Struct, frozen=True):
             case _:
                 message = f"no expression: {expression!r}"
                 raise InternalError(message)
+
+    def _other_precision(self, expression: InDouble | Rounded) -> Scalar:
+        """Give a value before it comes back to the dtype of the computation."""
+        if isinstance(expression, Rounded):
+            return self.builder.cast(self.run(expression.inner), self.common)
+        wide = msgspec.structs.replace(self, dtype=DType.FLOAT64, known={})
+        return wide.run(expression.inner)
 
     def _operand(self, operand: Operand, through: DType) -> Scalar:
         value = self.environment.operand(operand)
@@ -260,6 +302,12 @@ class Evaluation(msgspec.Struct, frozen=True):
         return self.builder.const(value, dtype)
 
     def _apply(self, expression: Apply) -> Scalar:
+        value = self.known.get(id(expression))
+        if value is None:
+            value = self.known[id(expression)] = self._compute(expression)
+        return value
+
+    def _compute(self, expression: Apply) -> Scalar:
         op = expression.op
         args = self._arguments(expression.args)
         last = args[-1].dtype
@@ -298,6 +346,16 @@ def truth(builder: ScalarBuilder, value: Scalar) -> Scalar:
 
 def cost_of(expression: Expression | Number) -> int:
     """Give the rough cost of computing `expression`, its operands being known."""
-    if not isinstance(expression, Apply):
-        return 0
-    return FACTS[expression.op].cost + sum(cost_of(arg) for arg in expression.args)
+    found: dict[int, Apply] = {}
+    waiting: list[Expression | Number] = [expression]
+    while waiting:
+        part = waiting.pop()
+        match part:
+            case InDouble() | Rounded():
+                waiting.append(part.inner)
+            case Apply() if id(part) not in found:
+                found[id(part)] = part
+                waiting.extend(part.args)
+            case _:
+                pass
+    return sum(FACTS[part.op].cost for part in found.values())

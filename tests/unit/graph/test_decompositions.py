@@ -196,6 +196,7 @@ CASES = {
     "smooth l1": (lambda x, y: A.smooth_l1_loss(x, y, 2, 0.5), X, Y),
     "huber": (lambda x, y: A.huber_loss(x, y, 1, 0.7), X, Y),
     "log sigmoid": (lambda x: A.log_sigmoid_forward(x), masked()),
+    "power of two": (lambda x, y: A.ldexp(x, y), X, Y),
     "glu": (lambda x: A.glu(x, 1), X),
     "dropout": (lambda x: A.native_dropout(x, 0.5, False), X),
 }

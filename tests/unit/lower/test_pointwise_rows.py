@@ -84,7 +84,7 @@ def arguments_of(op, dtype):
         elif kind in ("number", "float", "Optional[number]", "Optional[float]"):
             value = NUMBERS.get(argument.name, 2)
         elif kind == "int":
-            value = 1
+            value = 0 if argument.name == "n" else 1
         elif kind == "bool":
             value = False
         elif kind == "str":

@@ -11,6 +11,7 @@ from graphwright.graph.decomps.lookups import LOOKUPS
 from graphwright.graph.decomps.losses import LOSSES
 from graphwright.graph.decomps.norms import NORMS
 from graphwright.graph.decomps.pools import POOLS
+from graphwright.graph.decomps.powers import POWERS
 from graphwright.graph.decomps.rearrangements import REARRANGEMENTS
 from graphwright.graph.decomps.resampling import RESAMPLING
 from graphwright.graph.decomps.rules import Decomposition, rows
@@ -24,6 +25,7 @@ from graphwright.graph.decomps.views import VIEWS
 DECOMPOSITIONS = rows(
     *SOFTMAX.values(),
     *NORMS.values(),
+    *POWERS.values(),
     *STATISTICS.values(),
     *LOSSES.values(),
     *LIKELIHOODS.values(),

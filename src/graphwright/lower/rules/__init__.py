@@ -12,7 +12,7 @@ from graphwright.lower.rules.images import IMAGES
 from graphwright.lower.rules.index import INDEX
 from graphwright.lower.rules.lookup import LOOKUPS
 from graphwright.lower.rules.loss import LOSSES
-from graphwright.lower.rules.pointwise import POINTWISE
+from graphwright.lower.rules.pointwise import POINTWISE as PLAIN
 from graphwright.lower.rules.pool_gradients import POOL_GRADIENTS
 from graphwright.lower.rules.pools import POOLS
 from graphwright.lower.rules.reduction import REDUCTIONS
@@ -23,9 +23,11 @@ from graphwright.lower.rules.sampling import SAMPLING
 from graphwright.lower.rules.scan import SCANS, scan_axis
 from graphwright.lower.rules.scatter import SCATTERS as PLACED
 from graphwright.lower.rules.search import SEARCHES
+from graphwright.lower.rules.special import SPECIAL, SPECIAL_CHOICES
 from graphwright.lower.rules.unpooling import UNPOOLING
 
-CHOICES = rows(*NUMBERED.values(), *LOSSES.values())
+POINTWISE = rows(*PLAIN.values(), *SPECIAL.values())
+CHOICES = rows(*NUMBERED.values(), *LOSSES.values(), *SPECIAL_CHOICES.values())
 ELEMENTS = rows(
     *CREATION.values(),
     *INDEX.values(),

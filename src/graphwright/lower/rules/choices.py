@@ -18,6 +18,7 @@ from graphwright.lower.expressions import (
     Expression,
     Operand,
     Parameter,
+    Rounded,
     exp,
     function,
     maximum,
@@ -34,6 +35,7 @@ from graphwright.lower.rules.rows import ChoiceRow, rows
 x: Final = Operand(0, "self")
 y: Final = Operand(1)
 _trunc = function(ScalarOp.TRUNC)
+_round = function(ScalarOp.ROUND)
 _floor_div = function(ScalarOp.FLOOR_DIV)
 _rsqrt = function(ScalarOp.RSQRT)
 
@@ -154,16 +156,28 @@ def _number_or(given: Arg | None, default: float) -> float:
     return float(number_of(given)) if is_number else default
 
 
-def _logit(node: AtenNode) -> Expression | None:
-    """logit(x, eps): log(x / (1 - x)), x clamped to eps..1 - eps where that is given; eager rounds narrow floats in between."""
-    result = node.metas[0]
-    if result is None or result.dtype not in (DType.FLOAT32, DType.FLOAT64):
-        return None
+def _logit(node: AtenNode) -> Expression:
+    """logit(x, eps): log(x / (1 - x)), x clamped to eps..1 - eps where that is given; each step rounded, as eager's."""
     value: Expression = x
     eps = _number_or(argument(node, 1, "eps"), -1.0)
     if eps >= 0:
-        value = where(x < eps, eps, where(x > 1 - eps, 1 - eps, x))
-    return function(ScalarOp.LOG)(value / (1 - value))
+        low = Rounded(eps)
+        high = Rounded(1.0 - low)
+        value = where(x < low, low, where(x > high, high, x))
+    return function(ScalarOp.LOG)(Rounded(value / Rounded(1 - value)))
+
+
+def _round_to_decimals(node: AtenNode) -> Expression | None:
+    """round(x, decimals=n): the power of ten that is multiplied with, or divided by, is a whole number."""
+    decimals = int(number_of(argument(node, 1, "decimals")))
+    if abs(decimals) > _MOST_DECIMALS:
+        return None
+    scale = 10.0 ** abs(decimals)
+    return _round(x / scale) * scale if decimals < 0 else _round(x * scale) / scale
+
+
+_MOST_DECIMALS: Final = 4
+"""The powers beyond are more than float16 holds, and more than one kernel of eager's makes of them."""
 
 
 _LARGEST: Final = {
@@ -201,6 +215,7 @@ CHOICES: Final[Mapping[str, ChoiceRow]] = rows(
     ChoiceRow("aten.elu_backward.default", _elu_backward),
     ChoiceRow("aten.nan_to_num.default", _nan_to_num),
     ChoiceRow("aten.logit.default", _logit),
+    ChoiceRow("aten.round.decimals", _round_to_decimals),
     *(
         ChoiceRow(f"aten.bitwise_{side}_shift.{overload}", _shift(op))
         for side, op in (("left", ScalarOp.SHIFT_LEFT), ("right", ScalarOp.SHIFT_RIGHT))

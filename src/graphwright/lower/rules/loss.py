@@ -148,5 +148,5 @@ LOSSES: Final[Mapping[str, ChoiceRow]] = rows(
     ChoiceRow("aten.mish_backward.default", _of_floats(_mish_backward)),
     ChoiceRow("aten.softshrink_backward.default", _shrink_backward),
     ChoiceRow("aten.hardshrink_backward.default", _shrink_backward),
-    ChoiceRow("aten.celu.default", _of_floats(_celu)),
+    ChoiceRow("aten.celu.default", _celu),
 )
