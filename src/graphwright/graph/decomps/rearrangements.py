@@ -174,7 +174,7 @@ def _col2im(emit: Emitter, node: AtenNode) -> bool:
     columns = emit.view(emit.row_major(x), (*outer, channels, line))
     shape = (*kernel, *windows.counts)
     steps = (windows.gaps[0] * width, windows.gaps[1], windows.steps[0] * width, windows.steps[1])
-    total = _sums(emit, columns, _places(emit, x, shape, steps), height * width)
+    total = _sums(emit, columns, _places(emit, x, shape, steps), len(outer) + 1, height * width)
     total = emit.view(total, (*outer, channels, height, width))
     for axis, (pad, size) in enumerate(zip(windows.pads, image, strict=True), len(outer) + 1):
         total = emit.slice(total, axis, pad, size)
@@ -190,14 +190,13 @@ def _unfold_backward(emit: Emitter, node: AtenNode) -> bool:
     if not shape:
         return False
     axis = integer_of(node, 2, "dim", 0) % len(shape)
-    rest = [other for other in range(len(shape)) if other != axis]
-    lines = emit.row_major(emit.permute(grad, [*rest, axis, len(shape)]))
+    last = len(shape)
+    lines = emit.permute(grad, [*range(axis + 1), last, *range(axis + 1, last)])
     count = emit.shape(grad)[axis]
-    outer = [shape[other] for other in rest]
-    lines = emit.view(lines, (*outer, count * size))
-    total = _sums(emit, lines, _places(emit, grad, (count, size), (step, 1)), shape[axis])
-    order = [*range(axis), len(rest), *range(axis, len(rest))]
-    give(emit, node, emit.permute(total, order))
+    given = (*shape[:axis], count * size, *shape[axis + 1 :])
+    lines = emit.view(emit.row_major(lines), given)
+    places = _places(emit, grad, (count, size), (step, 1))
+    give(emit, node, _sums(emit, lines, places, axis, shape[axis]))
     return True
 
 
@@ -213,10 +212,10 @@ def _places(emit: Emitter, like: Ref, shape: Sequence[int], steps: Sequence[int]
     return emit.view(total, (math.prod(shape),))
 
 
-def _sums(emit: Emitter, x: Ref, places: Ref, extent: int) -> Ref:
-    """Add the elements of each line, one after the other, at their places in a line of `extent` zeros."""
-    shape = (*emit.shape(x)[:-1], extent)
-    indices = ListArg((*[LiteralArg(None)] * (len(shape) - 1), places))
+def _sums(emit: Emitter, x: Ref, places: Ref, axis: int, extent: int) -> Ref:
+    """Add what `x` holds along an axis, one after the other, at its places along one of `extent` zeros."""
+    shape = (*emit.shape(x)[:axis], extent, *emit.shape(x)[axis + 1 :])
+    indices = ListArg((*[LiteralArg(None)] * axis, places))
     args: list[Arg] = [emit.full(shape, 0, x), indices, x, LiteralArg(value=True)]
     return emit.fresh("aten.index_put.default", args, shape, x)
 
