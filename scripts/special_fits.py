@@ -27,7 +27,7 @@ _SINGLE = 1e-10
 """Enough for results that are rounded to float32."""
 _HEAD = '''"""Polynomials that the special functions are made of, lowest power first. Written by `scripts/special_fits.py`.
 
-In: nothing.   Out: tuples of coefficients, with what they stand for and their largest relative error.
+In: nothing.   Out: tuples of coefficients, with what they stand for and their largest error, relative where nothing else is said.
 """
 
 from typing import Final
@@ -42,10 +42,12 @@ class Fit(msgspec.Struct, frozen=True):
     low: float
     high: float
     error: float = _DOUBLE
+    is_absolute: bool = False
+    """The error is absolute: the function has zeros, or is a part of a sum."""
 
 
 def interpolate(fit: Fit, degree: int) -> tuple[list[float], float]:
-    """Give the rounded coefficients, and their largest relative error."""
+    """Give the rounded coefficients, and their largest error."""
     low, high = mpf(fit.low), mpf(fit.high)
     nodes = [
         (low + high) / 2 + (high - low) / 2 * mp.cos(mp.pi * (k + mpf(0.5)) / (degree + 1))
@@ -65,7 +67,10 @@ def interpolate(fit: Fit, degree: int) -> tuple[list[float], float]:
     reversed_ = [mpf(coefficient) for coefficient in reversed(rounded)]
     grid = [low + (high - low) * mpf(k) / 301 for k in range(302)]
     wanted = [fit.function(t) for t in grid]
-    errors = [abs(mp.polyval(reversed_, t) / y - 1) for t, y in zip(grid, wanted, strict=True) if y]
+    errors = [
+        abs(mp.polyval(reversed_, t) - y) / (1 if fit.is_absolute else abs(y) or 1)
+        for t, y in zip(grid, wanted, strict=True)
+    ]
     return rounded, float(max(errors))
 
 
@@ -133,6 +138,79 @@ def _bessel_i_far(order: int) -> Function:
         return mp.besseli(order, 1 / t) * mp.exp(-1 / t) / mp.sqrt(t)
 
     return function
+
+
+def _bessel_k_far(order: int) -> Function:
+    """K(x) * exp(x) * sqrt(x) for t = (x - 2) / (x + 2)."""
+
+    def function(t: mpf) -> mpf:
+        if t == 1:
+            return mp.sqrt(mp.pi / 2)
+        x = 2 * (1 + t) / (1 - t)
+        if x < 40:
+            return mp.besselk(order, x) * mp.exp(x) * mp.sqrt(x)
+        total, term = mpf(0), mp.sqrt(mp.pi / 2)
+        for k in range(70):
+            total += term
+            term *= (4 * order * order - (2 * k + 1) ** 2) / (8 * (k + 1) * x)
+        return total
+
+    return function
+
+
+def _bessel_k_near(order: int) -> Function:
+    """What is added to the logarithm's part of K, as a series in t = (x / 2)**2 (see `FITS`)."""
+
+    def function(t: mpf) -> mpf:
+        if order == 0:
+            return mp.fsum(
+                mp.harmonic(k) * t ** (k - 1) / mp.factorial(k) ** 2 for k in range(1, 40)
+            )
+        return mp.fsum(
+            (mp.harmonic(k) + mp.harmonic(k + 1)) * t**k / (mp.factorial(k) * mp.factorial(k + 1))
+            for k in range(40)
+        )
+
+    return function
+
+
+def _bessel_phase(*, is_cosine: bool) -> Function:
+    """P(x), or Q(x) * x, for t = 1/x**2, of sqrt(pi * x / 2) * (J0 + i * Y0) = (P + i * Q) * exp(i * (x - pi / 4))."""
+
+    def series(x: mpf) -> mpf:
+        total, term = mpf(0), mpf(1)
+        for k in range(60):
+            if k % 2 == int(not is_cosine):
+                total += (-1) ** (k // 2) * term
+            term *= -((2 * k + 1) ** 2) / (8 * (k + 1) * x)
+        return total
+
+    def function(t: mpf) -> mpf:
+        if t == 0:
+            return mpf(1) if is_cosine else -mpf(1) / 8
+        x = 1 / mp.sqrt(t)
+        if x > 60:
+            return series(x) if is_cosine else series(x) * x
+        angle, size = x - mp.pi / 4, mp.sqrt(mp.pi * x / 2)
+        j, y = mp.besselj(0, x), mp.bessely(0, x)
+        if is_cosine:
+            return size * (j * mp.cos(angle) + y * mp.sin(angle))
+        return size * (y * mp.cos(angle) - j * mp.sin(angle)) * x
+
+    return function
+
+
+def _j0_near(t: mpf) -> mpf:
+    """J0(x), divided by what vanishes at its roots below 8, for t = x**2 - 32."""
+    square = t + 32
+    roots = [mp.besseljzero(0, k) ** 2 for k in (1, 2)]
+    return mp.besselj(0, mp.sqrt(square)) / ((square - roots[0]) * (square - roots[1]))
+
+
+def _y0_near(t: mpf) -> mpf:
+    """Y0(x) without the part of the logarithm, for t = x**2 - 32."""
+    x = mp.sqrt(max(t + 32, mpf("1e-20")))
+    return mp.bessely(0, x) - 2 / mp.pi * mp.log(x) * mp.besselj(0, x)
 
 
 def _root(function: Function) -> Function:
@@ -213,6 +291,24 @@ FITS = {
         *(0, 25, _SINGLE),
     ),
     "I1_FAR_SINGLE": Fit("I1(x) * exp(-x) * sqrt(x), t = 1/x", _bessel_i_far(1), 0, 0.1, _SINGLE),
+    "K0_NEAR": Fit(
+        "(K0(x) + (log(x / 2) + euler) * I0(x)) / t, t = (x / 2)**2", _bessel_k_near(0), 0, 1
+    ),
+    "K0_FAR": Fit("K0(x) * exp(x) * sqrt(x), t = (x - 2) / (x + 2)", _bessel_k_far(0), 0, 1),
+    "K1_NEAR": Fit(
+        "(1 / x + (log(x / 2) + euler) * I1(x) - K1(x)) * 4 / x, t = (x / 2)**2",
+        *(_bessel_k_near(1), 0, 1),
+    ),
+    "K1_FAR": Fit("K1(x) * exp(x) * sqrt(x), t = (x - 2) / (x + 2)", _bessel_k_far(1), 0, 1),
+    "J0_NEAR": Fit(
+        "J0(x) / ((x**2 - a**2) * (x**2 - b**2)), t = x**2 - 32", _j0_near, -32, 32, 1e-15
+    ),
+    "Y0_NEAR": Fit(
+        "Y0(x) - 2 / pi * log(x) * J0(x), t = x**2 - 32; an absolute error",
+        *(_y0_near, -32, 32, 2e-16, True),
+    ),
+    "P0_FAR": Fit("P0, t = 1/x**2", _bessel_phase(is_cosine=True), 0, 1 / 64),
+    "Q0_FAR": Fit("Q0, t = 1/x**2", _bessel_phase(is_cosine=False), 0, 1 / 64),
 }
 
 

@@ -31,6 +31,14 @@ FUNCTIONS = {
     "log_ndtr": S.log_ndtr,
     "erfcx": S.erfcx,
 }
+WAVES = {"j0": S.bessel_j0, "y0": S.bessel_y0}
+FALLING = {
+    "k0": S.modified_bessel_k0,
+    "k1": S.modified_bessel_k1,
+    "scaled k0": S.scaled_modified_bessel_k0,
+    "scaled k1": S.scaled_modified_bessel_k1,
+}
+POLYNOMIALS = {name: getattr(S, name) for name in sorted(vars(S)) if "_polynomial_" in name}
 SINGLE_ONLY = {"lgamma": torch.lgamma, "ndtri": S.ndtri, "mvlgamma": lambda x: torch.mvlgamma(x, 2)}
 EXACT = {
     "asinh": {
@@ -274,6 +282,77 @@ def test_logit_rounds_each_step(dtype, eps):
 
     actual, expected = run(function, x.to(dtype)), function(x.to(dtype))
     torch.testing.assert_close(actual, expected, rtol=0, atol=0, equal_nan=True)
+
+
+BESSEL_EXACT = {
+    "j0": {
+        0.5: 0.9384698072408129,
+        5.25: -0.09308098963931788,
+        7.5: 0.2663396578803784,
+        30.0: -0.08636798358104021,
+    },
+    "y0": {
+        0.5: -0.44451873350670656,
+        5.25: -0.33477723515498115,
+        7.5: 0.11731328614820863,
+        30.0: -0.11729573168666403,
+    },
+}
+
+
+@pytest.mark.parametrize("name", WAVES)
+def test_waves(name):
+    places, exact = zip(*BESSEL_EXACT[name].items(), strict=True)
+
+    actual = run(WAVES[name], torch.tensor(places))
+    assert torch.equal(actual, torch.tensor(exact))
+
+    edges = torch.tensor(EDGES)
+    actual, expected = run(WAVES[name], edges), WAVES[name](edges)
+    torch.testing.assert_close(actual, expected, equal_nan=True, rtol=1e-5, atol=1e-7)
+    run(WAVES[name], edges.double(), externs=1)
+
+
+@pytest.mark.parametrize("name", FALLING)
+def test_what_falls(name):
+    values = torch.tensor([*EDGES, 0.125, 1.75, 2.25, 30.0])
+    actual, expected = run(FALLING[name], values), FALLING[name](values)
+    torch.testing.assert_close(actual, expected, equal_nan=True, rtol=2e-6, atol=0)
+    run(FALLING[name], values.double(), externs=1)
+
+
+@pytest.mark.parametrize("name", POLYNOMIALS)
+def test_polynomials_of_a_number(name):
+    x = torch.linspace(-2, 2, 41, dtype=torch.float64)
+
+    def function(values):
+        degrees = (0, 1, 2, 3, 4)
+        return torch.stack([POLYNOMIALS[name](values, degree) for degree in degrees])
+
+    torch.testing.assert_close(run(function, x), function(x), rtol=1e-14, atol=1e-14)
+
+
+def test_polynomials_of_many_degrees_are_called():
+    x = torch.linspace(-1, 1, 9)
+    run(lambda values: S.chebyshev_polynomial_t(values, 7), x, externs=1)
+    run(lambda values: S.hermite_polynomial_h(values, 40), x, externs=1)
+    run(lambda values: S.legendre_polynomial_p(values, values.int()), x, externs=1)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.int8, torch.uint8], ids=str)
+def test_powers_of_integers(dtype):
+    info = torch.iinfo(dtype)
+    numbers = [info.min, info.max, 0, 1, 2, 3, 5, 7, 11, 31, info.max - 1]
+    numbers += [-1, -2, -3] if info.min else []
+    x = torch.tensor(numbers, dtype=dtype)
+
+    for function in (
+        lambda x: torch.pow(x[:, None], x),
+        lambda x: torch.pow(x, 5),
+        lambda x: torch.pow(x, 0),
+        lambda x: torch.pow(3, x),
+    ):
+        assert torch.equal(run(function, x), function(x))
 
 
 def test_they_fuse_with_their_neighbours():

@@ -115,6 +115,8 @@ def emit_pow(builder: Builder, args: Sequence[Value], dtype: DType) -> Value:
     base, exponent = (builder.splat(arg, lanes) for arg in args)
     kind = base.kind
     zero, one = builder.const(0, kind), builder.const(1, kind)
+    # As an unsigned number, a negative exponent would take as many steps as the kind has bits.
+    steps = builder.intrinsic("smax", exponent, zero) if dtype.is_signed else exponent
     start, loop, done = builder.block, builder.label("pow"), builder.label("pow.done")
     builder.branch(loop)
     builder.start_block(loop)
@@ -126,7 +128,7 @@ def emit_pow(builder: Builder, args: Sequence[Value], dtype: DType) -> Value:
     next_result = builder.select(is_odd, builder.binary("mul", result, square), result)
     next_square = builder.binary("mul", square, square)
     next_left = builder.binary("lshr", left, one)
-    firsts = (builder.splat(one, lanes), base, exponent)
+    firsts = (builder.splat(one, lanes), base, steps)
     nexts = (next_result, next_square, next_left)
     builder.lines[head:head] = [
         f"{name} = phi {wide} [ {first.text}, %{start} ], [ {after.text}, %{loop} ]"

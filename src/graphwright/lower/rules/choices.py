@@ -82,8 +82,11 @@ def _power(node: AtenNode) -> Expression | None:
     result = node.metas[0]
     assert result is not None, "pow has a result"
     forms: dict[float, Expression] = {0: x * 0 + 1, 1: x, 2: x * x, 3: x * x * x}
+    if result.dtype is DType.BOOL:
+        return None
     if not result.dtype.is_float:
-        return forms.get(exponent) if exponent in (1, 2, 3) else None
+        # A negative one is an error in eager.
+        return forms.get(exponent, power(x, Operand(1, "exponent"))) if exponent >= 0 else None
     forms |= {0.5: sqrt(x), -0.5: _rsqrt(x), -1: 1 / x, -2: 1 / (x * x)}
     if exponent == 0:
         return where(x.equals(x), 1, 1)
@@ -94,16 +97,16 @@ def _power(node: AtenNode) -> Expression | None:
 
 def _power_of_number(node: AtenNode) -> Expression | None:
     result = node.metas[0]
-    if result is None or not result.dtype.is_float:
+    if result is None or result.dtype is DType.BOOL:
         return None
-    if number_of(argument(node, 0, "self")) == 2:
+    if number_of(argument(node, 0, "self")) == 2 and result.dtype.is_float:
         return function(ScalarOp.EXP2)(Operand(1, "exponent"))
     return power(x, Operand(1, "exponent"))
 
 
 def _power_of_tensors(node: AtenNode) -> Expression | None:
     result = node.metas[0]
-    if result is None or not result.dtype.is_float:
+    if result is None or result.dtype is DType.BOOL:
         return None
     return power(x, Operand(1, "exponent"))
 

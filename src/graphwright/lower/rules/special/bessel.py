@@ -1,12 +1,14 @@
-"""Modified Bessel functions of the first kind.
+"""Modified Bessel functions: those that grow, and those that fall.
 
-In: nothing.   Out: `BESSEL`, rows.
+In: nothing.   Out: `GROWING` and `FALLING`, rows.
 Does not: `special_i0e` of bfloat16 and float16, which eager computes with their own few digits where there are no whole vectors: its
-gradient is a difference in which these digits are all that is left.
+gradient is a difference in which these digits are all that is left; those that fall, of float64, which lose more digits below 2 than
+eager's.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from graphwright.lower.expressions import (
@@ -14,6 +16,7 @@ from graphwright.lower.expressions import (
     InDouble,
     absolute,
     exp,
+    log,
     polynomial,
     sqrt,
     where,
@@ -29,11 +32,16 @@ from graphwright.lower.rules.special.coefficients import (
     I1_FAR_SINGLE,
     I1_NEAR,
     I1_NEAR_SINGLE,
+    K0_FAR,
+    K0_NEAR,
+    K1_FAR,
+    K1_NEAR,
 )
-from graphwright.lower.rules.special.dtypes import by_dtype
+from graphwright.lower.rules.special.dtypes import by_dtype, narrower_than_double
 
 _FAR: Final = 10.0
 """The polynomials in 1 / x hold from here on."""
+_EULER: Final = 0.5772156649015329
 Coefficients = tuple[float, ...]
 
 
@@ -74,11 +82,35 @@ def _order_1(op: str, *, is_scaled: bool) -> ChoiceRow:
     return by_dtype(op, single, _i1(I1_NEAR, I1_FAR, is_scaled=is_scaled))
 
 
-BESSEL: Final[tuple[ChoiceRow, ...]] = (
+def _falling(order: int, *, is_scaled: bool) -> Expression:
+    """K0 or K1: up to 2 its series, with the logarithm times I0 or I1; above, what exp(-x) / sqrt(x) is multiplied with."""
+    half = 0.5 * x
+    square = half * half
+    logarithm = log(half) + _EULER
+    if order:
+        growing = x * polynomial(I1_NEAR, square)
+        below = 1.0 / x + logarithm * growing - 0.5 * half * polynomial(K1_NEAR, square)
+    else:
+        below = square * polynomial(K0_NEAR, square) - logarithm * polynomial(I0_NEAR, square)
+    place = 1.0 - 4.0 / (x + 2.0)
+    above = polynomial(K1_FAR if order else K0_FAR, place) / sqrt(x)
+    scaled = where(x <= 2.0, below * exp(x), above)
+    value = scaled if is_scaled else where(x <= 2.0, below, above * exp(-x))
+    return InDouble(where(x.equals(0.0), math.inf, value))
+
+
+GROWING: Final[tuple[ChoiceRow, ...]] = (
     _order_0("aten.i0.default", is_scaled=False),
     _order_0("aten.special_i0e.default", is_scaled=True, serves_narrow=False),
     _order_0("aten.special_modified_bessel_i0.default", is_scaled=False),
     _order_1("aten.special_i1.default", is_scaled=False),
     _order_1("aten.special_i1e.default", is_scaled=True),
     _order_1("aten.special_modified_bessel_i1.default", is_scaled=False),
+)
+FALLING: Final[tuple[ChoiceRow, ...]] = tuple(
+    narrower_than_double(
+        f"aten.special_{name}_k{order}.default", _falling(order, is_scaled=is_scaled)
+    )
+    for name, is_scaled in (("modified_bessel", False), ("scaled_modified_bessel", True))
+    for order in (0, 1)
 )
