@@ -31,6 +31,27 @@ OWN = {
     "average with a divisor": (lambda x: F.avg_pool2d(x, 2, divisor_override=3), IMAGE),
     "average of volumes": (lambda x: F.avg_pool3d(x, 2), VOLUME),
     "average of lines": (lambda x: F.avg_pool1d(x, 4, 2), LINE),
+    "adaptive": (lambda x: F.adaptive_avg_pool2d(x, (3, 5)), IMAGE),
+    "adaptive of volumes": (lambda x: F.adaptive_avg_pool3d(x, (3, 4, 5)), VOLUME),
+    "reflect": (lambda x: F.pad(x, (1, 2, 3, 4), "reflect"), IMAGE),
+    "reflect lines": (lambda x: F.pad(x, (3, 1), "reflect"), LINE),
+    "reflect volumes": (lambda x: F.pad(x, (1, 2, 3, 0, 1, 2), "reflect"), VOLUME),
+    "replicate": (lambda x: F.pad(x, (1, 2, 3, 4), "replicate"), IMAGE),
+    "replicate, cut": (lambda x: F.pad(x, (-1, 2, 3, -4), "replicate"), IMAGE),
+    "replicate lines": (lambda x: F.pad(x, (0, 5), "replicate"), LINE),
+    "nearest": (lambda x: F.interpolate(x, scale_factor=2), IMAGE),
+    "nearest by unlike factors": (lambda x: F.interpolate(x, size=(36, 20)), IMAGE),
+    "nearest exact": (lambda x: F.interpolate(x, scale_factor=3, mode="nearest-exact"), IMAGE),
+    "nearest lines": (lambda x: F.interpolate(x, scale_factor=5), LINE),
+    "nearest volumes": (lambda x: F.interpolate(x, scale_factor=2), VOLUME),
+    "roll": (lambda x: torch.roll(x, (2, -5), (0, 2)), FLAT),
+    "roll around": (lambda x: torch.roll(x, (9, 13), (2, 1)), FLAT),
+    "pool of a computed image": (lambda x: F.max_pool2d(torch.relu(x * 2), 3, 2, 1) + 1, IMAGE),
+    "pool of a dear image": (lambda x: F.avg_pool2d(torch.tanh(x), 2) * 2, IMAGE),
+    "sum of a padded image": (lambda x: F.pad(x, (1, 1, 1, 1), "reflect").sum((2, 3)), IMAGE),
+    "pool of a padded image": (lambda x: F.max_pool2d(F.pad(x, (1,) * 4, "replicate"), 2), IMAGE),
+}
+UNEVEN = {
     "average of what is in the image": (
         lambda x: F.avg_pool2d(x, 3, 1, 1, count_include_pad=False),
         IMAGE,
@@ -52,17 +73,6 @@ OWN = {
     "adaptive maxima": (lambda x: F.adaptive_max_pool2d(x, (6, 7)), IMAGE),
     "adaptive maxima of volumes": (lambda x: F.adaptive_max_pool3d(x, (4, 8, 3)), VOLUME),
     "adaptive, uneven volumes": (lambda x: F.adaptive_avg_pool3d(x, (4, 8, 3)), VOLUME),
-    "adaptive": (lambda x: F.adaptive_avg_pool2d(x, (3, 5)), IMAGE),
-    "adaptive of volumes": (lambda x: F.adaptive_avg_pool3d(x, (3, 4, 5)), VOLUME),
-    "reflect": (lambda x: F.pad(x, (1, 2, 3, 4), "reflect"), IMAGE),
-    "reflect lines": (lambda x: F.pad(x, (3, 1), "reflect"), LINE),
-    "reflect volumes": (lambda x: F.pad(x, (1, 2, 3, 0, 1, 2), "reflect"), VOLUME),
-    "replicate": (lambda x: F.pad(x, (1, 2, 3, 4), "replicate"), IMAGE),
-    "replicate, cut": (lambda x: F.pad(x, (-1, 2, 3, -4), "replicate"), IMAGE),
-    "replicate lines": (lambda x: F.pad(x, (0, 5), "replicate"), LINE),
-    "nearest": (lambda x: F.interpolate(x, scale_factor=2), IMAGE),
-    "nearest by unlike factors": (lambda x: F.interpolate(x, size=(36, 20)), IMAGE),
-    "nearest exact": (lambda x: F.interpolate(x, scale_factor=3, mode="nearest-exact"), IMAGE),
     "nearest at an uneven size": (lambda x: F.interpolate(x, size=(13, 30)), IMAGE),
     "nearest and smaller": (lambda x: F.interpolate(x, size=(4, 11)), IMAGE),
     "nearest by a fraction": (lambda x: F.interpolate(x, scale_factor=(0.5, 0.3)), IMAGE),
@@ -70,19 +80,7 @@ OWN = {
         lambda x: F.interpolate(x, size=(5, 31), mode="nearest-exact"),
         IMAGE,
     ),
-    "nearest lines": (lambda x: F.interpolate(x, scale_factor=5), LINE),
-    "nearest volumes": (lambda x: F.interpolate(x, scale_factor=2), VOLUME),
-    "roll": (lambda x: torch.roll(x, (2, -5), (0, 2)), FLAT),
-    "roll around": (lambda x: torch.roll(x, (9, 13), (2, 1)), FLAT),
-    "pool of a computed image": (lambda x: F.max_pool2d(torch.relu(x * 2), 3, 2, 1) + 1, IMAGE),
-    "pool of a dear image": (lambda x: F.avg_pool2d(torch.tanh(x), 2) * 2, IMAGE),
-    "sum of a padded image": (lambda x: F.pad(x, (1, 1, 1, 1), "reflect").sum((2, 3)), IMAGE),
-    "pool of a padded image": (lambda x: F.max_pool2d(F.pad(x, (1,) * 4, "replicate"), 2), IMAGE),
 }
-WIDE_ONLY = [
-    *("average of volumes", "average of volumes, cut"),
-    *("adaptive of volumes", "adaptive, uneven volumes"),
-]
 EXTERN = {
     "large windows": (lambda x: F.avg_pool2d(x, 7), IMAGE),
     "large uneven windows": (lambda x: F.adaptive_max_pool2d(x, (1, 3)), IMAGE),
@@ -118,7 +116,7 @@ def check(function, x, *, externs=0):
 @pytest.mark.parametrize("name", OWN)
 def test_images_are_what_eager_makes(name, dtype):
     function, shape = OWN[name]
-    if dtype is torch.bfloat16 and name in WIDE_ONLY:
+    if dtype is torch.bfloat16 and name in ("average of volumes", "adaptive of volumes"):
         pytest.skip("eager has no kernel")
 
     check(function, drawn(shape, dtype))
@@ -131,6 +129,15 @@ def test_images_with_channels_last(name):
     check(function, drawn(shape).contiguous(memory_format=torch.channels_last))
 
 
+@pytest.mark.parametrize("name", UNEVEN)
+def test_windows_and_sizes_that_do_not_fit(name):
+    function, shape = UNEVEN[name]
+
+    check(function, drawn(shape))
+    if shape is IMAGE:
+        check(function, drawn(shape, torch.bfloat16).contiguous(memory_format=torch.channels_last))
+
+
 @pytest.mark.parametrize("name", EXTERN)
 def test_the_rest_is_left_to_eager(name):
     function, shape = EXTERN[name]
@@ -141,7 +148,7 @@ def test_the_rest_is_left_to_eager(name):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
 def test_nearest_elements_are_those_that_eager_takes(dtype):
     drawer = random.Random(0)
-    for _ in range(25):
+    for _ in range(8):
         extent, size = drawer.randint(1, 200), drawer.randint(1, 400)
         scale = drawer.choice(
             [None, drawer.uniform(0.3, 4), drawer.choice([2, 3, 1.5, 0.5, 1 / 3])]
@@ -249,11 +256,10 @@ OVERLAPPING = {
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last], ids=str)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("name", OVERLAPPING)
-def test_gradients_of_windows_that_begin_at_each_element(name, dtype, memory_format):
+def test_gradients_of_windows_that_begin_at_each_element(name, memory_format):
     window = OVERLAPPING[name]
-    image = torch.randn(2, 5, 9, 11).to(dtype).contiguous(memory_format=memory_format)
+    image = torch.randn(2, 5, 9, 11).contiguous(memory_format=memory_format)
     gradient = torch.randn_like(A.avg_pool2d(image, *window))
 
     check(lambda g: A.avg_pool2d_backward(g, image, *window), gradient)
@@ -312,7 +318,7 @@ TWICE_AND_MORE = {
 }
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("name", TWICE_AND_MORE)
 def test_linear_interpolation_along_memory_by_whole_factors(name, dtype):
     mode, factor, shape = TWICE_AND_MORE[name]

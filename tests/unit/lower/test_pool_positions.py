@@ -55,15 +55,13 @@ def test_positions_are_eagers(name, dtype, memory_format):
 
 
 @pytest.mark.parametrize("memory_format", FORMATS, ids=str)
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("size", [(7, 5), (4, 4), (14, 20), (5, 6)], ids=str)
-def test_positions_of_adaptive_pools_are_eagers(size, dtype, memory_format):
-    check(lambda x: A.adaptive_max_pool2d(x, size), image(dtype, memory_format))
+@pytest.mark.parametrize("size", [(7, 5), (4, 4), (14, 20)], ids=str)
+def test_positions_of_adaptive_pools_are_eagers(size, memory_format):
+    check(lambda x: A.adaptive_max_pool2d(x, size), image(torch.float32, memory_format))
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_positions_of_adaptive_pools_of_volumes_are_eagers(dtype):
-    x = torch.randn(2, 3, 6, 7, 8).to(dtype)
+def test_positions_of_adaptive_pools_of_volumes_are_eagers():
+    x = torch.randn(2, 3, 6, 7, 8).bfloat16()
 
     check(lambda x: A.adaptive_max_pool3d(x, (4, 7, 3)), x)
 

@@ -54,8 +54,7 @@ def check(function, gradient, *, externs=0):
     torch.testing.assert_close(actual, expected, equal_nan=True)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("scales", [False, True])
+@pytest.mark.parametrize(("scales", "dtype"), [(False, torch.float32), (True, torch.float64)])
 @pytest.mark.parametrize("name", FACTORS)
 def test_gradients_are_eagers(name, scales, dtype):
     function, gradient = backward(*FACTORS[name], scales=scales)
@@ -71,7 +70,7 @@ def test_gradients_with_channels_last(name):
 
 
 @pytest.mark.parametrize("name", FACTORS)
-@pytest.mark.parametrize("start", [0, 1, 3])
+@pytest.mark.parametrize("start", [0, 3])
 def test_infinite_gradients_spread_as_in_eager(name, start):
     function, gradient = backward(*FACTORS[name])
     gradient.view(-1)[start :: 2 * start + 53] = math.inf

@@ -39,45 +39,36 @@ def check(function, *args, externs=0):
     torch.testing.assert_close(actual, expected, equal_nan=True)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def places(*shape):
+    """Give a grid of which the first row has odd places on each axis."""
+    grid = drawn(*shape)
+    for axis in range(shape[-1]):
+        grid.select(-2, axis).view(-1, shape[-1])[: len(ODD), axis] = torch.tensor(ODD)
+    return grid
+
+
 @pytest.mark.parametrize("way", IMAGE_WAYS, ids=str)
-def test_images_are_sampled_as_eager_samples(way, dtype):
-    check(
-        lambda x, grid: A.grid_sampler_2d(x, grid, *way),
-        drawn(2, 5, 6, 9, dtype=dtype),
-        drawn(2, 7, 11, 2, dtype=dtype),
-    )
+def test_images_are_sampled_as_eager_samples(way):
+    check(lambda x, grid: A.grid_sampler_2d(x, grid, *way), drawn(2, 5, 4, 9), places(2, 7, 3, 2))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("mode", [LINEAR, NEAREST, CUBIC])
+def test_images_of_float64(mode):
+    image, grid = drawn(1, 5, 4, 9).double(), places(1, 14, 3, 2).double()
+
+    check(lambda x, grid: A.grid_sampler_2d(x, grid, mode, REFLECTION, True), image, grid)
+
+
 @pytest.mark.parametrize("way", VOLUME_WAYS, ids=str)
-def test_volumes_are_sampled_as_eager_samples(way, dtype):
+def test_volumes_are_sampled_as_eager_samples(way):
     check(
         lambda x, grid: A.grid_sampler_3d(x, grid, *way),
-        drawn(2, 4, 3, 4, 5, dtype=dtype),
-        drawn(2, 3, 5, 4, 3, dtype=dtype),
+        drawn(2, 4, 3, 4, 5),
+        places(2, 4, 4, 4, 3),
     )
 
 
-@pytest.mark.parametrize("axis", [0, 1])
-@pytest.mark.parametrize("way", IMAGE_WAYS, ids=str)
-def test_places_far_outside_or_no_numbers(way, axis):
-    grid = torch.zeros(1, 1, len(ODD), 2)
-    grid[..., axis] = torch.tensor(ODD)
-
-    check(lambda x, grid: A.grid_sampler_2d(x, grid, *way), drawn(1, 2, 4, 5), grid)
-
-
-@pytest.mark.parametrize("way", VOLUME_WAYS, ids=str)
-def test_places_far_outside_of_volumes_or_no_numbers(way):
-    grid = torch.zeros(1, 3, 1, len(ODD), 3)
-    for axis in range(3):
-        grid[0, axis, ..., axis] = torch.tensor(ODD)
-
-    check(lambda x, grid: A.grid_sampler_3d(x, grid, *way), drawn(1, 2, 3, 4, 5), grid)
-
-
-@pytest.mark.parametrize("way", IMAGE_WAYS, ids=str)
+@pytest.mark.parametrize("way", IMAGE_WAYS[:4], ids=str)
 def test_what_lies_past_the_image_spoils_no_sum(way):
     image = torch.full((1, 1, 3, 3), math.inf)
     image[0, 0, 1, 1] = 1.0
@@ -86,7 +77,7 @@ def test_what_lies_past_the_image_spoils_no_sum(way):
     check(lambda x, grid: A.grid_sampler_2d(x, grid, *way), image, grid)
 
 
-@pytest.mark.parametrize("channels", [1, 3, 4, 7])
+@pytest.mark.parametrize("channels", [1, 7])
 def test_layouts_of_images_and_grids(channels):
     image = drawn(2, channels, 6, 9).contiguous(memory_format=torch.channels_last)
     grid = drawn(2, 2, 11, 7).permute(0, 3, 2, 1)
@@ -94,7 +85,7 @@ def test_layouts_of_images_and_grids(channels):
     check(lambda x, grid: A.grid_sampler_2d(x, grid, 0, 0, False), image, grid)
 
 
-@pytest.mark.parametrize("way", IMAGE_WAYS[:6], ids=str)
+@pytest.mark.parametrize("way", IMAGE_WAYS[:6:2], ids=str)
 def test_images_of_one_element(way):
     check(lambda x, grid: A.grid_sampler_2d(x, grid, *way), drawn(1, 2, 1, 1), drawn(1, 3, 3, 2))
 
@@ -138,7 +129,7 @@ def test_channels_share_what_is_computed_of_a_place():
     assert text.count("ScalarOp.FLOOR") == 2
 
 
-@pytest.mark.parametrize("channels", [2, 3, 5, 6, 8])
+@pytest.mark.parametrize("channels", [3, 5, 6, 8])
 def test_rows_that_are_taken_together_are_all_computed(channels):
     def program(x, y):
         return x + (y * 3).sin().exp().cos().log1p().relu()

@@ -49,9 +49,16 @@ def test_volumes_are_what_eager_makes():
 
 
 def test_of_several_at_one_position_the_last_stays():
+    """In eager threads race for it."""
     positions = torch.tensor([3, 1, 3, 1, 0, 3]).view(1, 1, 2, 3)
+    x = torch.arange(1.0, 7.0).view(1, 1, 2, 3)
+    lowered = lower_graph(
+        graph_of(lambda x, i: A.max_unpool2d(x, i, [2, 3]), x, positions), num_threads=2
+    )
 
-    check(lambda x, i: A.max_unpool2d(x, i, [2, 3]), torch.randn(1, 1, 2, 3), positions)
+    (actual,) = run_compiled(lowered, [x, positions])
+
+    assert actual.flatten().tolist() == [5, 4, 0, 6, 0, 0]
 
 
 def test_positions_of_a_pool_in_one_program():

@@ -1,7 +1,8 @@
 """Elements put back where they were the largest of a window. One row an overload.
 
 In: nothing.   Out: `UNPOOLING`, overload name → `ScatterRow`.
-Keeps: positions count all elements of an image in row-major order, and are checked; of several at one position the last one stays.
+Keeps: positions count all elements of an image in row-major order, and are checked; of several at one position the last one stays (in
+eager threads race for it).
 """
 
 from __future__ import annotations
