@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-import torch
-
 from graphwright.graph.decomps.emitter import Emitter
 from graphwright.graph.decomps.rules import (
     Decomposition,
@@ -64,7 +62,7 @@ def _limit(emit: Emitter, node: AtenNode, name: str, distance: Ref) -> float:
     """Give beta or delta in the dtype of the distance."""
     given = argument(node, 3, name)
     limit = float(number_of(given)) if is_number(given) else 1.0
-    return torch.tensor(limit, dtype=emit.dtype(distance).torch_dtype).item()
+    return emit.dtype(distance).held(limit)
 
 
 def _smooth_l1_loss(emit: Emitter, node: AtenNode) -> bool:

@@ -10,8 +10,6 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Final
 
-import torch
-
 from graphwright.ir.aten import AtenNode, LiteralArg, TensorMeta
 from graphwright.ir.node_arguments import argument, integer_of, is_given, number_of
 from graphwright.ir.ops import ScalarOp
@@ -54,7 +52,7 @@ def _count(node: AtenNode, position: int) -> int:
 
 def _held(node: AtenNode, number: float) -> float:
     """Give a number as eager's kernel holds it: in the dtype of the result."""
-    return torch.tensor(number, dtype=_result(node).dtype.torch_dtype).item()
+    return _result(node).dtype.held(number)
 
 
 def _of_floats(
