@@ -124,9 +124,11 @@ def _spaced(reader: Reader, node: AtenNode, indices: tuple[Affine, ...]) -> Scal
 def _powers(reader: Reader, node: AtenNode, indices: tuple[Affine, ...]) -> Scalar:
     """logspace(start, end, steps, base): the base to the power of what `linspace` gives."""
     exponent = _spaced(reader, node, indices)
-    base = argument(node, 3, "base")
-    number = reader.builder.const(10.0 if base is None else number_of(base), exponent.dtype)
-    return reader.builder.compute(ScalarOp.POW, (number, exponent), exponent.dtype)
+    given, builder = argument(node, 3, "base"), reader.builder
+    base = builder.const(10.0 if given is None else number_of(given), exponent.dtype)
+    wide = DType.FLOAT64  # large powers of float32 would be off by twice what eager's are
+    power = (builder.cast(base, wide), builder.cast(exponent, wide))
+    return builder.cast(builder.compute(ScalarOp.POW, power, wide), exponent.dtype)
 
 
 def _bound(reader: Reader, node: AtenNode, place: int) -> Scalar:
