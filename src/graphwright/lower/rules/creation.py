@@ -6,6 +6,8 @@ Does not: draw random numbers (those are extern calls, which keep eager's stream
 
 from __future__ import annotations
 
+import math
+import struct
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -124,11 +126,20 @@ def _spaced(reader: Reader, node: AtenNode, indices: tuple[Affine, ...]) -> Scal
 def _powers(reader: Reader, node: AtenNode, indices: tuple[Affine, ...]) -> Scalar:
     """logspace(start, end, steps, base): the base to the power of what `linspace` gives."""
     exponent = _spaced(reader, node, indices)
-    given, builder = argument(node, 3, "base"), reader.builder
-    base = builder.const(10.0 if given is None else number_of(given), exponent.dtype)
-    wide = DType.FLOAT64  # large powers of float32 would be off by twice what eager's are
-    power = (builder.cast(base, wide), builder.cast(exponent, wide))
-    return builder.cast(builder.compute(ScalarOp.POW, power, wide), exponent.dtype)
+    given, builder, own = argument(node, 3, "base"), reader.builder, exponent.dtype
+    number = 10.0 if given is None else float(number_of(given))
+    if own is DType.FLOAT64 or not 1e-30 < number < 1e30:
+        return builder.compute(ScalarOp.POW, (builder.const(number, own), exponent), own)
+    wide = DType.FLOAT64  # powers in float32 would be off by twice what eager's are; in float64 they take three times as long
+    logarithm = builder.const(math.log2(_float32(number)), wide)
+    scaled = builder.compute(ScalarOp.MUL, (builder.cast(exponent, wide), logarithm), wide)
+    return builder.cast(builder.compute(ScalarOp.EXP2, (scaled,), wide), own)
+
+
+def _float32(number: float) -> float:
+    """Round to float32."""
+    (rounded,) = struct.unpack("f", struct.pack("f", number))
+    return float(rounded)
 
 
 def _bound(reader: Reader, node: AtenNode, place: int) -> Scalar:
