@@ -52,8 +52,10 @@ def samples(dtype, shape=(13, 7)):
     return torch.randn(shape).mul(2).to(dtype), torch.rand(shape).to(dtype)
 
 
-@pytest.mark.parametrize("reduction", REDUCTIONS)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("dtype", "reduction"),
+    [*((torch.float32, kind) for kind in REDUCTIONS), (torch.float64, "mean")],
+)
 @pytest.mark.parametrize("name", LOSSES)
 def test_losses_and_gradients_are_eagers(name, dtype, reduction):
     function, before = LOSSES[name], counters["codegen"]["extern_calls"]
@@ -67,7 +69,7 @@ def test_losses_and_gradients_are_eagers(name, dtype, reduction):
             assert counters["codegen"]["extern_calls"] == before
 
 
-@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("reduction", ["none", "mean"])
 @pytest.mark.parametrize("dtype", NARROW)
 @pytest.mark.parametrize("name", LOSSES)
 def test_narrow_floats_are_rounded_where_eager_rounds_them(name, dtype, reduction):

@@ -10,7 +10,7 @@ import graphwright as gw
 from graphwright.base.counters import counters
 from graphwright.cache import fresh
 
-INTEGERS = (torch.int64, torch.int32, torch.uint8)
+INTEGERS = (torch.int64, torch.uint8)
 PRODUCTS = {
     "matrices": lambda a, b, v, w: a @ b,
     "many matrices": lambda a, b, v, w: a.expand(7, 4, 5) @ b.expand(7, 5, 3),
@@ -41,7 +41,7 @@ def operands(dtype, *, is_transposed):
 
 
 @pytest.mark.parametrize("is_transposed", [False, True])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, *INTEGERS])
+@pytest.mark.parametrize("dtype", [torch.float32, *INTEGERS])
 @pytest.mark.parametrize("name", PRODUCTS)
 def test_products_are_eagers(name, dtype, is_transposed):
     args, before = operands(dtype, is_transposed=is_transposed), num_calls()
