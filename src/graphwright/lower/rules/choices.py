@@ -81,13 +81,14 @@ def _power(node: AtenNode) -> Expression | None:
     exponent = number_of(argument(node, 1, "exponent"))
     result = node.metas[0]
     assert result is not None, "pow has a result"
-    forms: dict[float, Expression] = {0: x * 0 + 1, 1: x, 2: x * x, 3: x * x * x}
+    square = Rounded(x * x) if result.dtype is DType.BFLOAT16 else x * x  # as eager's kernel has it
+    forms: dict[float, Expression] = {0: x * 0 + 1, 1: x, 2: x * x, 3: square * x}
     if result.dtype is DType.BOOL:
         return None
     if not result.dtype.is_float:
         # A negative one is an error in eager.
         return forms.get(exponent, power(x, Operand(1, "exponent"))) if exponent >= 0 else None
-    forms |= {0.5: sqrt(x), -0.5: _rsqrt(x), -1: 1 / x, -2: 1 / (x * x)}
+    forms |= {0.5: sqrt(x), -0.5: _rsqrt(x), -1: 1 / x, -2: 1 / square}
     if exponent == 0:
         return where(x.equals(x), 1, 1)
     if not result.dtype.held(exponent):
@@ -128,6 +129,14 @@ def _divide_integers(node: AtenNode, mode: str) -> Expression | None:
     if is_number(divisor) and number_of(divisor) == 0:
         return None
     return _floor_div(x, y) if mode == "floor" else function(ScalarOp.TRUNC_DIV)(x, y)
+
+
+def _sigmoid_backward(node: AtenNode) -> Expression:
+    """sigmoid_backward(g, y): g·(1 - y)·y. Eager rounds it at each step in float16, and once in bfloat16."""
+    result = node.metas[0]
+    if result is not None and result.dtype is DType.FLOAT16:
+        return Rounded(x * Rounded(1 - y)) * y
+    return x * (1 - y) * y
 
 
 def _elu_backward(node: AtenNode) -> Expression | None:
@@ -216,6 +225,7 @@ CHOICES: Final[Mapping[str, ChoiceRow]] = rows(
     ChoiceRow("aten.div.Tensor_mode", _divide, divides=True),
     ChoiceRow("aten.div.Scalar_mode", _divide, divides=True),
     ChoiceRow("aten.elu_backward.default", _elu_backward),
+    ChoiceRow("aten.sigmoid_backward.default", _sigmoid_backward),
     ChoiceRow("aten.nan_to_num.default", _nan_to_num),
     ChoiceRow("aten.logit.default", _logit),
     ChoiceRow("aten.round.decimals", _round_to_decimals),

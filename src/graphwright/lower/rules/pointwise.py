@@ -263,7 +263,6 @@ POINTWISE: Final[Mapping[str, PointwiseRow]] = rows(
     ),
     # backward of activations; x is the gradient, y the forward's input or output
     PointwiseRow("aten.threshold_backward.default", where(y <= Parameter(2, "threshold"), 0, x)),
-    PointwiseRow("aten.sigmoid_backward.default", x * (1 - y) * y),
     PointwiseRow("aten.tanh_backward.default", x * (1 - y * y)),
     PointwiseRow("aten.silu_backward.default", x * sigmoid(y) * (1 + y * (1 - sigmoid(y)))),
     PointwiseRow(
