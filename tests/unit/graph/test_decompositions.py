@@ -92,6 +92,7 @@ CASES = {
         lambda a, x, y: torch.baddbmm(a, x, y, beta=2, alpha=0.5),
         *(X[:, :1, :4], X[:, :1], Y.transpose(1, 2)),
     ),
+    "cross product": (lambda x, y: A.linalg_cross(x, y, dim=1), X[:, :3], Y[:1, :3]),
     "no addend": (lambda a, x, y: torch.addmm(a, x, y, beta=0), C * NAN, X[0, :1], Y[0].t()),
     "group norm of pixels": (
         lambda x, w, b: A.native_group_norm(x, w, b, 2, 6, 20, 2, 1e-5),
