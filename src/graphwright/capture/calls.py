@@ -169,6 +169,7 @@ def call(machine: Machine, function: Any, args: Sequence[Any], kwargs: Mapping[s
             return result
     rule = machine.rules.get(id(function))
     if rule is not None:
+        machine.world.hold(function)
         return rule(machine, args, kwargs)
     if kind is types.FunctionType:
         return _call_function(machine, function, args, kwargs)
@@ -548,7 +549,7 @@ def _call_object(
     kind = type(function)
     if not is_fixed_class(kind):
         raw = peek(kind, "__call__")
-        is_own = not is_torch_class(kind) or isinstance(function, torch.nn.Module)
+        is_own = not is_torch_class(kind) or needs_interpretation(machine, [function], {})
         is_interpreted = type(raw) is types.FunctionType and not is_native_function(raw)
         if raw is not ABSENT and (is_own or is_interpreted):
             raw = find(machine, kind, "__call__")
@@ -565,6 +566,7 @@ def _call_object(
     if not callable(function):
         msg = f"'{kind.__name__}' object is not callable"
         raise TypeError(msg)
+    machine.world.hold(function)
     return call_native(machine, function, args, kwargs)
 
 

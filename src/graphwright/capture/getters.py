@@ -48,7 +48,5 @@ def is_getter(value: Any) -> bool:
 
 def call_getter(machine: Machine, getter: Any, value: Any) -> Any:
     """Call one of these objects; one that existed before the call must then be the same at each call."""
-    source = machine.world.source_of(getter)
-    if source is not None and machine.guards.once(("identity", id(getter))):
-        machine.guards.identity(getter, source)
+    machine.world.hold(getter)
     return _WAYS[type(getter)](machine, getter, value)

@@ -240,6 +240,12 @@ class World:
             return slice(*(self.enter(getattr(value, p), AttrSource(source, p)) for p in parts))
         return value
 
+    def hold(self, value: object) -> None:
+        """Guard that an object of the caller's, whose state nobody looks at, is the same at each call."""
+        source = self.source_of(value)
+        if source is not None and self.guards.once(("identity", id(value))):
+            self.guards.identity(value, source)
+
     def _guard_enum(self, value: enum.Enum, source: Source) -> None:
         if is_named_member(value):
             self.guards.add(ConstantGuard(source, self.guards.constant(value), self._loc()))

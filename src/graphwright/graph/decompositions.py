@@ -16,11 +16,20 @@ from typing import Final
 from graphwright.graph.decomps import DECOMPOSITIONS
 from graphwright.graph.decomps.emitter import Emitter, is_static
 from graphwright.ir.aten import AtenGraph, AtenNode, TensorMeta
-from graphwright.ir.overloads import find_overload, gives_view
-from graphwright.ir.refusals import changes, is_own, may_refuse
 from graphwright.ir.renumbering import iter_metas, iter_reads, with_nodes
 
-_FULL: Final = "aten.full.default"
+_ABOUT_NOTHING: Final = frozenset(
+    (
+        *(
+            "aten.cat.default",
+            "aten.stack.default",
+            "aten.repeat.default",
+            "aten.constant_pad_nd.default",
+        ),
+        *("aten._softmax.default", "aten._log_softmax.default", "aten.native_layer_norm.default"),
+    )
+)
+"""Ops whose kernels take what has no elements as it comes. Others refuse some of it, by shape or by dtype."""
 
 
 def decompositions(graph: AtenGraph) -> AtenGraph:
@@ -52,12 +61,9 @@ def _values_read(graph: AtenGraph) -> set[int]:
 
 
 def _gives_nothing(node: AtenNode) -> bool:
-    """Tell whether all results are without elements, and nothing else comes of a node: it refuses no values, and changes nothing."""
+    """Tell whether all results are without elements, and nothing else comes of a node."""
     given = [meta for meta in node.metas if meta is not None]
-    if not given or not all(0 in meta.shape and _is_plain(meta) for meta in given):
-        return False
-    is_pure = is_own(node.op) and not gives_view(find_overload(node.op)) and not changes(node.op)
-    return is_pure and not may_refuse(node.op) and node.op != _FULL
+    return node.op in _ABOUT_NOTHING and all(0 in meta.shape and _is_plain(meta) for meta in given)
 
 
 def _nothing(node: AtenNode, metas: list[TensorMeta]) -> list[AtenNode]:

@@ -22,7 +22,9 @@ def _pixel_shuffle(emit: Emitter, node: AtenNode) -> bool:
     """[…, C·f·f, H, W] → […, C, H, f, W, f] → […, C, H·f, W·f]."""
     x, factor = tensor(node, 0), integer_of(node, 1, "upscale_factor", 1)
     *outer, channels, _, _ = range(len(emit.shape(x)))
-    count = emit.shape(x)[channels] // (factor * factor)
+    count, rest = divmod(emit.shape(x)[channels], factor * factor)
+    if rest:
+        return False  # refused
     x = emit.split(x, channels, (count, factor * factor))
     x = emit.split(x, channels + 1, (factor, factor))
     down, across, height, width = range(channels + 1, channels + 5)
@@ -35,6 +37,8 @@ def _pixel_unshuffle(emit: Emitter, node: AtenNode) -> bool:
     x, factor = tensor(node, 0), integer_of(node, 1, "downscale_factor", 1)
     *outer, channels, height, width = range(len(emit.shape(x)))
     shape = emit.shape(x)
+    if shape[height] % factor or shape[width] % factor:
+        return False  # refused
     x = emit.split(x, width, (shape[width] // factor, factor))
     x = emit.split(x, height, (shape[height] // factor, factor))
     order = [*outer, channels, height + 1, height + 3, height, height + 2]

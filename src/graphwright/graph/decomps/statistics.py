@@ -113,7 +113,7 @@ def _norm(emit: Emitter, node: AtenNode, order: float, *, axes_at: int) -> bool:
     source = tensor(node, 0)
     if not emit.dtype(source).is_float or result_meta(node).dtype is not emit.dtype(source):
         return False
-    if 0 in emit.shape(source) or _is_too_large(order, emit.dtype(source)):
+    if 0 in emit.shape(source) or _is_beyond(order, emit.dtype(source)):
         return False
     axes = axes_of(node, axes_at, len(emit.shape(source)))
     give_reduced(emit, node, _norm_of(emit, source, axes, order), axes)
@@ -126,7 +126,7 @@ def _dist(emit: Emitter, node: AtenNode) -> bool:
     order = float(number_of(node.args[2])) if len(node.args) > 2 else 2.0
     if not emit.dtype(x).is_float or emit.dtype(x) is not emit.dtype(y):
         return False
-    if _is_too_large(order, emit.dtype(x)):
+    if _is_beyond(order, emit.dtype(x)):
         return False
     distance = emit.pointwise("aten.sub.Tensor", x, y)
     axes = range(len(emit.shape(distance)))
@@ -146,7 +146,7 @@ def _distances(emit: Emitter, node: AtenNode) -> bool:
         mode = int(number_of(node.args[3]))
     rows = max(emit.shape(value)[-2] for value in (x, y))
     by_product = mode == _BY_PRODUCT or (mode == _AS_FITS and rows > _MOST_ROWS)
-    if order == 0 or (order == 2 and by_product) or _is_too_large(order, emit.dtype(x)):
+    if not order > 0 or (order == 2 and by_product) or _is_beyond(order, emit.dtype(x)):
         return False
     rank = max(len(emit.shape(value)) for value in (x, y))
     x, y = emit.with_axis(x, len(emit.shape(x)) - 1), emit.with_axis(y, len(emit.shape(y)) - 2)
@@ -158,10 +158,11 @@ def _distances(emit: Emitter, node: AtenNode) -> bool:
     return True
 
 
-def _is_too_large(order: float, dtype: DType) -> bool:
+def _is_beyond(order: float, dtype: DType) -> bool:
     """Tell whether the computation's dtype does not hold an order: eager takes powers and roots with what it holds instead."""
     wide = DType.FLOAT64 if dtype is DType.FLOAT64 else DType.FLOAT32
-    return math.isinf(wide.held(order)) != math.isinf(order)
+    held = wide.held(order)
+    return (math.isinf(held), held == 0) != (math.isinf(order), order == 0)
 
 
 def _norm_of(emit: Emitter, x: Ref, axes: Sequence[int], order: float) -> Ref:

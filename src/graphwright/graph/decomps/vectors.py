@@ -108,7 +108,7 @@ def _cross_product(emit: Emitter, node: AtenNode) -> bool:
         return False
     rank = len(meta.shape)
     axis = integer_of(node, 2, "dim", -1) % rank
-    if any(len(emit.shape(side)) != rank for side in (x, y)):
+    if any(len(emit.shape(side)) != rank or emit.shape(side)[axis] != 3 for side in (x, y)):
         return False
     given = [[emit.slice(side, axis, place, 1) for place in range(3)] for side in (x, y)]
     parts = []
@@ -180,9 +180,11 @@ def _is_served(node: AtenNode) -> bool:
     dtype = result_meta(node).dtype
     if not all(is_number(kwarg.value) for kwarg in node.kwargs):
         return False
+    factors = [number_of(kwarg.value) for kwarg in node.kwargs]
     if dtype.is_integer:
-        return all(isinstance(number_of(kwarg.value), int) for kwarg in node.kwargs)
-    return dtype in (DType.FLOAT32, DType.FLOAT64)
+        return all(isinstance(factor, int) for factor in factors)
+    is_wide = dtype in (DType.FLOAT32, DType.FLOAT64)
+    return is_wide and not any(math.isinf(dtype.held(factor)) for factor in factors)  # refused
 
 
 def _with_addend(emit: Emitter, node: AtenNode, total: Ref) -> Ref:

@@ -243,6 +243,12 @@ _SAME: Final = [
     "bitwise_not",
     "_conj_physical",
 ]
+_BESSEL: Final = {"": ("j0", "j1", "y0", "y1"), "modified_": ("i0", "i1", "k0", "k1")}
+_POLYNOMIALS: Final = (
+    *(f"{which}chebyshev_polynomial_{kind}" for which in ("", "shifted_") for kind in "tuvw"),
+    *("hermite_polynomial_h", "hermite_polynomial_he"),
+    *("laguerre_polynomial_l", "legendre_polynomial_p"),
+)
 _FLOAT: Final = [
     "exp",
     "exp2",
@@ -282,6 +288,10 @@ _FLOAT: Final = [
     "special_entr",
     "special_ndtri",
     "special_log_ndtr",
+    *(f"special_{kind}bessel_{which}" for kind in ("", "modified_") for which in _BESSEL[kind]),
+    *(f"special_scaled_modified_bessel_{which}" for which in ("k0", "k1")),
+    "special_spherical_bessel_j0",
+    "special_airy_ai",
     "deg2rad",
     "rad2deg",
 ]
@@ -319,6 +329,8 @@ _BINARY_FLOAT: Final = [
     "logaddexp2",
     "igamma",
     "igammac",
+    "special_zeta",
+    *(f"special_{name}" for name in _POLYNOMIALS),
 ]
 _COMPARE: Final = ["eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_xor"]
 _BACKWARD: Final = [
