@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from processes import ask_process
 from program_cases import check_case
 from program_suite import all_cases
 
@@ -284,3 +285,43 @@ def test_kernels_are_kept_in_each_folder_that_a_program_is_kept_in() -> None:
             held[-1](torch.ones(4))
             kept.append(sum(path.is_file() for path in (folder / "kernels").rglob("*")))
     assert kept[1] == kept[2] > 0
+
+
+EDITED = """\
+import json, sys
+sys.path.insert(0, {folder!r})
+sys.dont_write_bytecode = True
+import torch, modes
+import graphwright as gw
+from graphwright.base.counters import counters
+compiled = gw.compile(lambda x, mode: x * mode.value + mode.scale() + modes.Mode.B.value)
+print(json.dumps([compiled(torch.ones(()), modes.Mode.A).item(), counters["capture"]["frames"]]))
+"""
+MODES = """\
+import enum
+
+class Mode(enum.Enum):
+    A = {a}
+    B = {b}
+
+    def scale(self):
+        return {scale}
+"""
+
+
+def test_enumerations_that_were_edited_are_captured_again(tmp_path) -> None:
+    """Members are constants: what they hold, and do, is part of what a program was made for."""
+    own = {"GRAPHWRIGHT_CACHE_DIR": str(tmp_path / "cache")}
+    texts = {"a": 2, "b": 30, "scale": 400}
+
+    def run(**changed: int) -> list[float]:
+        (tmp_path / "modes.py").write_text(MODES.format(**{**texts, **changed}), encoding="utf-8")
+        found: list[float] = ask_process(EDITED.format(folder=str(tmp_path)), None, **own)
+        return found
+
+    assert run() == [432, 1]
+    assert run() == [432, 0]
+    assert run(a=3) == [433, 1]
+    assert run(b=40) == [442, 1]
+    assert run(scale=500) == [532, 1]
+    assert run() == [432, 0]

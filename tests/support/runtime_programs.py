@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 
 from graphwright.ir.aten import AtenGraph, TensorMeta
-from graphwright.ir.code_digest import bases_digest, code_digest
+from graphwright.ir.code_digest import class_digest, code_digest
 from graphwright.ir.dtypes import FROM_TORCH
 from graphwright.ir.encoding import decode_plan, decode_program, encode_plan, encode_program
 from graphwright.ir.guards import TensorGuard
@@ -113,7 +113,7 @@ def describe(value):
         case types.ModuleType():
             return Pin(PinKind.MODULE, value.__name__, "", is_importable=True)
         case type():
-            return Pin(PinKind.CLASS, value.__module__, value.__qualname__, bases_digest(value))
+            return Pin(PinKind.CLASS, value.__module__, value.__qualname__, class_digest(value))
         case types.BuiltinFunctionType():
             return Pin(PinKind.BUILTIN, value.__module__, value.__qualname__)
         case _:

@@ -14,7 +14,7 @@ from typing import Final
 
 from graphwright.capture.constants import make_constant
 from graphwright.capture.missing import Unmakeable
-from graphwright.ir.code_digest import bases_digest, code_digest
+from graphwright.ir.code_digest import class_digest, code_digest
 from graphwright.ir.guards import Guard, IdentityGuard
 from graphwright.ir.locations import Loc
 from graphwright.ir.sources import Constant, Pin, PinKind, Source, TargetSource
@@ -150,7 +150,7 @@ class Guards:
             is_importable = _find_by_path(module, value.__name__) is value
             qualname = value.__name__ if is_importable else qualname
         if isinstance(value, type):
-            digest = bases_digest(value)
+            digest = class_digest(value)
             return Pin(PinKind.CLASS, module, qualname, digest, is_importable=is_importable)
         kind = PinKind.BUILTIN if isinstance(value, _BUILTINS) else PinKind.OBJECT
         return Pin(kind, module, qualname, is_importable=is_importable)

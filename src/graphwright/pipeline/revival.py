@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -118,8 +118,12 @@ def _iter_marks(values: Iterable[object]) -> Iterator[str]:
             yield from _iter_marks(value.values())
 
 
-_FOUND_BY_NAME: Final = (PinKind.OBJECT, PinKind.BUILTIN)
-"""Objects that nothing but their name describes: all functions that pybind11 makes have one name."""
+def _is_told_by_description(pin: Pin) -> bool:
+    """Tell whether no other object fits a pin, as all would whose class alone describes them, or functions that pybind11 left without a name."""
+    if pin.is_importable:
+        return True
+    is_nameless = pin.kind is PinKind.BUILTIN and pin.qualname.endswith(".")
+    return pin.kind is not PinKind.OBJECT and not is_nameless
 
 
 def _is_for_all_processes(captured: Captured, code: types.CodeType) -> bool:
@@ -129,7 +133,7 @@ def _is_for_all_processes(captured: Captured, code: types.CodeType) -> bool:
         return False  # its torch-level graph is run, which is no data
     if program.ends_at is not None and captured.live_pins[program.ends_at.code_pin] is not code:
         return False
-    if any(pin.kind in _FOUND_BY_NAME and not pin.is_importable for pin in program.pins):
+    if not all(map(_is_told_by_description, program.pins)):
         return False
     return all(_is_found_anew(recipe, program.pins) for recipe in program.built)
 

@@ -17,7 +17,7 @@ from typing import Final, final
 import torch
 
 from graphwright.base.errors import InternalError
-from graphwright.ir.code_digest import bases_digest, code_digest
+from graphwright.ir.code_digest import class_digest, code_digest
 from graphwright.ir.sources import Pin, PinKind
 
 
@@ -141,7 +141,7 @@ def fits_pin(pin: Pin, candidate: object) -> bool:
             return (
                 isinstance(candidate, type)
                 and _names(candidate) == (pin.module, pin.qualname)
-                and bases_digest(candidate) == pin.digest
+                and class_digest(candidate) == pin.digest
             )
         case PinKind.FUNCTION:
             return (
