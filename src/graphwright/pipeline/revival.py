@@ -119,7 +119,7 @@ def _iter_marks(values: Iterable[object]) -> Iterator[str]:
 
 
 def _is_told_by_description(pin: Pin) -> bool:
-    """Tell whether no other object fits a pin, as all would whose class alone describes them, or functions that pybind11 left without a name."""
+    """Tell whether no other object fits a pin: many fit one that only its class describes, or a function without a name."""
     if pin.is_importable:
         return True
     is_nameless = pin.kind is PinKind.BUILTIN and pin.qualname.endswith(".")
