@@ -62,10 +62,11 @@ _REASONS: Final[Mapping[str, str]] = MappingProxyType(
 )
 _COMPLEX: Final = "complex numbers"
 _RARE: Final = "rare: no code of its own yet"
+_REST: Final = "the rest: other dtypes and forms, or nothing to compute"
 
 
-def reason_of_call(overload: str, dtypes: Collection[str]) -> str:
-    """Give the reason why `overload` is called for samples of these dtypes."""
+def reason_of_call(overload: str, dtypes: Collection[str], *, is_own_else: bool) -> str:
+    """Give the reason why `overload` is called for samples of these dtypes; `is_own_else`: the op's others have own code."""
     if dtypes and all(dtype.startswith("complex") for dtype in dtypes):
         return _COMPLEX
-    return _REASONS.get(overload.split(".")[1], _RARE)
+    return _REASONS.get(overload.split(".")[1], _REST if is_own_else else _RARE)

@@ -82,7 +82,10 @@ def _how(results: Sequence[Result]) -> str:
     for result in passed:
         for name in result.externs:
             dtypes[name].add(result.case.dtype)
-    parts += [f"`{name}` ({reason_of_call(name, dtypes[name])})" for name in sorted(dtypes)]
+    reasons = {
+        name: reason_of_call(name, dtypes[name], is_own_else=num_own > 0) for name in sorted(dtypes)
+    }
+    parts += [f"`{name}` ({reason})" for name, reason in reasons.items()]
     late = sorted({name for result in passed for name in result.late_calls})
     parts += [f"`{name}`, called late" for name in late]
     return ", ".join(parts)
