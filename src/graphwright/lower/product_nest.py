@@ -102,6 +102,7 @@ def _with_rows_apart(
     stride = sides.depth + _LINE_BYTES // dtype.size_bytes
     copy = kernel.add_temporary(dtype, sides.rows * stride)
     writer = NestWriter(kernel, program.builder)
+    writer.reads_along = False
     opened = OpenLoops(writer, num_threads)
     opened.open([LoopSpec(sides.rows, is_reduced=False, atoms=(ROW_ATOM,))], sides.depth)
     writer.open_loop(LANE_ATOM)
@@ -198,6 +199,7 @@ class _Nest:
 
     def _write_range(self, rows: Range, cols: Range) -> None:
         writer = NestWriter(self._kernel, self._program.builder)
+        writer.reads_along = False
         opened = OpenLoops(writer, self._num_threads)
         chunks = LoopSpec(rows.count, is_reduced=False, atoms=(CHUNK_ATOM,))
         panels = LoopSpec(cols.count, is_reduced=False, atoms=(PANEL_ATOM,))

@@ -121,6 +121,7 @@ class TransposedNest:
 
     def _write_tiles(self, cost: int) -> None:
         writer = NestWriter(self._kernel, self._program.builder, self._slots)
+        writer.reads_along = False
         opened = OpenLoops(writer, self._num_threads)
         rows, columns = self._rows, self._columns
         tile_rows = LoopSpec(self._along.extent // rows, is_reduced=False, atoms=(_TILE_ATOM,))
@@ -164,6 +165,7 @@ class TransposedNest:
         if rows[0] == rows[1]:
             return
         writer = NestWriter(self._kernel, self._program.builder, self._slots)
+        writer.reads_along = False
         opened = OpenLoops(writer, self._num_threads)
         opened.open(self._others, (rows[1] - rows[0]) * (columns[1] - columns[0]) * cost)
         writer.open_loop(self._along.atom)

@@ -175,6 +175,8 @@ class NestWriter:
         self._depth_of_atom: dict[int, int] = {}
         self._index_of_atom: dict[int, Index] = {}
         self._floor = 0
+        self.reads_along = True
+        """Loops go over memory in its order; those over tiles do not, so that what lies ahead is not what is loaded next."""
 
     # Loops
 
@@ -373,7 +375,7 @@ class NestWriter:
                 target = Target(scalar.source, scalar.dtype)
                 buffer, index = self.kernel.param(target, Access.READ), self.index(scalar.affine)
                 ahead = 0
-                if self.kernel.is_input(target):
+                if self.reads_along and self.kernel.is_input(target):
                     ahead = reading_ahead(scalar.affine, scalar.dtype.size_bytes, self._builder)
                 return Load(name, buffer, index, ahead)
             case ScalarKind.COMPUTE:

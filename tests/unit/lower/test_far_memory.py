@@ -28,6 +28,7 @@ NOT_READ_ALONG = {
     "short runs": (lambda x: x[:, :256].sin(), LARGE),
     "jumps": (lambda x: x[:, ::2].sin(), LARGE),
     "backwards": (lambda x: x.flip(1).sin(), LARGE),
+    "tiles": (lambda x: x.t() + x.view(1024, 4096), LARGE),
 }
 
 
